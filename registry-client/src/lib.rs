@@ -1,0 +1,1 @@
+//! Registering services and finding them.

@@ -1,0 +1,8 @@
+//! A service registry: a Raft-replicated, multi-version key-value server that speaks the etcd v3 API.
+//!
+//! The rooms, in the order in which they may use each other (right uses left):
+//! `types`, `command` → `storage` → `mvcc`, `lease`, `cluster` → `consensus`, `watch` → `apply` → `api`,
+//! `http` → `server`.
+
+pub mod mvcc;
+pub mod types;

@@ -1,0 +1,5 @@
+//! The multi-version store.
+
+mod event;
+
+pub use event::{Event, EventKind, RevisionEvents};

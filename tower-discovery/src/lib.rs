@@ -1,0 +1,1 @@
+//! Endpoints that stay current, for tower and tonic.
