@@ -5,4 +5,5 @@
 //! `http` → `server`.
 
 pub mod mvcc;
+pub mod storage;
 pub mod types;
