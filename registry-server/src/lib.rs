@@ -4,6 +4,7 @@
 //! `types`, `command` → `storage` → `mvcc`, `lease`, `cluster` → `consensus`, `watch` → `apply` → `api`,
 //! `http` → `server`.
 
+pub mod api;
 pub mod mvcc;
-pub mod storage;
+pub mod server;
 pub mod types;

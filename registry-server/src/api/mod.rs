@@ -1,0 +1,3 @@
+//! The etcd v3 API: what each request may hold, and which code and text answers what goes wrong.
+
+pub mod version;

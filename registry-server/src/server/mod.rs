@@ -1,0 +1,19 @@
+//! The node as a program: its settings, its command line, its log, and the front door through which
+//! clients come.
+//!
+//! `flags` makes a [`Config`], `logging` follows it; `listen` binds, `workers` spreads connections over
+//! threads, `connection` serves one of them over a `corked` socket, and `dispatch` hands each request to
+//! the service it names. Every queue between them has a bound, and a stop waits for all of them.
+
+mod config;
+pub mod flags;
+mod foreign_flags;
+mod go_values;
+pub mod logging;
+mod urls;
+
+pub use config::{
+    ClusterState, Config, ConfigError, DEFAULT_QUOTA_BYTES, InitialMember, LogFormat, LogLevel, LogOutput,
+    REQUEST_OVERHEAD_BYTES,
+};
+pub use urls::{MemberUrl, Scheme, UrlError};
