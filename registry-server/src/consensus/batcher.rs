@@ -134,7 +134,7 @@ fn distribute<S: StateMachine, R: Runtime>(
     }
 }
 
-fn answer_all<S: StateMachine>(waiters: Vec<oneshot::Sender<Outcome<S>>>, error: ProposeError) {
+fn answer_all<T>(waiters: Vec<oneshot::Sender<Result<T, ProposeError>>>, error: ProposeError) {
     for waiter in waiters {
         drop(waiter.send(Err(error)));
     }

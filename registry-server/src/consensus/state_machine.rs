@@ -15,7 +15,7 @@ pub struct Position {
 /// same state, byte for byte, on every member.
 pub trait StateMachine: Send + 'static {
     /// What applying a command answers.
-    type Reply: Send + 'static;
+    type Reply: Send + Sync + 'static;
     /// A consistent cut of the state, written while later commands are applied.
     type Snapshot: SnapshotSource;
 
