@@ -4,5 +4,7 @@
 //! `types`, `command` → `storage` → `mvcc`, `lease`, `cluster` → `consensus`, `watch` → `apply` → `api`,
 //! `http` → `server`.
 
+pub mod api;
 pub mod mvcc;
 pub mod types;
+pub mod watch;

@@ -1,0 +1,3 @@
+//! The gRPC services: decode, validate, hand over, answer.
+
+pub mod watch;
