@@ -11,7 +11,7 @@ use registry_proto::etcdserverpb::{
 use tonic::{Request, Response, Status};
 
 use super::backend::{SharedBackend, mvcc_status};
-use super::range::{Ranges, check_streamable, range, range_stream};
+use super::range::{Ranges, range, range_stream};
 use super::check;
 use crate::apply::{Outcome, is_read_only, is_serializable, read_only_txn};
 use crate::command::Command;
@@ -52,7 +52,7 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
     async fn range_stream(&self, request: Request<RangeRequest>) -> Result<Response<Self::RangeStreamStream>, Status> {
         let request = request.into_inner();
         check::range(&request)?;
-        check_streamable(&request)?;
+        check::range_stream(&request)?;
         let ranges = Ranges::begin(&self.0, &request).await?;
         Ok(Response::new(Box::pin(range_stream(ranges))))
     }

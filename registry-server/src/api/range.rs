@@ -4,7 +4,6 @@
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use futures_util::stream;
-use registry_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use registry_proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamResponse};
 use registry_proto::stored::Records;
 use tonic::Status;
@@ -67,21 +66,6 @@ pub(super) async fn range<R: Runtime, V: Vfs>(
         kvs.extend_from_slice(&slice.kvs);
     }
     Ok(ranges.response(kvs.freeze(), &slice))
-}
-
-/// RangeStream answers in the default order only, as etcd's does.
-pub(super) fn check_streamable(request: &RangeRequest) -> Result<(), Status> {
-    let default_order = request.sort_target() == SortTarget::Key && request.sort_order() != SortOrder::Descend;
-    let filters = [
-        request.min_mod_revision,
-        request.max_mod_revision,
-        request.min_create_revision,
-        request.max_create_revision,
-    ];
-    if default_order && filters == [0; 4] {
-        return Ok(());
-    }
-    Err(Status::unimplemented("RangeStream answers in the order of keys and takes no revision filters"))
 }
 
 /// One answer a slice; header, more and count are on the last one only.

@@ -25,7 +25,7 @@ use super::listen::{Bound, ListenError, Listener};
 use super::urls::MemberUrl;
 use super::workers::FrontDoor;
 use crate::api::{
-    Backend, ClusterService, KvService, LeaseService, Limits, MaintenanceService, SharedBackend, WatchService,
+    Backend, ClusterService, KvService, LeaseService, Limits, MaintenanceService, SharedBackend, WatchService, WatchSettings,
 };
 use crate::apply::{Machine, State};
 use crate::command::Command;
@@ -318,7 +318,7 @@ async fn open_door(
     let services = Services::new(
         Parts {
             kv: KvService::new(backend.clone()),
-            watch: WatchService::new(hub.clone(), headers, config, stop.clone()),
+            watch: WatchService::new(hub.clone(), headers, watch_settings(config), stop.clone()),
             lease: LeaseService::new(backend.clone(), stop.clone()),
             cluster: ClusterService::new(backend.clone()),
             maintenance: MaintenanceService::new(backend.clone()),
@@ -328,4 +328,9 @@ async fn open_door(
         config,
     );
     Ok(FrontDoor::start(bound, &services, config)?)
+}
+
+fn watch_settings(config: &Config) -> WatchSettings {
+    let limits = crate::watch::Limits { fragment_bytes: config.max_message_bytes(), ..crate::watch::Limits::default() };
+    WatchSettings { progress_interval: config.watch_progress_notify_interval, limits }
 }
