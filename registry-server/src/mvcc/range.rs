@@ -152,7 +152,7 @@ impl Store {
     fn fill_sorted(&self, query: &RangeQuery, progress: &mut Progress, kvs: &mut Vec<u8>) {
         let take_limit = query.take_limit();
         let mut found: Vec<Record<'_>> = Vec::new();
-        self.visit(query, progress, Slice::WHOLE, |progress, change| {
+        self.visit(query, progress, Slice::WHOLE, |_, change| {
             if (found.len() as i64) < take_limit {
                 let record = self.chunks.record(change.address);
                 if query.lets_through(&record) {

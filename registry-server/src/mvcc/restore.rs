@@ -18,11 +18,15 @@ impl Store {
     /// Begins a store out of a snapshot.
     #[must_use]
     pub fn restore() -> Restore {
-        Restore { store: Self::new(), newest: Revision(0) }
+        Restore::into(Self::new())
     }
 }
 
 impl Restore {
+    pub(super) fn into(empty: Store) -> Self {
+        Self { store: empty, newest: Revision(0) }
+    }
+
     /// Takes the next block. Blocks may be cut otherwise than they were written, but between records.
     ///
     /// # Errors
