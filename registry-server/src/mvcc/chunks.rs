@@ -166,8 +166,8 @@ impl Chunks {
 
     /// The first chunk held that has this number or a later one.
     pub(super) fn held_from(&self, number: u32) -> Option<(u32, &Chunk)> {
-        let skip = number.saturating_sub(self.base) as usize;
-        let mut slots = self.slots.iter().zip(self.base..).skip(skip);
+        let skip = (number.saturating_sub(self.base) as usize).min(self.slots.len());
+        let mut slots = self.slots.range(skip..).zip(number.max(self.base)..);
         slots.find_map(|(slot, number)| slot.chunk.as_deref().map(|chunk| (number, chunk)))
     }
 

@@ -29,6 +29,11 @@ mod snapshot;
 mod store;
 mod write_txn;
 
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod model_test;
+
 pub use error::MvccError;
 pub use event::{Event, EventKind, RevisionEvents};
 pub use hash::HashCursor;

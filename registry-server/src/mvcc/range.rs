@@ -152,7 +152,7 @@ impl Store {
     fn fill_sorted(&self, query: &RangeQuery, progress: &mut Progress, kvs: &mut Vec<u8>) {
         let take_limit = query.take_limit();
         let mut found: Vec<Record<'_>> = Vec::new();
-        self.visit(query, progress, Slice::WHOLE, |progress, change| {
+        self.visit(query, progress, Slice::WHOLE, |_, change| {
             if (found.len() as i64) < take_limit {
                 let record = self.chunks.record(change.address);
                 if query.lets_through(&record) {
@@ -207,5 +207,111 @@ impl RangeQuery {
             };
             if descends { order.reverse() } else { order }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use registry_proto::stored::KeyValues;
+
+    use super::*;
+
+    /// Keys a to e, put in the order c a b e d; then b again.
+    fn store() -> Store {
+        let mut store = Store::new();
+        for (key, value) in [("c", "3"), ("a", "5"), ("b", "9"), ("e", "1"), ("d", "2"), ("b", "4")] {
+            let mut txn = store.write();
+            txn.put(key.as_bytes(), value.as_bytes(), LeaseId(9));
+            txn.end();
+        }
+        store
+    }
+
+    fn keys(answer: RangeAnswer) -> String {
+        let kvs = KeyValues::Stored(answer.kvs).into_messages().unwrap();
+        kvs.iter().map(|kv| String::from_utf8_lossy(&kv.key).into_owned()).collect()
+    }
+
+    fn all() -> RangeQuery {
+        RangeQuery::range("\0", "\0")
+    }
+
+    #[test]
+    fn range_end_says_one_key_an_interval_or_all_from_the_key_on() {
+        let store = store();
+        let answer = |key, end| keys(store.range(&RangeQuery::range(key, end)).unwrap());
+        assert_eq!(answer("b", ""), "b");
+        assert_eq!(answer("b", "d"), "bc");
+        assert_eq!(answer("b", "\0"), "bcde");
+        assert_eq!(answer("d", "b"), "");
+        assert_eq!(answer("b", "b"), "");
+    }
+
+    #[test]
+    fn a_limit_leaves_more_but_the_count_is_of_all() {
+        let answer = store().range(&RangeQuery { limit: 2, ..all() }).unwrap();
+        assert_eq!((answer.len, answer.count, answer.more), (2, 5, true));
+        let answer = store().range(&RangeQuery { limit: 5, ..all() }).unwrap();
+        assert_eq!((answer.len, answer.count, answer.more), (5, 5, false));
+    }
+
+    #[test]
+    fn filters_apply_before_the_limit_and_not_to_the_count() {
+        let query = RangeQuery { limit: 2, min_mod_revision: 4, ..all() };
+        let answer = store().range(&query).unwrap();
+        assert_eq!((answer.count, answer.more), (5, true));
+        assert_eq!(keys(answer), "bd");
+        let answer = store().range(&RangeQuery { max_create_revision: 3, limit: 2, ..all() }).unwrap();
+        assert!(!answer.more);
+        assert_eq!(keys(answer), "ac");
+    }
+
+    #[test]
+    fn a_sort_takes_all_keys_but_a_target_without_an_order_those_within_the_limit() {
+        let store = store();
+        let by_value = |sort_order| {
+            let query = RangeQuery { sort_target: SortTarget::Value, sort_order, limit: 2, ..all() };
+            keys(store.range(&query).unwrap())
+        };
+        assert_eq!(by_value(SortOrder::Ascend), "ed");
+        assert_eq!(by_value(SortOrder::Descend), "ab");
+        assert_eq!(by_value(SortOrder::None), "cb", "of a, b and c");
+    }
+
+    #[test]
+    fn keys_only_leaves_value_and_lease_out() {
+        let answer = store().range(&RangeQuery { keys_only: true, ..RangeQuery::key("b") }).unwrap();
+        let kv = KeyValues::Stored(answer.kvs).into_messages().unwrap().remove(0);
+        assert_eq!((kv.value.len(), kv.lease, kv.create_revision, kv.mod_revision, kv.version), (0, 0, 4, 7, 2));
+    }
+
+    #[test]
+    fn a_future_revision_is_refused_and_a_negative_one_is_the_newest() {
+        let store = store();
+        let at = |revision| store.range(&RangeQuery { revision: Revision(revision), ..all() });
+        assert_eq!(at(8), Err(MvccError::FutureRevision));
+        assert_eq!(at(-3), at(0));
+        assert_eq!(at(3).map(keys), Ok("ac".to_owned()));
+    }
+
+    #[test]
+    fn slices_together_are_the_range() {
+        let mut store = store();
+        let mut cursor = store.range_cursor(all()).unwrap();
+        let mut found = String::new();
+        loop {
+            let answer = store.range_slice(&mut cursor, 2, usize::MAX);
+            let done = answer.done;
+            assert!(answer.len <= 2);
+            found += &keys(answer);
+            if done {
+                break;
+            }
+            let mut txn = store.write();
+            txn.delete_range(b"\0", b"\0");
+            txn.end();
+        }
+        assert_eq!(found, "abcde");
+        assert_eq!(store.range_slice(&mut cursor, 2, usize::MAX).len, 0);
     }
 }

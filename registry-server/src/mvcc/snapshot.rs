@@ -73,3 +73,58 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mvcc::RangeQuery;
+    use crate::types::LeaseId;
+
+    fn put(store: &mut Store, key: u32, value: &[u8]) {
+        let mut txn = store.write();
+        txn.put(format!("key-{key:03}").as_bytes(), value, LeaseId(0));
+        txn.end();
+    }
+
+    #[test]
+    fn a_snapshot_of_several_blocks_is_the_store_as_it_was_when_it_began() {
+        let mut store = Store::new();
+        let value = vec![b'v'; 100_000];
+        (0..35).for_each(|key| put(&mut store, key, &value));
+        let expected = store.hash_kv(Revision(0)).unwrap();
+        let mut cursor = store.snapshot();
+        let mut restore = Store::restore();
+        let mut blocks = 0;
+        while let Some(block) = store.snapshot_block(&mut cursor) {
+            assert!(block.len() < BLOCK_BYTES + 300_000);
+            restore.block(&block).unwrap();
+            blocks += 1;
+            // The store goes on meanwhile, and throws away all that it may.
+            (0..35).for_each(|key| put(&mut store, key, b"newer"));
+            store.compact(store.revision()).unwrap();
+            while !store.compact_step(100) {}
+        }
+        assert!(blocks >= 3);
+        let restored = restore.finish(cursor.revision(), cursor.compacted()).unwrap();
+        assert_eq!(restored.hash_kv(Revision(0)).unwrap(), expected);
+        let all = RangeQuery::range("\0", "\0");
+        assert_eq!(restored.range(&all).unwrap().len, 35);
+    }
+
+    #[test]
+    fn a_deleted_key_does_not_come_back_from_a_snapshot() {
+        let mut store = Store::new();
+        put(&mut store, 1, b"value");
+        let mut txn = store.write();
+        txn.delete_range(b"key-001", b"");
+        txn.end();
+        put(&mut store, 2, b"value");
+        store.compact(Revision(4)).unwrap();
+        store.compact_step(1);
+        let mut cursor = store.snapshot();
+        let mut restore = Store::restore();
+        restore.block(&store.snapshot_block(&mut cursor).unwrap()).unwrap();
+        let restored = restore.finish(cursor.revision(), cursor.compacted()).unwrap();
+        assert_eq!((restored.get(b"key-001"), restored.keys()), (None, 1));
+    }
+}

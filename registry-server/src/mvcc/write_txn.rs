@@ -132,3 +132,90 @@ fn event(kind: EventKind, record: Record<'_>, prev_kv: Option<Bytes>) -> Event {
     let kv = record.to_body();
     Event { kind, key: key_in(&kv), kv, prev_kv }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(store: &Store, key: &str) -> (i64, i64, i64) {
+        let record = store.get(key.as_bytes()).unwrap();
+        (record.create_revision.0, record.mod_revision.0, record.version)
+    }
+
+    fn put(store: &mut Store, key: &str, value: &str) -> Committed {
+        let mut txn = store.write();
+        txn.put(key.as_bytes(), value.as_bytes(), LeaseId(0));
+        txn.end()
+    }
+
+    #[test]
+    fn the_first_write_is_revision_two() {
+        assert_eq!(put(&mut Store::new(), "a", "1").revision, Revision(2));
+    }
+
+    #[test]
+    fn the_version_counts_puts_and_starts_again_after_a_deletion() {
+        let mut store = Store::new();
+        put(&mut store, "a", "1");
+        put(&mut store, "a", "2");
+        assert_eq!(numbers(&store, "a"), (2, 3, 2));
+        let mut txn = store.write();
+        txn.delete_range(b"a", b"");
+        txn.end();
+        put(&mut store, "a", "3");
+        assert_eq!(numbers(&store, "a"), (5, 5, 1));
+    }
+
+    #[test]
+    fn a_write_that_changes_nothing_leaves_the_revision() {
+        let mut store = Store::new();
+        put(&mut store, "a", "1");
+        let mut txn = store.write();
+        assert_eq!(txn.delete_range(b"b", b"\0"), []);
+        assert_eq!(txn.revision(), Revision(2));
+        assert_eq!(txn.end(), Committed { revision: Revision(2), events: Vec::new() });
+    }
+
+    #[test]
+    fn all_changes_of_a_transaction_share_one_revision_and_are_read_in_it() {
+        let mut store = Store::new();
+        put(&mut store, "old", "1");
+        let mut txn = store.write();
+        assert_eq!(txn.put(b"a", b"1", LeaseId(7)), Put { prev: None, prev_lease: LeaseId(0) });
+        txn.put(b"b", b"1", LeaseId(0));
+        assert_eq!(txn.delete_range(b"old", b"").len(), 1);
+        let answer = txn.range(&RangeQuery::range("\0", "\0")).unwrap();
+        assert_eq!((answer.count, answer.revision), (2, Revision(3)));
+        let before = RangeQuery { revision: Revision(2), ..RangeQuery::range("\0", "\0") };
+        assert_eq!(txn.range(&before).unwrap().count, 1);
+        let committed = txn.end();
+        assert_eq!(committed.revision, Revision(3));
+        assert_eq!(committed.events.len(), 3);
+        assert_eq!((numbers(&store, "a"), numbers(&store, "b")), ((3, 3, 1), (3, 3, 1)));
+    }
+
+    #[test]
+    fn a_put_and_its_event_tell_what_was_before() {
+        let mut store = Store::new();
+        let mut txn = store.write();
+        txn.put(b"a", b"1", LeaseId(7));
+        let first = txn.end().events.remove(0);
+        assert_eq!((first.kind, first.prev_kv.as_ref(), &first.key[..]), (EventKind::Put, None, b"a".as_slice()));
+        let mut txn = store.write();
+        let put = txn.put(b"a", b"2", LeaseId(8));
+        assert_eq!(put, Put { prev: Some(first.kv.clone()), prev_lease: LeaseId(7) });
+        assert_eq!(txn.end().events[0].prev_kv, Some(first.kv));
+    }
+
+    #[test]
+    fn a_second_change_of_a_key_in_a_transaction_replaces_the_first() {
+        let mut store = Store::new();
+        let mut txn = store.write();
+        txn.put(b"a", b"1", LeaseId(0));
+        txn.delete_range(b"a", b"");
+        txn.put(b"a", b"2", LeaseId(0));
+        txn.end();
+        assert_eq!((numbers(&store, "a"), store.keys()), ((2, 2, 1), 1));
+        assert_eq!(store.events(Revision(2), usize::MAX).unwrap()[0].events.len(), 1);
+    }
+}
