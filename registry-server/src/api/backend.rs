@@ -88,7 +88,7 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
 pub(super) fn mvcc_status(error: MvccError) -> Status {
     match error {
         MvccError::Compacted => WireError::Compacted.into(),
-        MvccError::FutureRevision => WireError::FutureRev.into(),
+        MvccError::FutureRevision => WireError::FutureRevision.into(),
         MvccError::Corrupt { .. } => WireError::Corrupt.into(),
     }
 }

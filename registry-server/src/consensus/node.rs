@@ -18,7 +18,7 @@ use super::snapshots::Snapshots;
 use super::state_machine::StateMachine;
 use super::transport::Transport;
 use super::types::{PeerNode};
-use crate::storage::{SnapshotFiles, Vfs, Wal, WalOptions};
+use crate::storage::{Vfs, Wal, WalOptions};
 use crate::types::{Executor, MemberId, Runtime};
 
 /// Entries kept behind a snapshot, for peers that are a little behind.
@@ -121,11 +121,12 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let (wal, _) = Wal::open(vfs.clone(), &options.wal_dir, options.wal.clone(), executor).map_err(std::io::Error::other)?;
         let since_snapshot = Arc::new(SinceSnapshot::default());
         let snapshots = Snapshots::new(
-            SnapshotFiles::new(vfs, options.snapshot_dir.clone()),
+            vfs,
+            options.snapshot_dir.clone(),
             executor.lane("snapshot")?,
             since_snapshot.clone(),
             options.snapshot_after_bytes,
-        );
+        )?;
         let applier = Applier::open(machine, executor.lane("apply")?, snapshots, since_snapshot.clone())?;
         let log_store = LogStore::new(wal.clone(), executor.lane("log-read")?);
         let raft = Raft::new(options.member.0, config, transport, log_store, applier).await.map_err(stopped)?;

@@ -53,7 +53,7 @@ async fn rounds<S: StateMachine, R: Runtime, V: Vfs>(
         };
         for waiter in round.drain(..) {
             // A caller that is gone needs no answer.
-            drop(waiter.send(outcome));
+            let _ = waiter.send(outcome);
         }
     }
 }

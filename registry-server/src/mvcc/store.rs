@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::chunks::{CHUNK_BYTES, Chunks};
 use super::compaction::Sweep;
+use super::key_range::key_bounds;
 use super::history::{Change, KeyHistory};
 use super::pins::{Pin, Pins};
 use super::record::Record;
@@ -76,6 +77,13 @@ impl Store {
     pub fn get(&self, key: &[u8]) -> Option<Record<'_>> {
         let newest = self.index.get(key)?.newest();
         if newest.is_tombstone() { None } else { Some(self.chunks.record(newest.address)) }
+    }
+
+    /// The newest state of every key that a range means, in the order of keys.
+    pub fn live<'a>(&'a self, key: &'a [u8], range_end: &'a [u8]) -> impl Iterator<Item = Record<'a>> {
+        let histories = key_bounds(key, range_end).map(|bounds| self.index.range::<[u8], _>(bounds));
+        let newest = histories.into_iter().flatten().map(|(_, history)| history.newest());
+        newest.filter(|change| !change.is_tombstone()).map(|change| self.chunks.record(change.address))
     }
 
     /// Every key that a lease holds, in the order of keys. It reads every record, so it is for the start

@@ -31,7 +31,8 @@ use crate::http::{HealthSource, Paths, ReadFuture};
 type Answer<T> = Result<tonic::Response<T>, Status>;
 type Never<T> = tokio_stream::Empty<Result<T, Status>>;
 
-/// Echoes a put's value as the previous one. A range waits until it is let go.
+/// Echoes a put's value as the previous one. A range waits until it is let go, a streamed one before each
+/// of its messages, without end.
 #[derive(Clone, Default)]
 struct Echo {
     entered: Arc<Notify>,
@@ -45,9 +46,13 @@ impl Kv for Echo {
         self.let_go.notified().await;
         Ok(tonic::Response::new(RangeResponse { count: 7, ..RangeResponse::default() }))
     }
-    type RangeStreamStream = Never<RangeStreamResponse>;
+    type RangeStreamStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<RangeStreamResponse, Status>> + Send>>;
     async fn range_stream(&self, _: tonic::Request<RangeRequest>) -> Answer<Self::RangeStreamStream> {
-        Ok(tonic::Response::new(tokio_stream::empty()))
+        let messages = futures_util::stream::unfold(self.let_go.clone(), |let_go| async move {
+            let_go.notified().await;
+            Some((Ok(RangeStreamResponse::default()), let_go))
+        });
+        Ok(tonic::Response::new(Box::pin(messages)))
     }
     async fn put(&self, request: tonic::Request<PutRequest>) -> Answer<PutResponse> {
         let PutRequest { key, value, .. } = request.into_inner();
@@ -228,6 +233,18 @@ async fn many_connections_and_requests_at_once_are_all_answered() {
         }
     }
     assert_eq!(tasks.join_all().await.len(), 1000);
+}
+
+#[tokio::test]
+async fn each_message_of_a_stream_arrives_when_it_is_sent() {
+    let echo = Echo::default();
+    let door = open(echo.clone(), |_| {});
+    let mut client = client(&door).await;
+    let mut stream = client.range_stream(RangeRequest::default()).await.unwrap().into_inner();
+    for _ in 0..100 {
+        echo.let_go.notify_one();
+        assert!(stream.message().await.unwrap().is_some());
+    }
 }
 
 #[tokio::test]

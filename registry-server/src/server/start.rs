@@ -196,10 +196,10 @@ struct Serving {
 impl Serving {
     async fn begin(config: &Config, stop: &CancellationToken) -> Result<Self, StartError> {
         let bound = Listener::bind(&config.listen_client_urls)?;
-        let data_dir = DataDir::open(StdVfs, &config.data_dir, config.wal_dir.as_deref())?;
+        let data_dir = DataDir::open(&StdVfs, &config.data_dir, config.wal_dir.as_deref())?;
         let peer_urls: Vec<_> = config.initial_advertise_peer_urls.iter().map(MemberUrl::to_string).collect();
         let token = &config.initial_cluster_token;
-        let identity = Identity::load_or_create(&StdVfs, data_dir.member_dir(), &peer_urls, token)?;
+        let identity = Identity::load_or_create(&StdVfs, data_dir.root(), &peer_urls, token)?;
 
         let state = Arc::new(State::default());
         let hub = Hub::new(state.clone());
@@ -256,7 +256,7 @@ fn node_options(
         election_timeout: config.election_timeout,
         snapshot_after_bytes: config.snapshot_log_bytes,
         wal_dir: data_dir.wal_dir().to_owned(),
-        snapshot_dir: data_dir.snapshot_dir().to_owned(),
+        snapshot_dir: data_dir.snap_dir().to_owned(),
         wal: WalOptions { unsafe_no_fsync: config.unsafe_no_fsync, ..WalOptions::default() },
     }
 }
@@ -327,7 +327,7 @@ async fn open_door(
         },
         config,
     );
-    Ok(FrontDoor::start(bound, &services, config)?)
+    Ok(FrontDoor::start(bound, services, config)?)
 }
 
 fn watch_settings(config: &Config) -> WatchSettings {
