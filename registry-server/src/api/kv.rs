@@ -11,8 +11,8 @@ use registry_proto::etcdserverpb::{
 use tonic::{Request, Response, Status};
 
 use super::backend::{SharedBackend, mvcc_status};
-use super::range::{Ranges, range, range_stream};
 use super::check;
+use super::range::{Ranges, range, range_stream};
 use crate::apply::{Outcome, is_read_only, is_serializable, read_only_txn};
 use crate::command::Command;
 use crate::storage::Vfs;
@@ -66,7 +66,10 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
         Ok(Response::new(response))
     }
 
-    async fn delete_range(&self, request: Request<DeleteRangeRequest>) -> Result<Response<DeleteRangeResponse>, Status> {
+    async fn delete_range(
+        &self,
+        request: Request<DeleteRangeRequest>,
+    ) -> Result<Response<DeleteRangeResponse>, Status> {
         let request = request.into_inner();
         check::delete_range(&request)?;
         let (revision, outcome) = self.0.propose(&Command::DeleteRange(request)).await?;

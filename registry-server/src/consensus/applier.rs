@@ -98,9 +98,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Applier<S, R, V> {
     async fn on_lane<T: Send + 'static>(&self, work: impl FnOnce(&mut S) -> T + Send + 'static) -> io::Result<T> {
         let (done, outcome) = oneshot::channel();
         let machine = self.machine.clone();
-        self.lane
-            .submit(move || drop(done.send(work(&mut machine.lock()))))
-            .map_err(io::Error::other)?;
+        self.lane.submit(move || drop(done.send(work(&mut machine.lock())))).map_err(io::Error::other)?;
         outcome.await.map_err(|_| io::Error::other("the apply lane stopped in the middle of its work"))
     }
 

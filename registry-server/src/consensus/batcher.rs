@@ -15,8 +15,8 @@ use super::encoding::put_command;
 use super::error::ProposeError;
 use super::state_machine::StateMachine;
 use super::types::{Batch, Callback, TypeConfig};
-use crate::types::Runtime;
 use crate::storage::Vfs;
+use crate::types::Runtime;
 
 /// Proposals that may wait; beyond, a proposal is refused with "too many requests".
 const MAX_WAITING: usize = 8_192;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::chunks::{CHUNK_BYTES, Chunks};
 use super::compaction::Sweep;
-use super::key_range::key_bounds;
 use super::history::{Change, KeyHistory};
+use super::key_range::key_bounds;
 use super::pins::{Pin, Pins};
 use super::record::Record;
 use super::{MvccError, WriteTxn};

@@ -25,7 +25,8 @@ use super::listen::{Bound, ListenError, Listener};
 use super::urls::MemberUrl;
 use super::workers::FrontDoor;
 use crate::api::{
-    Backend, ClusterService, KvService, LeaseService, Limits, MaintenanceService, SharedBackend, WatchService, WatchSettings,
+    Backend, ClusterService, KvService, LeaseService, Limits, MaintenanceService, SharedBackend, WatchService,
+    WatchSettings,
 };
 use crate::apply::{Machine, State};
 use crate::command::Command;
