@@ -197,6 +197,13 @@ mod tests {
     }
 
     #[test]
+    fn threads_share_a_store_and_move_its_cursors() {
+        fn is_shared<T: Send + Sync>() {}
+        is_shared::<Store>();
+        is_shared::<(crate::mvcc::RangeCursor, crate::mvcc::SnapshotCursor, crate::mvcc::HashCursor)>();
+    }
+
+    #[test]
     fn leased_keys_are_those_that_a_lease_holds_now() {
         let mut store = Store::new();
         put(&mut store, "b", "1", 7);
