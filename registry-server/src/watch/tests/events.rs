@@ -99,7 +99,7 @@ fn merging_stops_at_its_bound_and_keeps_revisions_whole() {
     }
     let answers = client.answers();
     assert!(answers.len() > 2 && answers.len() < 20, "{}", answers.len());
-    assert!(answers.iter().all(|answer| decoded(answer).len() % 2 == 0 && stored(answer).len() <= 100));
+    assert!(answers.iter().all(|answer| decoded(answer).len().is_multiple_of(2) && stored(answer).len() <= 100));
     assert_eq!(answers.iter().map(|answer| decoded(answer).len()).sum::<usize>(), 40);
 }
 

@@ -1,11 +1,11 @@
 //! A store's history in memory, and a client that reads a stream's answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use prost::Message;
 use registry_proto::etcdserverpb::watch_request::RequestUnion;
 use registry_proto::etcdserverpb::{
@@ -19,7 +19,10 @@ use crate::watch::{Compacted, History, Hub, Limits, WatchStream};
 
 /// A double of the store.
 #[derive(Default)]
-pub(super) struct Store(Mutex<Contents>);
+pub(super) struct Store(Mutex<Contents>, Mutex<Option<AfterRead>>);
+
+/// Runs once, when history has been read and before the reader goes on.
+type AfterRead = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 struct Contents {
@@ -33,6 +36,16 @@ impl History for Store {
     }
 
     fn events(&self, from: Revision, max_bytes: usize) -> Result<Vec<RevisionEvents>, Compacted> {
+        let batches = self.read(from, max_bytes);
+        if let Some(after_read) = self.1.lock().take() {
+            after_read();
+        }
+        batches
+    }
+}
+
+impl Store {
+    fn read(&self, from: Revision, max_bytes: usize) -> Result<Vec<RevisionEvents>, Compacted> {
         let contents = self.0.lock();
         if from.0 <= contents.compacted {
             return Err(Compacted(Revision(contents.compacted)));
@@ -48,9 +61,7 @@ impl History for Store {
         }
         Ok(batches)
     }
-}
 
-impl Store {
     /// Writes one revision of puts (a value) and deletions (none), without publishing it.
     pub(super) fn write(&self, changes: &[(&str, Option<&str>)]) -> Arc<RevisionEvents> {
         let mut contents = self.0.lock();
@@ -107,6 +118,13 @@ impl Bench {
         self.write(&[(key, Some("value"))]);
     }
 
+    /// Writes and publishes one revision between the next read of history and what comes of it.
+    pub(super) fn put_at_next_read(&self, key: &'static str) {
+        let (store, hub) = (Arc::clone(&self.store), Arc::clone(&self.hub));
+        let put = move || hub.publish(&store.write(&[(key, Some("value"))]));
+        *self.store.1.lock() = Some(Box::new(put));
+    }
+
     pub(super) fn client(&self) -> Client {
         self.client_with(Limits::default())
     }
@@ -121,11 +139,15 @@ impl Bench {
 
 /// Counts how often a stream was woken.
 #[derive(Default)]
-pub(super) struct Wakes(AtomicUsize);
+pub(super) struct Wakes {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
 
 impl Wake for Wakes {
     fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        *self.count.lock() += 1;
+        self.changed.notify_all();
     }
 }
 
@@ -161,7 +183,16 @@ impl Client {
 
     /// How often the stream was woken so far.
     pub(super) fn wakes(&self) -> usize {
-        self.wakes.0.load(Ordering::SeqCst)
+        *self.wakes.count.lock()
+    }
+
+    /// Waits until the stream was woken more than so often.
+    pub(super) fn wait_for_more_wakes(&self, than: usize) {
+        let mut count = self.wakes.count.lock();
+        while *count <= than {
+            let waited = self.wakes.changed.wait_for(&mut count, Duration::from_secs(20));
+            assert!(!waited.timed_out(), "nobody woke the stream");
+        }
     }
 
     /// All answers until the stream neither has one nor has woken itself.

@@ -6,3 +6,4 @@ mod model;
 mod progress;
 mod requests;
 mod slow;
+mod threads;
