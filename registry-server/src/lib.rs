@@ -5,6 +5,7 @@
 //! `http` → `server`.
 
 pub mod api;
+pub mod http;
 pub mod mvcc;
 pub mod server;
 pub mod types;

@@ -6,14 +6,26 @@
 //! the service it names. Every queue between them has a bound, and a stop waits for all of them.
 
 mod config;
+mod connection;
+mod corked;
+mod dispatch;
 pub mod flags;
 mod foreign_flags;
 mod go_values;
+mod listen;
 pub mod logging;
 mod urls;
+mod workers;
 
 pub use config::{
     ClusterState, Config, ConfigError, DEFAULT_QUOTA_BYTES, InitialMember, LogFormat, LogLevel, LogOutput,
     REQUEST_OVERHEAD_BYTES,
 };
+pub use connection::Serve;
+pub use dispatch::{Answer, Parts, Services};
+pub use listen::{Bound, ListenError, Listener};
 pub use urls::{MemberUrl, Scheme, UrlError};
+pub use workers::FrontDoor;
+
+#[cfg(test)]
+mod front_tests;
