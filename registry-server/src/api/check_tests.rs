@@ -68,7 +68,7 @@ fn a_put_cannot_give_and_keep_at_once() {
     assert_eq!(put(&PutRequest::default()), Err(WireError::EmptyKey));
     let keeps_value = PutRequest { ignore_value: true, ..good.clone() };
     assert_eq!(put(&keeps_value), Err(WireError::ValueProvided));
-    let keeps_lease = PutRequest { ignore_lease: true, ..good.clone() };
+    let keeps_lease = PutRequest { ignore_lease: true, ..good };
     assert_eq!(put(&keeps_lease), Err(WireError::LeaseProvided));
     let keeps_both = PutRequest { key: "a".into(), ignore_value: true, ignore_lease: true, ..PutRequest::default() };
     assert_eq!(put(&keeps_both), Ok(()));

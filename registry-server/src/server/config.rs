@@ -153,7 +153,7 @@ pub enum ConfigError {
     Tls { flag: &'static str, url: MemberUrl },
     #[error("--{flag} {url}: a name cannot be listened on; give an IP address or localhost")]
     ListenOnName { flag: &'static str, url: MemberUrl },
-    #[error("--{flag} {url}: nobody can connect to this; give an address that others can reach, with its port")]
+    #[error("--{flag} {url}: nobody can connect to port 0; give the port that others can reach")]
     AdvertiseNowhere { flag: &'static str, url: MemberUrl },
     #[error("--advertise-client-urls is required when --listen-client-urls is set to {url}")]
     AdvertiseMissing { url: MemberUrl },
@@ -233,6 +233,14 @@ impl Config {
             return self.advertise_client_urls.clone();
         }
         self.listen_client_urls.iter().zip(bound).map(|(url, address)| url.with_port(address.port())).collect()
+    }
+
+    /// What works and is probably not meant: lines for the log.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let advertised = self.advertise_client_urls.iter().chain(&self.initial_advertise_peer_urls);
+        let doubt = |url: &MemberUrl| format!("{url} is advertised, but others cannot connect to that address");
+        advertised.filter(|url| url.is_unspecified()).map(doubt).collect()
     }
 
     /// How long a request may take before it is answered with a timeout: 5 s and two elections, as in etcd.
@@ -328,7 +336,7 @@ fn check_listen_urls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), Confi
 fn check_advertise_urls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), ConfigError> {
     for url in urls {
         check_scheme(flag, url)?;
-        if url.is_unspecified() || url.port() == 0 {
+        if url.port() == 0 {
             return Err(ConfigError::AdvertiseNowhere { flag, url: url.clone() });
         }
     }
@@ -377,6 +385,15 @@ mod tests {
         assert!(matches!(config.validate(), Err(ConfigError::AdvertiseMissing { .. })));
         config.advertise_client_urls = urls("http://10.0.0.1:2379");
         config.validate().unwrap();
+    }
+
+    #[test]
+    fn advertising_everywhere_is_doubted_and_advertising_no_port_is_refused() {
+        let advertise = |text| Config { advertise_client_urls: urls(text), ..Config::default() };
+        let everywhere = advertise("http://0.0.0.0:2379");
+        everywhere.validate().unwrap();
+        assert_eq!(everywhere.doubts().len(), 1);
+        assert!(matches!(advertise("http://a:0").validate(), Err(ConfigError::AdvertiseNowhere { .. })));
     }
 
     #[test]

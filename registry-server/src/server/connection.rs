@@ -136,3 +136,69 @@ async fn read_head(stream: &mut TcpStream) -> io::Result<Bytes> {
     }
     Ok(head.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll};
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Nobody is to come this far.
+    struct Unreached;
+
+    impl Service<Request<Incoming>> for Unreached {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = std::future::Pending<Result<Response<Body>, Infallible>>;
+
+        fn call(&self, _request: Request<Incoming>) -> Self::Future {
+            panic!("half a request was served");
+        }
+    }
+
+    /// A connection on which the client has said `head` and stays silent.
+    async fn serve_silent(head: &[u8]) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(head).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        Protocols::new(&Config::default()).serve(stream, Arc::new(Unreached), CancellationToken::new()).await;
+        drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_goes_silent_before_its_request_is_dropped() {
+        for head in [b"".as_slice(), b"PRI * HT", b"GET /version HT"] {
+            let started = tokio::time::Instant::now();
+            serve_silent(head).await;
+            assert_eq!(started.elapsed().as_secs(), HEAD_TIMEOUT.as_secs(), "{head:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_http2_client_is_dropped_after_a_keep_alive() {
+        let started = tokio::time::Instant::now();
+        let settings = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+        serve_silent(&[PREFACE.as_slice(), settings].concat()).await;
+        let config = Config::default();
+        assert!(started.elapsed() >= config.grpc_keepalive_interval);
+        assert!(started.elapsed() <= config.grpc_keepalive_interval + 2 * config.grpc_keepalive_timeout);
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_for_first_bytes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let (protocols, stop) = (Protocols::new(&Config::default()), CancellationToken::new());
+        let mut serving = pin!(protocols.serve(stream, Arc::new(Unreached), stop.clone()));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert_eq!(serving.as_mut().poll(&mut cx), Poll::Pending);
+        stop.cancel();
+        serving.await;
+        drop(client);
+    }
+}

@@ -21,7 +21,7 @@ const ENVIRONMENT_PREFIX: &str = "ETCD_";
 pub struct Parsed {
     /// The settings, validated.
     pub config: Config,
-    /// Lines for the log: flags that were accepted and have no effect.
+    /// Lines for the log: flags that were accepted and have no effect, and what is probably not meant.
     pub warnings: Vec<String>,
 }
 
@@ -62,6 +62,7 @@ pub fn parse(
     let matches = command.try_get_matches_from(std::iter::once("registry-server".to_owned()).chain(words))?;
     let config = Flags::from_arg_matches(&matches)?.into_config();
     config.validate()?;
+    warnings.extend(config.doubts());
     Ok(Parsed { config, warnings })
 }
 

@@ -31,7 +31,8 @@ use crate::http::{HealthSource, Paths, ReadFuture};
 type Answer<T> = Result<tonic::Response<T>, Status>;
 type Never<T> = tokio_stream::Empty<Result<T, Status>>;
 
-/// Echoes a put's value as the previous one. A range waits until it is let go.
+/// Echoes a put's value as the previous one. A range waits until it is let go, a streamed one before each
+/// of its messages, without end.
 #[derive(Clone, Default)]
 struct Echo {
     entered: Arc<Notify>,
@@ -45,9 +46,13 @@ impl Kv for Echo {
         self.let_go.notified().await;
         Ok(tonic::Response::new(RangeResponse { count: 7, ..RangeResponse::default() }))
     }
-    type RangeStreamStream = Never<RangeStreamResponse>;
+    type RangeStreamStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<RangeStreamResponse, Status>> + Send>>;
     async fn range_stream(&self, _: tonic::Request<RangeRequest>) -> Answer<Self::RangeStreamStream> {
-        Ok(tonic::Response::new(tokio_stream::empty()))
+        let messages = futures_util::stream::unfold(self.let_go.clone(), |let_go| async move {
+            let_go.notified().await;
+            Some((Ok(RangeStreamResponse::default()), let_go))
+        });
+        Ok(tonic::Response::new(Box::pin(messages)))
     }
     async fn put(&self, request: tonic::Request<PutRequest>) -> Answer<PutResponse> {
         let PutRequest { key, value, .. } = request.into_inner();
@@ -231,6 +236,18 @@ async fn many_connections_and_requests_at_once_are_all_answered() {
 }
 
 #[tokio::test]
+async fn each_message_of_a_stream_arrives_when_it_is_sent() {
+    let echo = Echo::default();
+    let door = open(echo.clone(), |_| {});
+    let mut client = client(&door).await;
+    let mut stream = client.range_stream(RangeRequest::default()).await.unwrap().into_inner();
+    for _ in 0..100 {
+        echo.let_go.notify_one();
+        assert!(stream.message().await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
 async fn an_oversized_message_is_answered_in_etcds_words() {
     let door = open(Echo::default(), |config| config.max_request_bytes = 1024 * 1024);
     let mut client = client(&door).await;
@@ -294,9 +311,11 @@ async fn a_service_that_panics_ends_one_request_only() {
 #[tokio::test]
 async fn a_stop_lets_requests_under_way_finish() {
     let echo = Echo::default();
-    let door = open(echo.clone(), |_| {});
+    let door = open(echo.clone(), |config| config.shutdown_grace = Duration::from_secs(3600));
     let address = door.addresses()[0];
-    let mut client = client(&door).await;
+    // This one stays open, so that the connection ends only because it is asked to.
+    let idle = client(&door).await;
+    let mut client = idle.clone();
     let waiting = tokio::spawn(async move { client.range(RangeRequest::default()).await });
     echo.entered.notified().await;
     let stopping = tokio::spawn(door.shutdown());
@@ -307,7 +326,8 @@ async fn a_stop_lets_requests_under_way_finish() {
     assert!(!stopping.is_finished());
     echo.let_go.notify_one();
     assert_eq!(waiting.await.unwrap().unwrap().into_inner().count, 7);
-    stopping.await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), stopping).await.expect("the connection was not asked").unwrap();
+    drop(idle);
 }
 
 #[tokio::test]
