@@ -5,7 +5,14 @@
 //! `http` → `server`.
 
 pub mod api;
+pub mod apply;
+pub mod cluster;
+pub mod command;
+pub mod consensus;
 pub mod http;
+pub mod lease;
 pub mod mvcc;
 pub mod server;
+pub mod storage;
 pub mod types;
+pub mod watch;

@@ -9,11 +9,16 @@ mod config;
 mod connection;
 mod corked;
 mod dispatch;
+mod expiry;
 pub mod flags;
 mod foreign_flags;
 mod go_values;
+mod health;
+mod identity;
 mod listen;
 pub mod logging;
+pub mod program;
+mod start;
 mod urls;
 mod workers;
 
@@ -24,6 +29,7 @@ pub use config::{
 pub use connection::Serve;
 pub use dispatch::{Answer, Parts, Services};
 pub use listen::{Bound, ListenError, Listener};
+pub use start::{RunError, Running, Server, StartError};
 pub use urls::{MemberUrl, Scheme, UrlError};
 pub use workers::FrontDoor;
 
