@@ -177,6 +177,12 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         R::timeout(self.request_timeout, self.reads.barrier()).await.unwrap_or(Err(ReadError::TimedOut))
     }
 
+    /// How long a request may take before it is answered with "timed out".
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
     /// The current term.
     #[must_use]
     pub fn term(&self) -> u64 {

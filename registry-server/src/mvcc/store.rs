@@ -72,6 +72,13 @@ impl Store {
         self.compacted
     }
 
+    /// Up to where the physical side of compaction has come; [`Self::compacted`] unless slices are left or a
+    /// pin holds them back.
+    #[must_use]
+    pub fn swept(&self) -> Revision {
+        self.swept
+    }
+
     /// The newest state of a key, if it is there.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<Record<'_>> {
