@@ -189,16 +189,16 @@ impl Background {
     /// Begins, unless it is under way.
     fn start<S: StateMachine>(&self, machine: &Arc<Mutex<S>>, lane: &Lane) {
         if !self.0.swap(true, Ordering::AcqRel) {
-            self.submit(machine.clone(), lane.clone());
+            self.submit(machine.clone(), lane);
         }
     }
 
-    fn submit<S: StateMachine>(&self, machine: Arc<Mutex<S>>, lane: Lane) {
+    fn submit<S: StateMachine>(&self, machine: Arc<Mutex<S>>, lane: &Lane) {
         let this = self.clone();
         let next = lane.clone();
         let slice = move || {
             if machine.lock().background() {
-                this.submit(machine, next);
+                this.submit(machine, &next);
             } else {
                 this.0.store(false, Ordering::Release);
             }
