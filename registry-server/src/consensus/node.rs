@@ -119,7 +119,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
     ) -> Result<Self, ConsensusError> {
         let config = Arc::new(options.raft_config()?);
         let (wal, _) =
-            Wal::open(vfs.clone(), &options.wal_dir, options.wal.clone(), executor).map_err(std::io::Error::other)?;
+            Wal::open(vfs.clone(), &options.wal_dir, options.wal, executor).map_err(std::io::Error::other)?;
         let since_snapshot = Arc::new(SinceSnapshot::default());
         let snapshots = Snapshots::new(
             vfs,
