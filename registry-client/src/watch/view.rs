@@ -90,7 +90,13 @@ pub struct View {
     watch: ServiceWatch,
     selector: Arc<Selector>,
     /// The last snapshot that was filtered, and what was left of it.
-    filtered: Arc<Mutex<Option<(Arc<Snapshot>, Arc<Snapshot>)>>>,
+    filtered: Arc<Mutex<Option<Filtered>>>,
+}
+
+#[derive(Debug)]
+struct Filtered {
+    whole: Arc<Snapshot>,
+    part: Arc<Snapshot>,
 }
 
 impl View {
@@ -137,14 +143,12 @@ impl View {
 
     pub(super) fn filter(&self, whole: &Arc<Snapshot>) -> Arc<Snapshot> {
         let mut filtered = self.filtered.lock();
-        if let Some((of, part)) = &*filtered
-            && Arc::ptr_eq(of, whole)
-        {
-            return Arc::clone(part);
+        if let Some(last) = filtered.as_ref().filter(|last| Arc::ptr_eq(&last.whole, whole)) {
+            return Arc::clone(&last.part);
         }
         let instances = whole.instances.iter().filter(|found| self.selector.matches(found)).cloned().collect();
         let part = Arc::new(Snapshot { instances, ..Snapshot::clone(whole) });
-        *filtered = Some((Arc::clone(whole), Arc::clone(&part)));
+        *filtered = Some(Filtered { whole: Arc::clone(whole), part: Arc::clone(&part) });
         part
     }
 }
