@@ -1,0 +1,166 @@
+//! The JSON that stands in the registry under an instance's key.
+//!
+//! The format has a version of its own; fields that this SDK does not know are kept and written back, so
+//! that an older program does not strip what a newer tool added.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::{DEFAULT_WEIGHT, Endpoint, EndpointError, Instance, Status};
+
+/// The only format there is; a record with a higher one is not read, as its meaning may have changed.
+const FORMAT_VERSION: u32 = 1;
+
+/// Why a value is not an instance.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// Not JSON, or not of the record's shape.
+    #[error("not an instance record")]
+    Json(#[from] serde_json::Error),
+    /// Written in a format that this SDK does not know.
+    #[error("format {0} is newer than this SDK")]
+    Format(u32),
+    /// An endpoint that cannot be dialled.
+    #[error("an endpoint of the record")]
+    Endpoint(#[from] EndpointError),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    /// The format, not the program.
+    version: u32,
+    #[serde(default)]
+    status: Status,
+    #[serde(default)]
+    endpoints: IndexMap<String, Address>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    app_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    zone: Option<String>,
+    #[serde(default = "default_weight")]
+    weight: u32,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    tags: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
+    #[serde(flatten)]
+    extra: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Address {
+    url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server_name: Option<String>,
+}
+
+fn default_weight() -> u32 {
+    DEFAULT_WEIGHT
+}
+
+impl Instance {
+    /// The value to put under the instance's key.
+    pub(crate) fn to_record(&self) -> Vec<u8> {
+        let address = |endpoint: &Endpoint| Address {
+            url: endpoint.uri(),
+            server_name: endpoint.explicit_server_name().map(str::to_owned),
+        };
+        let record = Record {
+            version: FORMAT_VERSION,
+            status: self.status,
+            endpoints: self.endpoints.iter().map(|(name, endpoint)| (name.clone(), address(endpoint))).collect(),
+            app_version: self.version.clone(),
+            zone: self.zone.clone(),
+            weight: self.weight,
+            tags: self.tags.clone(),
+            metadata: self.metadata.clone(),
+            extra: self.extra.clone(),
+        };
+        serde_json::to_vec(&record).expect("a record has string keys only, which JSON can always hold")
+    }
+
+    /// Reads what stands under the key of the instance `id` of `service`.
+    pub(crate) fn from_record(service: &str, id: &str, value: &[u8]) -> Result<Self, RecordError> {
+        let record: Record = serde_json::from_slice(value)?;
+        if record.version > FORMAT_VERSION {
+            return Err(RecordError::Format(record.version));
+        }
+        let mut endpoints = IndexMap::with_capacity(record.endpoints.len());
+        for (name, address) in record.endpoints {
+            let mut endpoint = Endpoint::parse(&address.url)?;
+            if let Some(server_name) = address.server_name {
+                endpoint = endpoint.with_server_name(server_name);
+            }
+            endpoints.insert(name, endpoint);
+        }
+        Ok(Self {
+            service: service.to_owned(),
+            id: id.to_owned(),
+            status: record.status,
+            endpoints,
+            version: record.app_version,
+            zone: record.zone,
+            weight: record.weight,
+            tags: record.tags,
+            metadata: record.metadata,
+            extra: record.extra,
+        })
+    }
+
+    /// Takes over the fields that `value` holds and this SDK does not know.
+    pub(crate) fn keep_unknown_fields(&mut self, value: &[u8]) {
+        if let Ok(record) = serde_json::from_slice::<Record>(value) {
+            self.extra.extend(record.extra);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance() -> Instance {
+        Instance::builder("pay")
+            .id("1")
+            .endpoint("grpc", Endpoint::parse("https://h:1").unwrap().with_server_name("pay"))
+            .version("1.4.0")
+            .zone("a")
+            .tag("stable")
+            .metadata("k", "v")
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_record_reads_back_as_the_instance() {
+        let instance = instance();
+        assert_eq!(Instance::from_record("pay", "1", &instance.to_record()).unwrap(), instance);
+    }
+
+    #[test]
+    fn unknown_fields_are_written_back() {
+        let mut mine = instance();
+        mine.keep_unknown_fields(br#"{"version":1,"cordoned":{"by":"ops"}}"#);
+        let text = String::from_utf8(mine.to_record()).unwrap();
+        assert!(text.contains(r#""cordoned":{"by":"ops"}"#), "{text}");
+        let read = Instance::from_record("pay", "1", text.as_bytes()).unwrap();
+        assert_eq!(read, mine);
+    }
+
+    #[test]
+    fn what_is_not_a_record_is_refused() {
+        assert!(matches!(Instance::from_record("pay", "1", b"x"), Err(RecordError::Json(_))));
+        assert!(matches!(Instance::from_record("pay", "1", br#"{"version":2}"#), Err(RecordError::Format(2))));
+        let unspecified = br#"{"version":1,"endpoints":{"grpc":{"url":"http://0.0.0.0:1"}}}"#;
+        assert!(matches!(Instance::from_record("pay", "1", unspecified), Err(RecordError::Endpoint(_))));
+    }
+
+    #[test]
+    fn a_status_of_a_newer_sdk_is_unknown_and_not_up() {
+        let read = Instance::from_record("pay", "1", br#"{"version":1,"status":"napping"}"#).unwrap();
+        assert_eq!(read.status(), Status::Unknown);
+    }
+}

@@ -1,0 +1,104 @@
+//! What a watch knows at one revision. Snapshots never change; a new one replaces the old.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::instance::Instance;
+
+/// Whether a snapshot is what the registry says now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Freshness {
+    /// Nothing is known yet.
+    Pending,
+    /// The registry is connected, and every change it told is in.
+    Synced,
+    /// The registry is away; these are the instances it told last.
+    Stale {
+        /// When it was lost, by the wall clock.
+        since: SystemTime,
+    },
+}
+
+/// An instance as it stands in the registry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Discovered {
+    /// What was registered.
+    pub instance: Instance,
+    pub(super) create_revision: i64,
+    pub(super) mod_revision: i64,
+}
+
+impl Discovered {
+    /// Which registration of the id this is: the revision at which its key was created. An instance that
+    /// went and came back under the same id has another.
+    pub fn incarnation(&self) -> i64 {
+        self.create_revision
+    }
+
+    /// The revision at which it changed last.
+    pub fn mod_revision(&self) -> i64 {
+        self.mod_revision
+    }
+}
+
+impl Deref for Discovered {
+    type Target = Instance;
+
+    fn deref(&self) -> &Instance {
+        &self.instance
+    }
+}
+
+/// The instances of a service at one revision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    pub(super) revision: i64,
+    pub(super) freshness: Freshness,
+    pub(super) instances: Vec<Arc<Discovered>>,
+    pub(super) undecodable: usize,
+    pub(super) resets: u64,
+}
+
+impl Snapshot {
+    pub(super) fn pending() -> Self {
+        Self { revision: 0, freshness: Freshness::Pending, instances: Vec::new(), undecodable: 0, resets: 0 }
+    }
+
+    /// The registry's revision up to which every change is in. It goes backwards only together with a
+    /// step of [`Snapshot::resets`].
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// Whether it is what the registry says now.
+    pub fn freshness(&self) -> Freshness {
+        self.freshness
+    }
+
+    /// The instances, in the order of their ids.
+    pub fn instances(&self) -> &[Arc<Discovered>] {
+        &self.instances
+    }
+
+    /// How many records under the service's prefix this SDK could not read. One that became unreadable
+    /// stands among the instances as it was last read.
+    pub fn undecodable(&self) -> usize {
+        self.undecodable
+    }
+
+    /// How many times the registry turned out to be another cluster, whose revisions start anew.
+    pub fn resets(&self) -> u64 {
+        self.resets
+    }
+
+    /// The same instances (the very same, not equal ones), as fresh and of the same history.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.freshness == other.freshness
+            && self.resets == other.resets
+            && self.undecodable == other.undecodable
+            && self.instances.len() == other.instances.len()
+            && self.instances.iter().zip(&other.instances).all(|(left, right)| Arc::ptr_eq(left, right))
+    }
+}
