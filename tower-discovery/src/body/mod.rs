@@ -6,7 +6,6 @@
 mod request;
 mod response;
 
-pub(crate) use request::Replay;
 pub use request::RequestBody;
 pub use response::ResponseBody;
 pub(crate) use response::Watched;
