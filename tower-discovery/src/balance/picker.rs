@@ -4,6 +4,7 @@
 //! connection that has ended since the picker was published is passed over; so is an endpoint that still
 //! owes its first answer, while another does not.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -74,8 +75,10 @@ impl<S> Picker<S> {
         mut random: impl FnMut(u64) -> u64,
     ) -> Option<&Arc<Member<S>>> {
         let usable = |member: &Arc<Member<S>>| member.is_live() && avoid != Some(member.target.key());
-        let first = self.draw(&mut random).filter(|&index| usable(&self.members[index]));
-        let second = self.draw_other(first, &mut random).filter(|&index| usable(&self.members[index]));
+        let is_usable = |index: &usize| usable(&self.members[*index]);
+        let first = self.draw(None, &mut random);
+        let second = self.draw(first, &mut random).filter(is_usable);
+        let first = first.filter(is_usable);
         let better = match (first, second) {
             (Some(first), Some(second)) if self.members[second].beats(&self.members[first], now) => Some(second),
             (first, second) => first.or(second),
@@ -88,16 +91,23 @@ impl<S> Picker<S> {
         self.search(start, usable).or(chosen)
     }
 
-    /// A member by weight.
-    fn draw(&self, random: &mut impl FnMut(u64) -> u64) -> Option<usize> {
-        let total = self.cumulative.last().copied().filter(|&total| total > 0)?;
-        let point = random(total);
+    /// A member by weight, as if the weight of `except` were 0.
+    fn draw(&self, except: Option<usize>, random: &mut impl FnMut(u64) -> u64) -> Option<usize> {
+        let total = self.cumulative.last().copied()?;
+        let skipped = except.map_or(0..0, |index| self.span(index));
+        let left = total - (skipped.end - skipped.start);
+        if left == 0 {
+            return None;
+        }
+        let point = random(left);
+        let point = if point < skipped.start { point } else { point + (skipped.end - skipped.start) };
         Some(self.cumulative.partition_point(|&sum| sum <= point))
     }
 
-    /// A few draws, until one differs; a set where that fails is ruled by one weight anyway.
-    fn draw_other(&self, first: Option<usize>, random: &mut impl FnMut(u64) -> u64) -> Option<usize> {
-        (0..4).filter_map(|_| self.draw(random)).find(|&index| Some(index) != first)
+    /// The part of the weights' sum that is a member's.
+    fn span(&self, index: usize) -> Range<u64> {
+        let start = index.checked_sub(1).map_or(0, |before| self.cumulative[before]);
+        start..self.cumulative[index]
     }
 
     /// The rare way: both candidates are gone or unproven. Weights of 0 are taken only as the last resort.
