@@ -46,14 +46,41 @@ pub enum Error {
         /// What the last attempt ran into.
         message: String,
     },
+    /// The lease that carries a registration is gone or in doubt.
+    #[error("the lease: {0}")]
+    Lease(#[from] LeaseTrouble),
     /// The limit that the caller set has passed.
     #[error("not done within the limit")]
     Deadline,
 }
 
+/// What made a lease doubtful, or ended it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaseTrouble {
+    /// A keep-alive was answered with a TTL of 0: the lease has expired or was revoked.
+    #[error("a keep-alive was answered with TTL 0")]
+    Gone,
+    /// A put was refused because there is no such lease.
+    #[error("a put was refused as there is no such lease")]
+    NotFound,
+    /// The registry ended the keep-alive stream without an error.
+    #[error("the keep-alive stream ended")]
+    StreamEnded,
+    /// The keep-alive stream broke.
+    #[error("the keep-alive stream broke: {0}")]
+    StreamError(String),
+    /// No keep-alive was answered for a third of the TTL.
+    #[error("no keep-alive was answered for a third of the TTL")]
+    Silent,
+    /// By our own clock the TTL has passed since the last keep-alive that was answered.
+    #[error("the TTL has passed since the last answered keep-alive")]
+    Expired,
+}
+
 impl Error {
     /// Trying again without a change on somebody's side would fail again.
     pub fn is_permanent(&self) -> bool {
-        !matches!(self, Self::Unavailable { .. } | Self::Deadline)
+        !matches!(self, Self::Unavailable { .. } | Self::Deadline | Self::Lease(_))
     }
 }

@@ -4,12 +4,24 @@
 //! the process; a [`ServiceWatch`] is the list of a service's instances that stays current and outlives
 //! the registry's absence.
 //!
-//! Rooms: [`instance`] is what is registered, [`watch`] is how it is found.
+//! Rooms: [`instance`] is what is registered, [`registration`] holds it in the registry, [`watch`] is how
+//! it is found, [`client`] owns the thread on which all of it happens, `channel` is the way to the
+//! registry.
+//!
+//! # What outlives the process
+//! No lease outlives its registration by more than its TTL plus one election, as long as the cluster has
+//! a quorum. On an etcd without lease checkpoints each election starts the TTL anew.
 
+mod channel;
+pub mod client;
+mod clock;
 pub mod error;
 pub mod instance;
+pub mod registration;
 pub mod watch;
 
-pub use error::Error;
+pub use client::{Registry, RegistryBuilder, RegistryGuard, WatchBuilder};
+pub use error::{Error, LeaseTrouble};
 pub use instance::{Endpoint, EndpointError, Instance, InstanceBuilder, InstanceError, Status};
+pub use registration::{Conflict, LeaseState, Register, Registration, Shutdown, StateReceiver, shutdown_signal};
 pub use watch::{Changes, Discovered, Freshness, Publisher, Selector, ServiceWatch, Snapshot, View};

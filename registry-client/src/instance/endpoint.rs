@@ -65,9 +65,9 @@ impl Endpoint {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         let port = match (authority.port_u16(), scheme.as_str()) {
             (Some(port), _) => port,
-            (None, _) if authority.as_str().ends_with(':') => return Err(syntax()),
-            (None, "http") if authority.port().is_none() => 80,
-            (None, "https") if authority.port().is_none() => 443,
+            (None, _) if authority.as_str().len() > authority.host().len() => return Err(syntax()),
+            (None, "http") => 80,
+            (None, "https") => 443,
             (None, _) => return Err(syntax()),
         };
         if host.is_empty() {

@@ -10,6 +10,7 @@ mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use builder::check_name;
 pub use builder::{InstanceBuilder, InstanceError};
 pub use endpoint::{Endpoint, EndpointError};
 use indexmap::IndexMap;

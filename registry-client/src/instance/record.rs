@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::builder::{InstanceError, check_name};
 use super::{DEFAULT_WEIGHT, Endpoint, EndpointError, Instance, Status};
 
 /// The only format there is; a record with a higher one is not read, as its meaning may have changed.
@@ -23,6 +24,9 @@ pub enum RecordError {
     /// Written in a format that this SDK does not know.
     #[error("format {0} is newer than this SDK")]
     Format(u32),
+    /// The key is no instance's.
+    #[error("the key")]
+    Name(#[from] InstanceError),
     /// An endpoint that cannot be dialled.
     #[error("an endpoint of the record")]
     Endpoint(#[from] EndpointError),
@@ -84,6 +88,7 @@ impl Instance {
 
     /// Reads what stands under the key of the instance `id` of `service`.
     pub(crate) fn from_record(service: &str, id: &str, value: &[u8]) -> Result<Self, RecordError> {
+        check_name("id", id)?;
         let record: Record = serde_json::from_slice(value)?;
         if record.version > FORMAT_VERSION {
             return Err(RecordError::Format(record.version));
@@ -115,6 +120,11 @@ impl Instance {
         if let Ok(record) = serde_json::from_slice::<Record>(value) {
             self.extra.extend(record.extra);
         }
+    }
+
+    /// Takes over the fields that `other` holds and this SDK does not know.
+    pub(crate) fn keep_unknown_fields_of(&mut self, other: &Self) {
+        self.extra.extend(other.extra.clone());
     }
 }
 

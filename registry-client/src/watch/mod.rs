@@ -6,13 +6,16 @@
 //! losing the registry makes a snapshot stale and nothing else.
 
 mod changes;
+pub(crate) mod driver;
+pub(crate) mod hub;
+mod list;
 mod publisher;
 mod snapshot;
 mod table;
 mod view;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 pub use changes::Changes;
 pub use publisher::Publisher;
@@ -113,8 +116,21 @@ impl ServiceWatch {
         View::new(self.clone(), selector)
     }
 
+    pub(crate) fn downgrade(&self) -> WeakServiceWatch {
+        WeakServiceWatch(Arc::downgrade(&self.shared))
+    }
+
     pub(crate) fn published(&self) -> watch::Receiver<Published> {
         self.shared.published.clone()
+    }
+}
+
+/// Knows a watch without keeping it.
+pub(crate) struct WeakServiceWatch(Weak<Shared>);
+
+impl WeakServiceWatch {
+    pub(crate) fn upgrade(&self) -> Option<ServiceWatch> {
+        self.0.upgrade().map(|shared| ServiceWatch { shared })
     }
 }
 

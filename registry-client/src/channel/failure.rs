@@ -1,0 +1,42 @@
+//! What a status means for the next step: the one place where gRPC codes are read.
+
+use std::error::Error as _;
+
+use tonic::{Code, Status};
+
+use super::ChannelError;
+use crate::error::Error;
+use crate::registration::machine::Failure;
+
+/// Turns a status into an error of the SDK, and says whether the call may have been carried out.
+pub(crate) fn failure(status: &Status) -> Failure {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<ChannelError>() {
+            let maybe_done = matches!(error, ChannelError::Broken(..));
+            return Failure { error: Error::Unavailable { message: error.to_string() }, maybe_done };
+        }
+        source = error.source();
+    }
+    let message = status.message().to_owned();
+    match status.code() {
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::Internal
+        | Code::Aborted
+        | Code::DataLoss => Failure { error: Error::Unavailable { message }, maybe_done: true },
+        // Too many requests, or no space: both pass.
+        Code::ResourceExhausted => Failure { error: Error::Unavailable { message }, maybe_done: false },
+        code => Failure { error: Error::Refused { code: format!("{code:?}"), message }, maybe_done: false },
+    }
+}
+
+impl Failure {
+    /// A call that had no answer in time.
+    pub(crate) fn timeout() -> Self {
+        let message = format!("no answer within {:?}", super::CALL_LIMIT);
+        Self { error: Error::Unavailable { message }, maybe_done: true }
+    }
+}

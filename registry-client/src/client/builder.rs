@@ -1,0 +1,53 @@
+//! Building a client.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::outstanding::Outstanding;
+use super::thread::Thread;
+use super::{Registry, Shared};
+use crate::channel::Channel;
+use crate::error::Error;
+use crate::instance::Endpoint;
+
+/// Gathers what a [`Registry`] needs; see [`Registry::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct RegistryBuilder {
+    endpoints: Vec<String>,
+    namespace: String,
+}
+
+impl RegistryBuilder {
+    pub(super) fn new(endpoints: Vec<String>) -> Self {
+        Self { endpoints, namespace: String::new() }
+    }
+
+    /// What every key begins with, as in `/prod`; nothing unless given. A `/` at its end is left out.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// The client. It connects when there is something to say, so that this works while the registry is
+    /// down.
+    ///
+    /// # Errors
+    /// When there is no endpoint or one that is not `http://host:port`, or no thread can be started.
+    pub fn build(self) -> Result<Registry, Error> {
+        let endpoints: Vec<_> = self.endpoints.iter().map(|text| Endpoint::parse(text)).collect::<Result<_, _>>()?;
+        if endpoints.is_empty() {
+            return Err(Error::Setting("a registry has at least one endpoint".to_owned()));
+        }
+        if let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.scheme() != "http") {
+            return Err(Error::Setting(format!("{endpoint}: only http is spoken")));
+        }
+        let outstanding = Arc::new(Outstanding::default());
+        let thread = Thread::start(Channel::new(endpoints), Arc::clone(&outstanding))?;
+        let namespace = self.namespace.trim_end_matches('/').to_owned();
+        let shared = Shared { namespace, thread, outstanding, watches: Mutex::new(HashMap::new()) };
+        Ok(Registry { shared: Arc::new(shared) })
+    }
+}

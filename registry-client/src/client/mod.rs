@@ -1,0 +1,164 @@
+//! The client: where it finds the registry, and the thread on which all its work is done.
+//!
+//! [`Registry`] is the handle; `builder` makes it, `thread` owns the runtime, `outstanding` counts the
+//! revokes that the process should not end before, and [`RegistryGuard`] waits for them.
+
+mod builder;
+mod guard;
+pub(crate) mod outstanding;
+mod thread;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+pub use builder::RegistryBuilder;
+pub use guard::RegistryGuard;
+use outstanding::Outstanding;
+use parking_lot::Mutex;
+use thread::Thread;
+
+use crate::error::Error;
+use crate::instance::{Instance, check_name};
+use crate::registration::driver::Driver;
+use crate::registration::machine::Settings;
+use crate::registration::rpc::Keys;
+use crate::registration::slot::Slot;
+use crate::registration::{Register, rpc};
+use crate::watch::driver::Driver as WatchDriver;
+use crate::watch::{ServiceWatch, WeakServiceWatch};
+
+/// A registry that is spoken to. Clones share one thread and one connection.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use registry_client::{Instance, Registry, Selector, Shutdown};
+///
+/// # async fn main_task() -> Result<(), Box<dyn std::error::Error>> {
+/// let registry = Registry::builder(["http://127.0.0.1:2379"]).namespace("/prod").build()?;
+/// let _guard = registry.guard();
+///
+/// let instance = Instance::builder("pay").endpoint("grpc", "http://10.0.0.7:9000").build()?;
+/// let registration = registry.register(instance).ttl(Duration::from_secs(15)).await?;
+///
+/// let view = registry.watch("pay").start()?.select(Selector::endpoint("grpc"));
+/// view.synced().await?;
+///
+/// registry_client::shutdown_signal().await;
+/// registration.shutdown(Shutdown::new()).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Registry {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    namespace: String,
+    thread: Thread,
+    outstanding: Arc<Outstanding>,
+    /// The watches that somebody holds, by service.
+    watches: Mutex<HashMap<String, WeakServiceWatch>>,
+}
+
+impl Registry {
+    /// Starts with the endpoints of the registry's members, as in `http://10.0.0.1:2379`.
+    pub fn builder<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> RegistryBuilder {
+        RegistryBuilder::new(endpoints.into_iter().map(Into::into).collect())
+    }
+
+    /// Asks the registry something, so that a wrong address shows at once. Everything else works without.
+    ///
+    /// Dropping the future has no effect.
+    ///
+    /// # Errors
+    /// When no endpoint answers, or the registry refuses to.
+    pub async fn connect(&self) -> Result<(), Error> {
+        let channel = self.shared.thread.tools.channel.clone();
+        let key = format!("{}/services/", self.shared.namespace).into();
+        let asked = self.shared.thread.spawn(async move { rpc::read(&channel, &key).await });
+        asked.await.map_err(|_| Error::Closed)?.map(drop).map_err(|failure| failure.error)
+    }
+
+    /// Registers an instance; see [`Register`].
+    pub fn register(&self, instance: Instance) -> Register {
+        Register::new(self.clone(), instance)
+    }
+
+    /// Watches a service; see [`WatchBuilder::start`].
+    pub fn watch(&self, service: impl Into<String>) -> WatchBuilder {
+        WatchBuilder { registry: self.clone(), service: service.into() }
+    }
+
+    /// Waits, when dropped, until the revokes of dropped registrations are out, at most 2 s. Hold one in
+    /// `main`, made before the first registration.
+    pub fn guard(&self) -> RegistryGuard {
+        RegistryGuard::new(Arc::clone(&self.shared.outstanding))
+    }
+
+    /// The namespace, without a `/` at its end.
+    pub fn namespace(&self) -> &str {
+        &self.shared.namespace
+    }
+
+    pub(crate) fn instance_key(&self, instance: &Instance) -> String {
+        format!("{}/services/{}/{}", self.shared.namespace, instance.service(), instance.id())
+    }
+
+    /// Puts a registration on the SDK's thread; it ends when the slot is closed.
+    pub(crate) fn start(&self, instance: Instance, settings: Settings) -> Arc<Slot> {
+        let slot = Arc::new(Slot::new(instance.clone(), Arc::clone(&self.shared.outstanding)));
+        let tombstone = format!("{}/tombstones/{}/{}", self.shared.namespace, instance.service(), instance.id());
+        let keys = Keys { instance: settings.key.clone().into(), tombstone: tombstone.into() };
+        let tools = self.shared.thread.tools.clone();
+        let driver = Driver::new(Arc::clone(&slot), instance, settings, keys, tools);
+        drop(self.shared.thread.spawn(driver.run()));
+        slot
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Registry").field("namespace", &self.shared.namespace).finish_non_exhaustive()
+    }
+}
+
+/// A watch that is to be; see [`Registry::watch`].
+#[derive(Debug)]
+#[must_use = "nothing is watched until `start`"]
+pub struct WatchBuilder {
+    registry: Registry,
+    service: String,
+}
+
+impl WatchBuilder {
+    /// The watch of the service, shared with everybody who watches it through the same registry.
+    ///
+    /// It does not wait for the registry: see [`ServiceWatch::synced`].
+    ///
+    /// # Errors
+    /// When the name cannot be a service's.
+    pub fn start(self) -> Result<ServiceWatch, Error> {
+        check_name("service", &self.service)?;
+        let shared = &self.registry.shared;
+        let mut watches = shared.watches.lock();
+        if let Some(watch) = watches.get(&self.service).and_then(WeakServiceWatch::upgrade) {
+            return Ok(watch);
+        }
+        watches.retain(|_, watch| watch.upgrade().is_some());
+        let service: Arc<str> = self.service.as_str().into();
+        // The prefix ends in a slash, so that `pay` never sees `payments`.
+        let prefix = format!("{}/services/{}/", shared.namespace, self.service);
+        let tools = &shared.thread.tools;
+        let (driver, published) =
+            WatchDriver::new(tools.channel.clone(), tools.watches.clone(), prefix, Arc::clone(&service));
+        let stop = tokio_util::sync::CancellationToken::new();
+        let stopped = stop.clone();
+        drop(shared.thread.spawn(async move { stopped.run_until_cancelled(driver.run()).await }));
+        let watch = ServiceWatch::new(service, published, Some(stop.drop_guard()));
+        watches.insert(self.service, watch.downgrade());
+        Ok(watch)
+    }
+}

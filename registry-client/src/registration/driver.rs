@@ -1,0 +1,161 @@
+//! Carries out on the SDK's thread what a registration's machine wants, and tells it how that went.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::keepalive::KeepAlives;
+use super::machine::{Action, Event, LeaseId, Machine, Moment, Progress, PutOutcome, Settings};
+use super::ownkey::watch_key;
+use super::rpc::{self, Keys};
+use super::slot::Slot;
+use super::state::LeaseState;
+use crate::channel::Channel;
+use crate::clock;
+use crate::error::Error;
+use crate::instance::Instance;
+use crate::watch::hub::WatchHub;
+
+/// Events from the shared streams that wait for one registration.
+const ROUTE_LIMIT: usize = 16;
+
+/// What all registrations of a client share.
+#[derive(Debug, Clone)]
+pub(crate) struct Tools {
+    pub(crate) channel: Channel,
+    pub(crate) keepalives: KeepAlives,
+    pub(crate) watches: WatchHub,
+    /// Changes when the machine wakes from suspend.
+    pub(crate) resumed: watch::Receiver<u64>,
+}
+
+/// One registration on the SDK's thread.
+pub(crate) struct Driver {
+    slot: Arc<Slot>,
+    machine: Machine,
+    tools: Tools,
+    keys: Keys,
+    calls: JoinSet<Event>,
+    route: mpsc::Sender<Event>,
+    routed: mpsc::Receiver<Event>,
+    /// The lease whose keep-alives come to our route.
+    kept: Option<LeaseId>,
+    /// From the first put's answer on.
+    own_key: Option<AbortOnDropHandle<()>>,
+}
+
+impl Driver {
+    pub(crate) fn new(slot: Arc<Slot>, instance: Instance, settings: Settings, keys: Keys, tools: Tools) -> Self {
+        let (route, routed) = mpsc::channel(ROUTE_LIMIT);
+        let machine = Machine::new(instance, settings);
+        Self { slot, machine, tools, keys, calls: JoinSet::new(), route, routed, kept: None, own_key: None }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut finished = self.step(Event::Tick);
+        while !finished {
+            let wake = self.machine.next_wake(clock::boot_time());
+            tokio::select! {
+                biased;
+                () = self.slot.woken() => finished = self.wish(),
+                Some(ended) = self.calls.join_next() => match ended {
+                    Ok(event) => finished = self.called(event),
+                    Err(error) => tracing::error!(%error, "a call of the registration panicked"),
+                },
+                Some(event) = self.routed.recv() => finished = self.step(event),
+                () = sleep_until(wake) => finished = self.step(Event::Tick),
+                Ok(()) = self.tools.resumed.changed() => finished = self.step(Event::Tick),
+            }
+        }
+    }
+
+    /// Takes what the holder wants.
+    fn wish(&mut self) -> bool {
+        let wishes = self.slot.take_wishes();
+        let mut finished = false;
+        if let Some((instance, number)) = wishes.update {
+            finished |= self.step(Event::Update { instance: Box::new(instance), number });
+        }
+        if let Some((drain, deadline)) = wishes.shutdown {
+            finished |= self.step(Event::Shutdown { drain, deadline });
+        } else if wishes.closed {
+            finished |= self.step(Event::Dropped);
+        }
+        finished
+    }
+
+    fn called(&mut self, event: Event) -> bool {
+        if let Event::Put(PutOutcome::Stored { revision } | PutOutcome::Conflict { revision, .. }) = &event
+            && self.own_key.is_none()
+        {
+            let tools = &self.tools;
+            let watch = watch_key(
+                tools.channel.clone(),
+                tools.watches.clone(),
+                self.keys.instance.clone(),
+                *revision,
+                self.route.clone(),
+            );
+            self.own_key = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
+        }
+        self.step(event)
+    }
+
+    /// Says whether it was the last step.
+    fn step(&mut self, event: Event) -> bool {
+        let actions = self.machine.step(event, clock::boot_time());
+        let mut finished = false;
+        for action in actions {
+            finished |= matches!(action, Action::Finished);
+            self.carry_out(action);
+        }
+        finished
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        let channel = self.tools.channel.clone();
+        match action {
+            Action::Grant { id, ttl } => drop(self.calls.spawn(rpc::grant(channel, id, ttl))),
+            Action::Put { lease, expect, value } => {
+                drop(self.calls.spawn(rpc::put(channel, self.keys.clone(), lease, expect, value)));
+            }
+            Action::Revoke { id } => {
+                if self.kept.take_if(|kept| *kept == id).is_some() {
+                    self.tools.keepalives.forget(id);
+                }
+                drop(self.calls.spawn(rpc::revoke(channel, id)));
+            }
+            Action::KeepAlive { id } => {
+                self.kept = Some(id);
+                self.tools.keepalives.ask(id, &self.route);
+            }
+            Action::Reconnect => self.tools.keepalives.restart(),
+            Action::Report(progress) => self.slot.publish(progress),
+            Action::Finished => self.own_key = None,
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// Also when the thread ends or a step panics: nobody waits for a driver that has gone.
+    fn drop(&mut self) {
+        if let Some(id) = self.kept.take() {
+            self.tools.keepalives.forget(id);
+        }
+        self.slot.end(Progress {
+            state: LeaseState::Closed(Some(Arc::new(Error::Closed))),
+            stored: 0,
+            refused: None,
+            released: true,
+        });
+    }
+}
+
+async fn sleep_until(wake: Option<Moment>) {
+    match wake {
+        Some(wake) => tokio::time::sleep(wake.saturating_sub(clock::boot_time())).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,155 @@
+//! What is due, read off the machine's state alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+#[cfg(test)]
+use super::event::LeaseId;
+use super::event::{Action, Expect, Moment, Progress};
+use super::lease::Lease;
+use super::{Ending, Flight, Key, Machine};
+use crate::error::LeaseTrouble;
+use crate::registration::Conflict;
+
+/// The last part of a shutdown's time is kept for the revoke: a quarter, and no more than this.
+const REVOKE_RESERVE: Duration = Duration::from_secs(1);
+
+impl Machine {
+    pub(super) fn advance(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        self.note_established();
+        self.drain(now);
+        actions.extend(self.doomed.due(now).map(|id| Action::Revoke { id }));
+        if !matches!(self.ending, Ending::Closed(_)) {
+            self.look_for_silence(now, actions);
+            self.keep_alive(now, actions);
+            self.grant(now, actions);
+            self.put(now, actions);
+        }
+        self.report(now, actions);
+        if matches!(self.ending, Ending::Closed(_)) && self.doomed.is_empty() {
+            self.finished = true;
+            actions.push(Action::Finished);
+        }
+    }
+
+    /// The next moment at which a [`super::Event::Tick`] is wanted, if nothing else happens before.
+    pub(crate) fn next_wake(&self, now: Moment) -> Option<Moment> {
+        let doomed = self.doomed.next_wake();
+        if matches!(self.ending, Ending::Closed(_)) {
+            return doomed;
+        }
+        let held = self.lease.as_ref().and_then(|lease| lease.held.as_ref()).map(|held| held.next_wake(now));
+        let retry = (self.grant_wanted() || self.put_wanted()).then_some(self.retry.at());
+        [doomed, held, retry, self.drained_at()].into_iter().flatten().min()
+    }
+
+    fn note_established(&mut self) {
+        if self.key_is_current() && !self.established {
+            self.established = true;
+            self.trouble = None;
+        }
+    }
+
+    /// Ends a drain whose time has come.
+    fn drain(&mut self, now: Moment) {
+        let visible = self.stored == self.wanted && self.key_is_current();
+        if let Ending::Draining { visible_at, .. } = &mut self.ending
+            && visible
+            && visible_at.is_none()
+        {
+            *visible_at = Some(now);
+        }
+        if self.drained_at().is_some_and(|at| now >= at) {
+            self.close(None);
+        }
+    }
+
+    /// When the drain ends: after its time, and early enough for the revoke.
+    fn drained_at(&self) -> Option<Moment> {
+        let Ending::Draining { drain, deadline, visible_at } = &self.ending else { return None };
+        Some(visible_at.map_or(*deadline, |at| at.saturating_add(*drain)).min(*deadline))
+    }
+
+    /// How much of a shutdown's limit is kept for the revoke.
+    pub(crate) fn revoke_reserve(limit: Duration) -> Duration {
+        (limit / 4).min(REVOKE_RESERVE)
+    }
+
+    /// Silence is no proof of anything but the stream's uselessness: ask again on another.
+    fn look_for_silence(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        let Some(held) = self.lease.as_mut().and_then(|lease| lease.held.as_mut()) else { return };
+        if held.is_silent(now) {
+            held.forget_asked(now);
+            self.trouble = Some(Arc::new(LeaseTrouble::Silent.into()));
+            actions.push(Action::Reconnect);
+        }
+    }
+
+    fn keep_alive(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        let Some(lease) = &mut self.lease else { return };
+        if lease.held.as_mut().is_some_and(|held| held.take_due(now)) {
+            actions.push(Action::KeepAlive { id: lease.id });
+        }
+    }
+
+    fn grant_wanted(&self) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.held.is_none() && !lease.asking)
+    }
+
+    fn grant(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        if !self.grant_wanted() || !self.retry.is_due(now) {
+            return;
+        }
+        let random = &mut self.random;
+        let lease = self.lease.get_or_insert_with(|| Lease::new(random.i64(1..)));
+        lease.ask(now);
+        actions.push(Action::Grant { id: lease.id, ttl: self.settings.ttl });
+    }
+
+    fn put_wanted(&self) -> bool {
+        let held = self.lease.as_ref().is_some_and(|lease| lease.held.is_some());
+        let stands = self.stored == self.wanted && self.key_is_current();
+        held && self.put.is_none() && !stands
+    }
+
+    fn put(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        if !self.put_wanted() || !self.retry.is_due(now) {
+            return;
+        }
+        let Some(lease) = self.lease.as_ref().map(|lease| lease.id) else { return };
+        let value = Bytes::from(self.instance.to_record());
+        self.put = Some(Flight { lease, value: value.clone(), update: self.wanted });
+        actions.push(Action::Put { lease, expect: self.expectation(), value });
+    }
+
+    fn expectation(&self) -> Expect {
+        match self.key {
+            Key::Ours { mod_revision, .. } => Expect::ModRevision(mod_revision),
+            Key::Foreign { mod_revision } if self.settings.conflict == Conflict::TakeOver => {
+                Expect::ModRevision(mod_revision)
+            }
+            Key::Foreign { .. } | Key::Absent => Expect::Absent,
+        }
+    }
+
+    fn report(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        let progress = Progress {
+            state: self.state(now),
+            stored: if self.key_is_current() { self.stored } else { 0 },
+            refused: self.refused.clone(),
+            released: matches!(self.ending, Ending::Closed(_)) && self.doomed.all_confirmed(),
+        };
+        if self.reported.as_ref() != Some(&progress) {
+            self.reported = Some(progress.clone());
+            actions.push(Action::Report(progress));
+        }
+    }
+
+    /// The lease that is kept alive, if there is one.
+    #[cfg(test)]
+    pub(super) fn live_lease(&self) -> Option<LeaseId> {
+        self.lease.as_ref().filter(|lease| lease.held.is_some()).map(|lease| lease.id)
+    }
+}

@@ -1,0 +1,98 @@
+//! Leases that must go: each is revoked until it is certain that it does not and will not exist.
+//!
+//! A revoke can overtake a grant that is still on its way, so "not found" proves nothing as long as a
+//! grant of that id has no answer. It is final once every grant was answered before the revoke was sent,
+//! or once the TTL has passed since the last grant was sent.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::event::{LeaseId, Moment, RevokeOutcome};
+
+/// How often a lease was asked for, and how much of that is still open.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Attempts {
+    pub(super) sent: u32,
+    /// Grants without an answer, the one in flight included.
+    pub(super) unanswered: u32,
+    pub(super) last_sent_at: Moment,
+}
+
+#[derive(Debug)]
+struct Doomed {
+    attempts: Attempts,
+    ttl: Duration,
+    /// A revoke is in flight, and this many grants were unanswered when it was sent.
+    revoking: Option<u32>,
+    retry: Backoff,
+    /// A revoke succeeded, though a late grant could still bring the lease back.
+    confirmed: bool,
+}
+
+/// The leases to be revoked.
+#[derive(Debug, Default)]
+pub(super) struct DoomedLeases(BTreeMap<LeaseId, Doomed>);
+
+impl DoomedLeases {
+    pub(super) fn insert(&mut self, id: LeaseId, attempts: Attempts, ttl: Duration, retry: Backoff) {
+        self.0.insert(id, Doomed { attempts, ttl, revoking: None, retry, confirmed: false });
+    }
+
+    pub(super) fn contains(&self, id: LeaseId) -> bool {
+        self.0.contains_key(&id)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// None of them is known to exist.
+    pub(super) fn all_confirmed(&self) -> bool {
+        self.0.values().all(|doomed| doomed.confirmed)
+    }
+
+    /// A grant of a doomed lease was answered; the lease may have come into being just now.
+    pub(super) fn grant_settled(&mut self, id: LeaseId, maybe_done: bool, settles_all: bool) {
+        let Some(doomed) = self.0.get_mut(&id) else { return };
+        if settles_all {
+            doomed.attempts.unanswered = 0;
+        } else if !maybe_done {
+            doomed.attempts.unanswered = doomed.attempts.unanswered.saturating_sub(1);
+        }
+        doomed.retry.reset();
+    }
+
+    pub(super) fn revoke_settled(&mut self, id: LeaseId, outcome: &RevokeOutcome, now: Moment) {
+        let Some(doomed) = self.0.get_mut(&id) else { return };
+        let unanswered_then = doomed.revoking.take().unwrap_or(u32::MAX);
+        let settled = unanswered_then == 0 || now >= doomed.attempts.last_sent_at + doomed.ttl;
+        let gone = match outcome {
+            RevokeOutcome::Revoked => settled || doomed.attempts.sent <= 1,
+            RevokeOutcome::NotFound => settled,
+            RevokeOutcome::Failed => false,
+        };
+        if gone {
+            self.0.remove(&id);
+            return;
+        }
+        doomed.confirmed |= matches!(outcome, RevokeOutcome::Revoked);
+        if unanswered_then == doomed.attempts.unanswered || matches!(outcome, RevokeOutcome::Failed) {
+            doomed.retry.fail(now);
+        }
+    }
+
+    /// The leases for which a revoke is to be sent now.
+    pub(super) fn due(&mut self, now: Moment) -> impl Iterator<Item = LeaseId> {
+        self.0.iter_mut().filter(move |(_, doomed)| doomed.revoking.is_none() && doomed.retry.is_due(now)).map(
+            |(id, doomed)| {
+                doomed.revoking = Some(doomed.attempts.unanswered);
+                *id
+            },
+        )
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Moment> {
+        self.0.values().filter(|doomed| doomed.revoking.is_none()).map(|doomed| doomed.retry.at()).min()
+    }
+}

@@ -1,0 +1,538 @@
+//! The machine against a small model of the server, in every order of a few events and in many random
+//! ones. Whatever happens on the way, once calls get through again nothing is left behind.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+
+const TTL: Duration = Duration::from_secs(9);
+
+fn settings(seed: u64, conflict: Conflict) -> Settings {
+    Settings { key: "/services/pay/1".to_owned(), ttl: TTL, conflict, seed }
+}
+
+fn instance() -> Instance {
+    Instance::builder("pay").id("1").endpoint("grpc", "http://10.0.0.7:9000").build().unwrap()
+}
+
+fn failure(maybe_done: bool) -> Failure {
+    Failure { error: Error::Unavailable { message: "lost".to_owned() }, maybe_done }
+}
+
+/// What can happen to a call, or between calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Carried out and answered.
+    Answered,
+    /// Carried out, the answer lost.
+    AnswerLost,
+    /// Not carried out, and known not to be.
+    NotSent,
+    /// The caller gives up on it, and it is carried out later all the same.
+    Late,
+}
+
+const FATES: [Fate; 4] = [Fate::Answered, Fate::AnswerLost, Fate::NotSent, Fate::Late];
+
+/// A server with one key, and the calls on their way to it.
+struct World {
+    machine: Machine,
+    now: Moment,
+    revision: i64,
+    leases: BTreeSet<LeaseId>,
+    key: Option<Holder>,
+    calls: Vec<Action>,
+    late: Vec<Action>,
+    revoke_asked: BTreeSet<LeaseId>,
+    progress: Option<Progress>,
+    finished: bool,
+}
+
+impl World {
+    fn new(seed: u64, conflict: Conflict) -> Self {
+        let machine = Machine::new(instance(), settings(seed, conflict));
+        let now = Duration::from_secs(100);
+        let (calls, late) = (Vec::new(), Vec::new());
+        let (leases, revoke_asked) = (BTreeSet::new(), BTreeSet::new());
+        let mut world = Self {
+            machine,
+            now,
+            revision: 1,
+            leases,
+            key: None,
+            calls,
+            late,
+            revoke_asked,
+            progress: None,
+            finished: false,
+        };
+        world.tell(Event::Tick);
+        world
+    }
+
+    fn tell(&mut self, event: Event) {
+        for action in self.machine.step(event, self.now) {
+            assert!(!self.finished, "nothing follows the end: {action:?}");
+            match action {
+                Action::KeepAlive { id } => {
+                    assert!(!self.revoke_asked.contains(&id), "no keep-alive after a revoke");
+                    assert_eq!(self.machine.live_lease(), Some(id));
+                    self.calls.push(Action::KeepAlive { id });
+                }
+                Action::Revoke { id } => {
+                    self.revoke_asked.insert(id);
+                    self.calls.push(Action::Revoke { id });
+                }
+                Action::Report(progress) => self.progress = Some(progress),
+                Action::Finished => self.finished = true,
+                Action::Reconnect => {}
+                call => self.calls.push(call),
+            }
+        }
+    }
+
+    /// A call comes late by less than this: a grant that is later than its own TTL is the TTL's to clean up.
+    fn pass(&mut self, time: Duration) {
+        for call in std::mem::take(&mut self.late) {
+            drop(self.serve(&call));
+        }
+        self.now += time;
+        self.tell(Event::Tick);
+    }
+
+    fn tell_key(&mut self) {
+        let (revision, holder) = (self.revision, self.key.clone());
+        self.tell(Event::Key { revision, holder });
+    }
+
+    /// The server carries a call out and says what it answers.
+    fn serve(&mut self, call: &Action) -> Event {
+        match call {
+            Action::Grant { id, ttl } if self.leases.insert(*id) => Event::Granted { id: *id, ttl: *ttl },
+            Action::Grant { id, .. } => Event::GrantExists { id: *id },
+            Action::Revoke { id } => {
+                let outcome = if self.leases.remove(id) { RevokeOutcome::Revoked } else { RevokeOutcome::NotFound };
+                self.drop_key_of(*id);
+                Event::Revoke { id: *id, outcome }
+            }
+            Action::KeepAlive { id } => {
+                let ttl = if self.leases.contains(id) { TTL } else { Duration::ZERO };
+                Event::KeptAlive { id: *id, ttl }
+            }
+            Action::Put { lease, expect, value } => Event::Put(self.serve_put(*lease, *expect, value)),
+            other => panic!("{other:?} is no call"),
+        }
+    }
+
+    fn serve_put(&mut self, lease: LeaseId, expect: Expect, value: &Bytes) -> PutOutcome {
+        let found = self.key.as_ref().map(|holder| holder.mod_revision);
+        let expected = match expect {
+            Expect::Absent => None,
+            Expect::ModRevision(revision) => Some(revision),
+        };
+        if found != expected {
+            return PutOutcome::Conflict { revision: self.revision, holder: self.key.clone(), tombstone: false };
+        }
+        if !self.leases.contains(&lease) {
+            return PutOutcome::NoLease;
+        }
+        self.revision += 1;
+        self.key = Some(Holder { lease, mod_revision: self.revision, value: value.clone() });
+        PutOutcome::Stored { revision: self.revision }
+    }
+
+    fn drop_key_of(&mut self, lease: LeaseId) {
+        if self.key.take_if(|holder| holder.lease == lease).is_some() {
+            self.revision += 1;
+        }
+    }
+
+    fn expire(&mut self) {
+        for lease in std::mem::take(&mut self.leases) {
+            self.drop_key_of(lease);
+        }
+    }
+
+    fn settle(&mut self, index: usize, fate: Fate) {
+        let call = self.calls.remove(index);
+        match fate {
+            Fate::Answered => {
+                let answer = self.serve(&call);
+                self.tell(answer);
+            }
+            Fate::AnswerLost => {
+                drop(self.serve(&call));
+                self.tell(lost(&call, true));
+            }
+            Fate::NotSent => self.tell(lost(&call, false)),
+            Fate::Late => {
+                self.tell(lost(&call, true));
+                self.late.push(call);
+            }
+        }
+    }
+
+    /// From now on everything gets through; late calls come first, as they were sent first.
+    fn heal(&mut self) {
+        for call in std::mem::take(&mut self.late) {
+            drop(self.serve(&call));
+        }
+        for _ in 0..200 {
+            while !self.calls.is_empty() && !self.finished {
+                self.settle(0, Fate::Answered);
+                self.tell_key();
+            }
+            if self.finished {
+                return;
+            }
+            let wake = self.machine.next_wake(self.now).unwrap_or(self.now + TTL);
+            self.pass(wake.saturating_sub(self.now).max(Duration::from_millis(1)));
+        }
+    }
+
+    fn assert_nothing_is_left(&mut self, story: &str) {
+        self.tell(Event::Dropped);
+        self.heal();
+        assert!(self.finished, "it ends: {story}");
+        assert!(self.leases.is_empty(), "no lease is left: {story}");
+        assert_eq!(self.key, None, "no key is left: {story}");
+    }
+}
+
+fn lost(call: &Action, maybe_done: bool) -> Event {
+    let failure = failure(maybe_done);
+    match call {
+        Action::Grant { id, .. } => Event::GrantFailed { id: *id, failure },
+        Action::Put { .. } => Event::Put(PutOutcome::Failed(failure)),
+        Action::Revoke { id } => Event::Revoke { id: *id, outcome: RevokeOutcome::Failed },
+        _ => Event::StreamLost(LeaseTrouble::StreamEnded),
+    }
+}
+
+/// One of everything that can happen at a point; says what it was, or nothing if there is no such choice.
+fn happen(world: &mut World, choice: usize) -> Option<String> {
+    const OTHERS: usize = 6;
+    if choice >= OTHERS {
+        let (index, fate) = ((choice - OTHERS) / FATES.len(), FATES[(choice - OTHERS) % FATES.len()]);
+        let story = format!("{:?} is {fate:?}", world.calls.get(index)?);
+        world.settle(index, fate);
+        return Some(story);
+    }
+    match choice {
+        0 => world.tell(Event::Dropped),
+        1 => world.pass(TTL / 3),
+        2 => world.expire(),
+        3 => {
+            world.key = None;
+            world.revision += 1;
+            world.tell_key();
+        }
+        4 => world.tell_key(),
+        _ => world.tell(Event::Shutdown { drain: Duration::from_secs(1), deadline: world.now + TTL }),
+    }
+    Some(["dropped", "time", "expiry", "deleted", "seen", "shutdown"][choice].to_owned())
+}
+
+fn replay(path: &[usize]) -> Option<(World, String)> {
+    let mut world = World::new(7, Conflict::Fail);
+    let mut story = String::new();
+    for choice in path {
+        story += &happen(&mut world, *choice)?;
+        story += "; ";
+    }
+    Some((world, story))
+}
+
+#[test]
+fn g02_every_order_of_five_events_ends_without_a_lease() {
+    let mut paths = vec![Vec::new()];
+    let mut orders = 0;
+    while let Some(path) = paths.pop() {
+        let Some((mut world, story)) = replay(&path) else { continue };
+        if path.len() < 5 {
+            let choices = 6 + world.calls.len() * FATES.len();
+            paths.extend((0..choices).map(|choice| [&path[..], &[choice]].concat()));
+        }
+        world.assert_nothing_is_left(&story);
+        orders += 1;
+    }
+    assert!(orders > 10_000, "{orders}");
+}
+
+#[test]
+fn g02_long_random_stories_end_without_a_lease() {
+    for seed in 0..3_000 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut world = World::new(seed, Conflict::Fail);
+        let mut story = format!("seed {seed}: ");
+        for _ in 0..random.usize(1..60) {
+            // The user's end is rare, so that the story goes on.
+            let end_allowed = random.u8(..) < 8;
+            let choice = if random.bool() { 6 + random.usize(0..8) } else { random.usize(1..5) };
+            let choice = if end_allowed { random.usize(0..6) } else { choice };
+            if let Some(event) = happen(&mut world, choice) {
+                story += &event;
+                story += "; ";
+            }
+            if world.finished {
+                break;
+            }
+        }
+        world.assert_nothing_is_left(&story);
+    }
+}
+
+/// A world in which the registration stands.
+fn standing() -> World {
+    let mut world = World::new(7, Conflict::Fail);
+    settle_all(&mut world);
+    assert_eq!(state(&world), LeaseState::Active);
+    world
+}
+
+fn settle_all(world: &mut World) {
+    while !world.calls.is_empty() {
+        world.settle(0, Fate::Answered);
+    }
+}
+
+fn state(world: &World) -> LeaseState {
+    world.progress.as_ref().unwrap().state.clone()
+}
+
+fn stranger(world: &mut World, lease: LeaseId) -> Holder {
+    world.revision += 1;
+    let holder = Holder { lease, mod_revision: world.revision, value: Bytes::from_static(b"{\"version\":1}") };
+    world.key = Some(holder.clone());
+    holder
+}
+
+#[test]
+fn g01_the_lease_comes_before_the_put_and_a_refused_put_revokes_it() {
+    let mut world = World::new(7, Conflict::Fail);
+    assert!(matches!(world.calls[..], [Action::Grant { .. }]));
+    world.settle(0, Fate::Answered);
+    assert!(matches!(world.calls[..], [Action::Put { .. }]));
+    world.calls.clear();
+    let error = Error::Refused { code: "PermissionDenied".to_owned(), message: String::new() };
+    world.tell(Event::Put(PutOutcome::Failed(Failure { error: error.clone(), maybe_done: false })));
+    assert!(matches!(world.calls[..], [Action::Revoke { .. }]));
+    assert_eq!(state(&world), LeaseState::Closed(Some(Arc::new(error))));
+}
+
+#[test]
+fn g02_not_found_is_not_final_while_the_grant_is_unanswered() {
+    let mut world = World::new(7, Conflict::Fail);
+    let Some(Action::Grant { id, .. }) = world.calls.first().cloned() else { panic!("a grant") };
+    world.tell(Event::Dropped);
+    // The revoke overtakes the grant.
+    world.settle(1, Fate::Answered);
+    assert!(!world.finished);
+    world.settle(0, Fate::Answered);
+    assert!(world.leases.contains(&id));
+    settle_all(&mut world);
+    assert!(world.finished && world.leases.is_empty());
+}
+
+#[test]
+fn g02_an_unanswered_grant_is_settled_by_its_ttl() {
+    let mut world = World::new(7, Conflict::Fail);
+    world.settle(0, Fate::Late);
+    world.tell(Event::Dropped);
+    settle_all(&mut world);
+    assert!(!world.finished, "the grant may still come");
+    world.late.clear();
+    world.pass(TTL);
+    settle_all(&mut world);
+    assert!(world.finished);
+}
+
+#[test]
+fn g02_exists_on_a_retry_is_success_and_on_a_first_try_a_stranger() {
+    let mut world = World::new(7, Conflict::Fail);
+    let Some(Action::Grant { id, .. }) = world.calls.first().cloned() else { panic!("a grant") };
+    world.settle(0, Fate::AnswerLost);
+    world.pass(TTL / 3);
+    settle_all(&mut world);
+    assert_eq!((state(&world), world.machine.live_lease()), (LeaseState::Active, Some(id)));
+
+    let mut world = World::new(7, Conflict::Fail);
+    world.leases.insert(id);
+    settle_all(&mut world);
+    assert_eq!(state(&world), LeaseState::Active);
+    assert_ne!(world.machine.live_lease(), Some(id));
+    assert!(world.leases.contains(&id), "the stranger's lease is left alone");
+}
+
+#[test]
+fn g02_the_granted_ttl_counts() {
+    let mut world = World::new(7, Conflict::Fail);
+    let Some(Action::Grant { id, .. }) = world.calls.pop() else { panic!("a grant") };
+    world.leases.insert(id);
+    world.tell(Event::Granted { id, ttl: TTL * 4 });
+    settle_all(&mut world);
+    assert_eq!(world.machine.next_wake(world.now), Some(world.now + TTL * 4 / 3));
+}
+
+#[test]
+fn g05_troubles_are_told_apart() {
+    let mut world = standing();
+    world.pass(TTL / 3);
+    world.settle(0, Fate::NotSent);
+    assert_eq!(state(&world).error(), Some(&LeaseTrouble::StreamEnded.into()));
+    world.tell(Event::StreamLost(LeaseTrouble::StreamError("reset".to_owned())));
+    assert_eq!(state(&world).error(), Some(&LeaseTrouble::StreamError("reset".to_owned()).into()));
+    settle_all(&mut world);
+    assert_eq!(state(&world), LeaseState::Active);
+
+    world.pass(TTL / 3);
+    world.calls.clear();
+    world.pass(TTL / 3);
+    assert_eq!(state(&world), LeaseState::Suspect(Arc::new(LeaseTrouble::Silent.into())));
+    world.calls.clear();
+    world.pass(TTL / 3);
+    assert_eq!(state(&world), LeaseState::Lost(Arc::new(LeaseTrouble::Expired.into())));
+    world.calls.clear();
+    // The server still has the lease: nothing was lost after all, and nothing is made anew.
+    let lease = world.machine.live_lease();
+    world.pass(TTL / 3);
+    settle_all(&mut world);
+    assert_eq!((state(&world), world.machine.live_lease()), (LeaseState::Active, lease));
+
+    world.expire();
+    world.pass(TTL / 3);
+    world.settle(0, Fate::Answered);
+    assert_eq!(state(&world), LeaseState::Reregistering(Some(Arc::new(LeaseTrouble::Gone.into()))));
+}
+
+#[test]
+fn g04_a_lost_lease_is_made_anew_with_the_latest_value() {
+    let mut world = standing();
+    let first = world.machine.live_lease();
+    let mut changed = instance();
+    changed.set_weight(7);
+    world.tell(Event::Update { instance: Box::new(changed.clone()), number: 2 });
+    settle_all(&mut world);
+    world.expire();
+    world.pass(TTL / 3);
+    settle_all(&mut world);
+    assert_eq!(state(&world), LeaseState::Active);
+    assert_ne!(world.machine.live_lease(), first);
+    assert_eq!(world.leases.len(), 1);
+    assert_eq!(world.key.as_ref().unwrap().value, changed.to_record());
+}
+
+#[test]
+fn g06_a_deleted_key_is_put_again_under_the_same_lease() {
+    let mut world = standing();
+    let lease = world.machine.live_lease();
+    world.key = None;
+    world.revision += 1;
+    world.tell_key();
+    settle_all(&mut world);
+    assert_eq!(world.key.as_ref().map(|holder| holder.lease), lease);
+    assert_eq!(state(&world), LeaseState::Active);
+}
+
+#[test]
+fn g06_a_deletion_that_is_seen_before_the_puts_answer_is_not_lost() {
+    let mut world = World::new(7, Conflict::Fail);
+    world.settle(0, Fate::Answered);
+    let put = world.calls.remove(0);
+    let answer = world.serve(&put);
+    world.key = None;
+    world.revision += 1;
+    world.tell_key();
+    world.tell(answer);
+    settle_all(&mut world);
+    assert!(world.key.is_some());
+}
+
+#[test]
+fn g06_a_key_that_an_operator_wrote_without_a_lease_gets_ours_back_and_his_fields_stay() {
+    let mut world = standing();
+    let mut holder = stranger(&mut world, 0);
+    holder.value = Bytes::from_static(br#"{"version":1,"cordoned":true}"#);
+    world.key = Some(holder);
+    world.tell_key();
+    settle_all(&mut world);
+    let holder = world.key.as_ref().unwrap();
+    assert_eq!(Some(holder.lease), world.machine.live_lease());
+    assert!(String::from_utf8_lossy(&holder.value).contains(r#""cordoned":true"#));
+}
+
+#[test]
+fn g06_a_tombstone_stops_the_fight_until_it_is_gone() {
+    let mut world = standing();
+    world.key = None;
+    world.revision += 1;
+    world.tell_key();
+    world.calls.clear();
+    let (revision, tombstone) = (world.revision, true);
+    world.tell(Event::Put(PutOutcome::Conflict { revision, holder: None, tombstone }));
+    assert!(world.calls.is_empty(), "it is not put again at once");
+    assert!(matches!(state(&world).error(), Some(Error::Tombstone { .. })));
+    world.pass(TTL);
+    settle_all(&mut world);
+    assert_eq!(state(&world), LeaseState::Active);
+}
+
+#[test]
+fn g07_a_stranger_on_the_key_is_a_conflict_and_never_fought() {
+    let mut world = World::new(7, Conflict::Fail);
+    stranger(&mut world, 1);
+    settle_all(&mut world);
+    assert!(matches!(state(&world).error(), Some(Error::Conflict { lease: 1, .. })));
+    assert!(world.finished && world.leases.is_empty());
+
+    // Whatever was chosen at first: who stood once and finds a stranger has lost.
+    let mut world = World::new(7, Conflict::TakeOver);
+    settle_all(&mut world);
+    let holder = stranger(&mut world, 1);
+    world.tell_key();
+    settle_all(&mut world);
+    assert!(matches!(state(&world).error(), Some(Error::Conflict { lease: 1, .. })));
+    assert!(world.finished);
+    assert_eq!(world.key, Some(holder), "guarantee 8: the revoke leaves the successor's key");
+}
+
+#[test]
+fn g07_a_take_over_takes_the_key_and_waiting_waits_for_it() {
+    let mut world = World::new(7, Conflict::TakeOver);
+    stranger(&mut world, 1);
+    settle_all(&mut world);
+    assert_eq!(state(&world), LeaseState::Active);
+
+    let mut world = World::new(7, Conflict::WaitForExpiry);
+    stranger(&mut world, 1);
+    settle_all(&mut world);
+    assert!(matches!(state(&world), LeaseState::Registering(_)));
+    world.key = None;
+    world.revision += 1;
+    world.tell_key();
+    settle_all(&mut world);
+    assert_eq!(state(&world), LeaseState::Active);
+}
+
+#[test]
+fn g10_a_shutdown_is_visible_drains_and_revokes_under_one_deadline() {
+    let mut world = standing();
+    let deadline = world.now + TTL * 2;
+    world.tell(Event::Shutdown { drain: TTL, deadline });
+    assert_eq!(state(&world), LeaseState::Draining);
+    settle_all(&mut world);
+    assert!(String::from_utf8_lossy(&world.key.as_ref().unwrap().value).contains("draining"));
+    world.pass(TTL / 2);
+    settle_all(&mut world);
+    assert!(!world.finished && world.revoke_asked.is_empty());
+    world.pass(TTL / 2);
+    settle_all(&mut world);
+    assert!(world.finished && world.leases.is_empty());
+
+    let mut world = standing();
+    world.tell(Event::Shutdown { drain: TTL, deadline: world.now + TTL / 2 });
+    world.calls.clear();
+    world.pass(TTL / 2);
+    assert!(matches!(world.calls.last(), Some(Action::Revoke { .. })), "the deadline ends a drain nobody saw");
+}

@@ -1,0 +1,88 @@
+//! Starting a registration.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::time::Duration;
+
+use super::Registration;
+use super::machine::Settings;
+use super::slot::Slot;
+use super::state::{Conflict, LeaseState};
+use crate::client::Registry;
+use crate::error::Error;
+use crate::instance::{Instance, Status};
+
+/// What is asked for unless [`Register::ttl`] says otherwise.
+const DEFAULT_TTL: Duration = Duration::from_secs(15);
+/// etcd's largest TTL.
+const LONGEST_TTL: Duration = Duration::from_secs(9_000_000_000);
+
+/// A registration that is to be; awaiting it registers. See [`Registry::register`].
+///
+/// The future waits as long as the registry is away, and fails on what waiting cannot heal. Dropping it
+/// at any point ends the registration: what has been granted until then is revoked.
+#[derive(Debug)]
+#[must_use = "nothing is registered until it is awaited"]
+pub struct Register {
+    registry: Registry,
+    instance: Instance,
+    ttl: Duration,
+    conflict: Conflict,
+}
+
+impl Register {
+    pub(crate) fn new(registry: Registry, instance: Instance) -> Self {
+        Self { registry, instance, ttl: DEFAULT_TTL, conflict: Conflict::default() }
+    }
+
+    /// How long the registration outlives the process at most, in whole seconds, 15 s unless given. The
+    /// registry may raise it; etcd grants no less than 2 s.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// What to do when another registration holds the id.
+    pub fn on_conflict(mut self, conflict: Conflict) -> Self {
+        self.conflict = conflict;
+        self
+    }
+
+    /// The status to begin with; the instance's own unless given.
+    pub fn status(mut self, status: Status) -> Self {
+        self.instance.set_status(status);
+        self
+    }
+
+    async fn register(self) -> Result<Registration, Error> {
+        if self.ttl < Duration::from_secs(1) || self.ttl > LONGEST_TTL {
+            return Err(Error::Setting(format!("a TTL of {:?}: it is 1 s to 9,000,000,000 s", self.ttl)));
+        }
+        let key = self.registry.instance_key(&self.instance);
+        let settings = Settings { key, ttl: self.ttl, conflict: self.conflict, seed: fastrand::u64(..) };
+        // From here on the handle's drop ends what the thread has begun.
+        let registration = Registration::new(self.registry.start(self.instance, settings));
+        standing(&registration.slot).await?;
+        Ok(registration)
+    }
+}
+
+impl IntoFuture for Register {
+    type Output = Result<Registration, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.register())
+    }
+}
+
+/// Waits until the registration stands for the first time.
+async fn standing(slot: &Slot) -> Result<(), Error> {
+    let mut progress = slot.progress();
+    let settled = |state: &LeaseState| !matches!(state, LeaseState::Registering(_));
+    let progress = progress.wait_for(|progress| settled(&progress.state)).await.map_err(|_| Error::Closed)?;
+    match &progress.state {
+        LeaseState::Closed(error) => Err(error.as_deref().cloned().unwrap_or(Error::Closed)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,152 @@
+//! The calls that a registration makes, each ending in the event that tells how it went.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use registry_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
+use registry_proto::etcdserverpb::kv_client::KvClient;
+use registry_proto::etcdserverpb::lease_client::LeaseClient;
+use registry_proto::etcdserverpb::request_op::Request;
+use registry_proto::etcdserverpb::response_op::Response;
+use registry_proto::etcdserverpb::{
+    Compare, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse,
+};
+use registry_proto::mvccpb::KeyValue;
+use tonic::{Code, Status};
+
+use super::machine::{Event, Expect, Failure, Holder, LeaseId, PutOutcome, RevokeOutcome};
+use crate::channel::{CALL_LIMIT, Channel, failure};
+
+/// The two keys of an instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    pub(crate) instance: Bytes,
+    /// Where an operator says that the instance is not to come back.
+    pub(crate) tombstone: Bytes,
+}
+
+pub(super) async fn grant(channel: Channel, id: LeaseId, ttl: Duration) -> Event {
+    let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+    let request = LeaseGrantRequest { id, ttl: i64::try_from(seconds).unwrap_or(i64::MAX) };
+    let answer = limited(&channel, LeaseClient::new(channel.clone()).lease_grant(request)).await;
+    match answer {
+        Ok(granted) => Event::Granted { id, ttl: seconds_of(granted.ttl) },
+        Err(Refusal::Status(status)) if exists(&status) => Event::GrantExists { id },
+        Err(refusal) => Event::GrantFailed { id, failure: refusal.into() },
+    }
+}
+
+pub(super) async fn revoke(channel: Channel, id: LeaseId) -> Event {
+    let answer = limited(&channel, LeaseClient::new(channel.clone()).lease_revoke(LeaseRevokeRequest { id })).await;
+    let outcome = match answer {
+        Ok(_) => RevokeOutcome::Revoked,
+        Err(Refusal::Status(status)) if status.code() == Code::NotFound => RevokeOutcome::NotFound,
+        Err(refusal) => {
+            let error = Failure::from(refusal).error;
+            tracing::warn!(lease = id, %error, "a lease is not revoked yet; trying again");
+            RevokeOutcome::Failed
+        }
+    };
+    Event::Revoke { id, outcome }
+}
+
+/// Puts the record if the key is as expected and no tombstone stands; otherwise says what is there.
+pub(super) async fn put(channel: Channel, keys: Keys, lease: LeaseId, expect: Expect, value: Bytes) -> Event {
+    let (target, union) = match expect {
+        Expect::Absent => (CompareTarget::Create, TargetUnion::CreateRevision(0)),
+        Expect::ModRevision(revision) => (CompareTarget::Mod, TargetUnion::ModRevision(revision)),
+    };
+    let compare = |key: &Bytes, target: CompareTarget, union| Compare {
+        result: CompareResult::Equal.into(),
+        target: target.into(),
+        key: key.clone(),
+        target_union: Some(union),
+        range_end: Bytes::new(),
+    };
+    let put = PutRequest { key: keys.instance.clone(), value, lease, ..Default::default() };
+    let range = |key: &Bytes| RangeRequest { key: key.clone(), ..Default::default() };
+    let operation = |request| RequestOp { request: Some(request) };
+    let request = TxnRequest {
+        compare: vec![
+            compare(&keys.instance, target, union),
+            compare(&keys.tombstone, CompareTarget::Create, TargetUnion::CreateRevision(0)),
+        ],
+        success: vec![operation(Request::RequestPut(put))],
+        failure: vec![
+            operation(Request::RequestRange(range(&keys.instance))),
+            operation(Request::RequestRange(range(&keys.tombstone))),
+        ],
+    };
+    let outcome = match limited(&channel, KvClient::new(channel.clone()).txn(request)).await {
+        Ok(answer) => settled(answer),
+        Err(Refusal::Status(status)) if status.code() == Code::NotFound => PutOutcome::NoLease,
+        Err(refusal) => PutOutcome::Failed(refusal.into()),
+    };
+    Event::Put(outcome)
+}
+
+/// Reads the instance's key as it stands now.
+pub(crate) async fn read(channel: &Channel, key: &Bytes) -> Result<(i64, Option<Holder>), Failure> {
+    let request = RangeRequest { key: key.clone(), ..Default::default() };
+    let answer = limited(channel, KvClient::new(channel.clone()).range(request)).await.map_err(Failure::from)?;
+    let revision = answer.header.map_or(0, |header| header.revision);
+    let kvs = answer.kvs.into_messages().unwrap_or_default();
+    Ok((revision, kvs.into_iter().next().map(holder)))
+}
+
+pub(super) fn holder(kv: KeyValue) -> Holder {
+    Holder { lease: kv.lease, mod_revision: kv.mod_revision, value: kv.value }
+}
+
+pub(super) fn seconds_of(ttl: i64) -> Duration {
+    Duration::from_secs(u64::try_from(ttl).unwrap_or(0))
+}
+
+fn settled(answer: TxnResponse) -> PutOutcome {
+    let revision = answer.header.map_or(0, |header| header.revision);
+    if answer.succeeded {
+        return PutOutcome::Stored { revision };
+    }
+    let mut found = answer.responses.into_iter().map(|response| match response.response {
+        Some(Response::ResponseRange(range)) => range.kvs.into_messages().unwrap_or_default().into_iter().next(),
+        _ => None,
+    });
+    let holder = found.next().flatten().map(holder);
+    let tombstone = found.next().flatten().is_some();
+    PutOutcome::Conflict { revision, holder, tombstone }
+}
+
+fn exists(status: &Status) -> bool {
+    // etcd's code for an existing lease is FailedPrecondition; only the text tells it from others.
+    matches!(status.code(), Code::FailedPrecondition | Code::AlreadyExists)
+        && status.message().contains("lease already exists")
+}
+
+enum Refusal {
+    Status(Status),
+    Timeout,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Status(status) => failure(&status),
+            Refusal::Timeout => Self::timeout(),
+        }
+    }
+}
+
+/// Gives a call its time, and leaves a connection on which calls are not answered or not served.
+async fn limited<T>(
+    channel: &Channel,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, Refusal> {
+    let refusal = match tokio::time::timeout(CALL_LIMIT, call).await {
+        Ok(Ok(response)) => return Ok(response.into_inner()),
+        Ok(Err(status)) if status.code() != Code::Unavailable => return Err(Refusal::Status(status)),
+        Ok(Err(status)) => Refusal::Status(status),
+        Err(_) => Refusal::Timeout,
+    };
+    channel.condemn();
+    Err(refusal)
+}

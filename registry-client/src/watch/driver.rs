@@ -1,0 +1,169 @@
+//! Keeps a service's watch current: list, watch from there, and list again when history has a gap.
+//!
+//! Losing the registry changes nothing but the snapshot's freshness; it comes back by watching on from
+//! the revision that was reached, so that a registry that returns is not asked for everything at once.
+
+use std::sync::Arc;
+
+use registry_proto::mvccpb::Event;
+use registry_proto::mvccpb::event::EventType;
+use tokio::sync::watch;
+
+use super::Published;
+use super::hub::{Message, Span, Watch, WatchHub};
+use super::list::{Listing, list};
+use super::snapshot::{Freshness, Snapshot};
+use super::table::{Entry, Table};
+use crate::channel::Channel;
+use crate::clock;
+use crate::error::Error;
+use crate::registration::machine::delays;
+
+/// Why a watch is over.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The stream is gone: watch on from where we are.
+    Lost(Error),
+    /// Events are missing, or the registry may be another one.
+    Gap,
+}
+
+pub(crate) struct Driver {
+    channel: Channel,
+    hub: WatchHub,
+    prefix: String,
+    table: Table,
+    freshness: Freshness,
+    refused: Option<Error>,
+    /// 0 before the first answer.
+    cluster_id: u64,
+    sender: watch::Sender<Published>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        channel: Channel,
+        hub: WatchHub,
+        prefix: String,
+        service: Arc<str>,
+    ) -> (Self, watch::Receiver<Published>) {
+        let (sender, published) = watch::channel(Published { snapshot: Arc::new(Snapshot::pending()), refused: None });
+        let table = Table::new(service);
+        let driver =
+            Self { channel, hub, prefix, table, freshness: Freshness::Pending, refused: None, cluster_id: 0, sender };
+        (driver, published)
+    }
+
+    /// Runs until it is dropped.
+    pub(crate) async fn run(mut self) {
+        let span = Span::prefix(&self.prefix);
+        let mut pauses = delays(fastrand::u64(..));
+        let mut listed = false;
+        loop {
+            if !listed {
+                match list(&self.channel, &span).await {
+                    Ok(listing) => self.take_listing(&listing),
+                    Err(error) => {
+                        self.lose(error);
+                        tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+                        continue;
+                    }
+                }
+            }
+            let watch = self.hub.watch(span.clone(), self.table.revision() + 1).await;
+            let (end, created) = self.follow(watch).await;
+            if created {
+                pauses = delays(fastrand::u64(..));
+            }
+            listed = end != End::Gap;
+            if let End::Lost(error) = end {
+                self.lose(error);
+            }
+            tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+        }
+    }
+
+    /// Takes events in until the watch is over; says why, and whether it had begun.
+    async fn follow(&mut self, mut watch: Watch) -> (End, bool) {
+        let mut created = false;
+        while let Some(message) = watch.next().await {
+            match message {
+                Message::Created { cluster_id, revision } => {
+                    // A lower revision is a member that lags, or a registry restored from a backup; only a
+                    // list, which is linearizable, tells which.
+                    if cluster_id != self.cluster_id || revision < self.table.revision() {
+                        return (End::Gap, created);
+                    }
+                    created = true;
+                    self.freshness = Freshness::Synced;
+                    self.refused = None;
+                    self.publish();
+                }
+                Message::Events { revision, events, whole } => {
+                    let last = self.take_events(&events);
+                    if whole {
+                        self.table.advance(last.unwrap_or(revision));
+                        self.publish();
+                    }
+                }
+                Message::Cancelled { reason } => {
+                    tracing::debug!(prefix = self.prefix, %reason, "the watch was cancelled");
+                    return (End::Gap, created);
+                }
+                Message::Lost(error) => return (End::Lost(error), created),
+            }
+        }
+        (End::Lost(Error::Unavailable { message: "the watch ended".to_owned() }), created)
+    }
+
+    fn take_listing(&mut self, listing: &Listing) {
+        let other = self.cluster_id != 0 && listing.cluster_id != self.cluster_id;
+        if other || listing.revision < self.table.revision() {
+            tracing::warn!(prefix = self.prefix, "the registry is another one, or was restored; starting anew");
+            self.table.reset();
+        }
+        self.cluster_id = listing.cluster_id;
+        let prefix = self.prefix.as_bytes();
+        let entries = listing.kvs.iter().filter_map(|kv| {
+            let id = std::str::from_utf8(kv.key.strip_prefix(prefix)?).ok()?;
+            Some(Entry { id, value: &kv.value, create_revision: kv.create_revision, mod_revision: kv.mod_revision })
+        });
+        self.table.replace(entries, listing.revision);
+        self.freshness = Freshness::Synced;
+        self.refused = None;
+        self.publish();
+    }
+
+    /// Says the last event's revision.
+    fn take_events(&mut self, events: &[Event]) -> Option<i64> {
+        let mut last = None;
+        for event in events {
+            let Some(kv) = &event.kv else { continue };
+            last = Some(kv.mod_revision);
+            let Some(id) = kv.key.strip_prefix(self.prefix.as_bytes()) else { continue };
+            let Ok(id) = std::str::from_utf8(id) else { continue };
+            if event.r#type() == EventType::Delete {
+                self.table.delete(id);
+            } else {
+                let (create_revision, mod_revision) = (kv.create_revision, kv.mod_revision);
+                self.table.put(&Entry { id, value: &kv.value, create_revision, mod_revision });
+            }
+        }
+        last
+    }
+
+    /// The registry cannot be asked: what is known stays, and says since when it is old.
+    fn lose(&mut self, error: Error) {
+        tracing::debug!(prefix = self.prefix, %error, "the watch is lost");
+        if self.freshness == Freshness::Synced {
+            self.freshness = Freshness::Stale { since: clock::wall_clock() };
+        }
+        self.refused = error.is_permanent().then_some(error);
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let snapshot = Arc::new(self.table.snapshot(self.freshness));
+        self.sender.send_replace(Published { snapshot, refused: self.refused.clone() });
+    }
+}

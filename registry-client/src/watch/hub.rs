@@ -1,0 +1,248 @@
+//! The watch stream: one a connection, shared by every watch of the client.
+//!
+//! Each watch has a bounded queue of its own; whoever does not take its messages holds the stream up, so
+//! watches only ever take and go on. When the stream is lost every watch is told so once and is over; it is
+//! up to its owner to ask for another from where it stands.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use registry_proto::etcdserverpb::watch_client::WatchClient;
+use registry_proto::etcdserverpb::watch_request::RequestUnion;
+use registry_proto::etcdserverpb::{WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse};
+use registry_proto::mvccpb::Event;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use crate::channel::{CALL_LIMIT, Channel, failure};
+use crate::error::Error;
+
+/// Messages that wait for one watch.
+const WATCH_LIMIT: usize = 16;
+/// Watches that wait to be created.
+const CREATE_LIMIT: usize = 64;
+/// Requests that wait for the stream.
+const REQUEST_LIMIT: usize = 256;
+/// The largest answer that is taken; a server splits bigger ones, as it is asked to.
+const ANSWER_LIMIT_BYTES: usize = 64 << 20;
+
+/// A key, or a range of keys.
+#[derive(Debug, Clone)]
+pub(crate) struct Span {
+    pub(crate) key: Bytes,
+    pub(crate) end: Bytes,
+}
+
+impl Span {
+    pub(crate) fn key(key: Bytes) -> Self {
+        Self { key, end: Bytes::new() }
+    }
+
+    /// All keys that begin with `prefix`, which must end in a byte below 255.
+    pub(crate) fn prefix(prefix: &str) -> Self {
+        let mut end = prefix.as_bytes().to_vec();
+        if let Some(last) = end.last_mut() {
+            *last = last.wrapping_add(1);
+        }
+        Self { key: Bytes::copy_from_slice(prefix.as_bytes()), end: end.into() }
+    }
+}
+
+/// What a watch is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Created {
+        cluster_id: u64,
+        revision: i64,
+    },
+    /// `whole` unless the rest of the last revision is still to come.
+    Events {
+        revision: i64,
+        events: Vec<Event>,
+        whole: bool,
+    },
+    /// Ended by the server; nothing follows.
+    Cancelled {
+        reason: Error,
+    },
+    /// The stream is gone; nothing follows.
+    Lost(Error),
+}
+
+struct Create {
+    id: i64,
+    span: Span,
+    start_revision: i64,
+    route: mpsc::Sender<Message>,
+}
+
+/// Where watches begin. Clones share the stream.
+#[derive(Debug, Clone)]
+pub(crate) struct WatchHub {
+    creates: mpsc::Sender<Create>,
+    dropped: Arc<Dropped>,
+}
+
+/// Watches whose owner has gone, for the stream to cancel. It holds no more than there were watches.
+#[derive(Debug, Default)]
+struct Dropped {
+    ids: Mutex<Vec<i64>>,
+    wake: Notify,
+    next_id: std::sync::atomic::AtomicI64,
+}
+
+/// One watch; dropping it cancels it.
+pub(crate) struct Watch {
+    id: i64,
+    messages: mpsc::Receiver<Message>,
+    dropped: Arc<Dropped>,
+}
+
+impl Watch {
+    /// The next message; nothing after the last one.
+    pub(crate) async fn next(&mut self) -> Option<Message> {
+        self.messages.recv().await
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.dropped.ids.lock().push(self.id);
+        self.dropped.wake.notify_one();
+    }
+}
+
+impl WatchHub {
+    /// Also gives what has to run on the SDK's thread.
+    pub(crate) fn new(channel: Channel) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (creates, asked) = mpsc::channel(CREATE_LIMIT);
+        let dropped = Arc::new(Dropped::default());
+        let stream = WatchStream { channel, asked, dropped: Arc::clone(&dropped), watches: HashMap::new() };
+        (Self { creates, dropped }, stream.run())
+    }
+
+    /// Watches from `start_revision` on. A watch that cannot be created ends at once.
+    pub(crate) async fn watch(&self, span: Span, start_revision: i64) -> Watch {
+        let (route, messages) = mpsc::channel(WATCH_LIMIT);
+        let id = 1 + self.dropped.next_id.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let watch = Watch { id, messages, dropped: Arc::clone(&self.dropped) };
+        // Without a hub the route is dropped, and the watch has no messages.
+        drop(self.creates.send(Create { id, span, start_revision, route }).await);
+        watch
+    }
+}
+
+type Requests = mpsc::Sender<WatchRequest>;
+
+struct WatchStream {
+    channel: Channel,
+    asked: mpsc::Receiver<Create>,
+    dropped: Arc<Dropped>,
+    watches: HashMap<i64, mpsc::Sender<Message>>,
+}
+
+impl WatchStream {
+    async fn run(mut self) {
+        while let Some(first) = self.asked.recv().await {
+            let lost = match self.open(first).await {
+                Ok((requests, answers)) => self.follow(requests, answers).await,
+                Err(error) => Some(error),
+            };
+            let Some(error) = lost else { return };
+            tracing::debug!(%error, "the watch stream is lost");
+            self.channel.condemn();
+            while let Ok(create) = self.asked.try_recv() {
+                self.watches.insert(create.id, create.route);
+            }
+            for (_, route) in self.watches.drain() {
+                drop(route.send(Message::Lost(error.clone())).await);
+            }
+        }
+    }
+
+    /// Opens the stream with its first watch, as a server may answer only then.
+    async fn open(&mut self, first: Create) -> Result<(Requests, Streaming<WatchResponse>), Error> {
+        let (requests, outgoing) = mpsc::channel(REQUEST_LIMIT);
+        self.create(first, &requests).await;
+        let mut client = WatchClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_LIMIT_BYTES);
+        match timeout(CALL_LIMIT, client.watch(ReceiverStream::new(outgoing))).await {
+            Ok(Ok(answers)) => Ok((requests, answers.into_inner())),
+            Ok(Err(status)) => Err(failure(&status).error),
+            Err(_) => Err(Error::Unavailable { message: "the watch stream does not open".to_owned() }),
+        }
+    }
+
+    /// Carries watches out and events back until the stream is lost, and says why; nothing when the client
+    /// has gone.
+    async fn follow(&mut self, requests: Requests, mut answers: Streaming<WatchResponse>) -> Option<Error> {
+        loop {
+            tokio::select! {
+                answer = answers.message() => match answer {
+                    Ok(Some(answer)) => self.route(answer).await,
+                    Ok(None) => return Some(Error::Unavailable { message: "the watch stream ended".to_owned() }),
+                    Err(status) => return Some(failure(&status).error),
+                },
+                create = self.asked.recv() => self.create(create?, &requests).await,
+                () = self.dropped.wake.notified() => self.cancel_dropped(&requests).await,
+            }
+        }
+    }
+
+    async fn create(&mut self, create: Create, requests: &Requests) {
+        self.watches.insert(create.id, create.route);
+        let request = WatchCreateRequest {
+            key: create.span.key,
+            range_end: create.span.end,
+            start_revision: create.start_revision,
+            watch_id: create.id,
+            fragment: true,
+            ..Default::default()
+        };
+        // A stream that takes nothing any more is about to be found lost.
+        drop(requests.send(WatchRequest { request_union: Some(RequestUnion::CreateRequest(request)) }).await);
+    }
+
+    async fn cancel_dropped(&mut self, requests: &Requests) {
+        let ids = std::mem::take(&mut *self.dropped.ids.lock());
+        for watch_id in ids {
+            if self.watches.remove(&watch_id).is_some() {
+                let request = RequestUnion::CancelRequest(WatchCancelRequest { watch_id });
+                drop(requests.send(WatchRequest { request_union: Some(request) }).await);
+            }
+        }
+    }
+
+    async fn route(&mut self, answer: WatchResponse) {
+        let id = answer.watch_id;
+        let ended = answer.canceled;
+        let Some(route) = self.watches.get(&id) else { return };
+        // An owner that has gone is cancelled through `dropped`.
+        drop(route.send(message(answer)).await);
+        if ended {
+            self.watches.remove(&id);
+        }
+    }
+}
+
+fn message(answer: WatchResponse) -> Message {
+    let (cluster_id, revision) = answer.header.map_or((0, 0), |header| (header.cluster_id, header.revision));
+    if answer.canceled {
+        let reason = if answer.compact_revision > 0 {
+            Error::Unavailable { message: format!("history before {} is compacted", answer.compact_revision) }
+        } else {
+            Error::Refused { code: "Cancelled".to_owned(), message: answer.cancel_reason }
+        };
+        return Message::Cancelled { reason };
+    }
+    if answer.created {
+        return Message::Created { cluster_id, revision };
+    }
+    match answer.events.into_messages() {
+        Ok(events) => Message::Events { revision, events, whole: !answer.fragment },
+        Err(error) => Message::Cancelled { reason: Error::Unavailable { message: error.to_string() } },
+    }
+}
