@@ -8,9 +8,14 @@ use std::process::ExitCode;
 use registry_client::{Error, Registry};
 
 /// The greeter service, compiled from `proto/greeter.proto`.
-#[expect(missing_docs, reason = "generated; the .proto file says what there is")]
+#[expect(
+    missing_docs,
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; the .proto file says what there is"
+)]
 pub mod greeter {
-    #![expect(unused_qualifications, reason = "generated code")]
     tonic::include_proto!("greeter");
 }
 

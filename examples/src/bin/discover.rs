@@ -23,11 +23,11 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    exit_code(run(Args::parse()))
+    exit_code(run(&Args::parse()))
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn run(args: Args) -> Result<(), BoxError> {
+async fn run(args: &Args) -> Result<(), BoxError> {
     let watch = args.registry.build()?.watch(&args.service).start()?;
     tokio::time::timeout(Duration::from_secs(args.timeout), watch.synced()).await??;
     for instance in watch.snapshot().instances() {

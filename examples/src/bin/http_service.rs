@@ -38,15 +38,15 @@ enum Role {
 }
 
 fn main() -> ExitCode {
-    exit_code(run(Args::parse()))
+    exit_code(run(&Args::parse()))
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn run(args: Args) -> Result<(), BoxError> {
+async fn run(args: &Args) -> Result<(), BoxError> {
     let registry = args.registry.build()?;
-    match args.role {
+    match &args.role {
         Role::Serve => serve(&registry).await,
-        Role::Call { times } => call(&registry, times).await,
+        Role::Call { times } => call(&registry, *times).await,
     }
 }
 

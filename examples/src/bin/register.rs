@@ -50,13 +50,13 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    exit_code(run(Args::parse()))
+    exit_code(run(&Args::parse()))
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn run(args: Args) -> Result<(), BoxError> {
+async fn run(args: &Args) -> Result<(), BoxError> {
     let registry = args.registry.build()?;
-    let registering = registry.register(instance(&args)?).ttl(Duration::from_secs(args.ttl));
+    let registering = registry.register(instance(args)?).ttl(Duration::from_secs(args.ttl));
     let registration = registering.await?;
     println!("registered {}/{}", args.service, registration.instance().id());
 
@@ -75,8 +75,7 @@ async fn run(args: Args) -> Result<(), BoxError> {
 }
 
 fn instance(args: &Args) -> Result<Instance, BoxError> {
-    let mut builder =
-        Instance::builder(&args.service).endpoint(&args.name, args.endpoint.as_str()).weight(args.weight);
+    let mut builder = Instance::builder(&args.service).endpoint(&args.name, args.endpoint.as_str()).weight(args.weight);
     if let Some(id) = &args.id {
         builder = builder.id(id);
     }

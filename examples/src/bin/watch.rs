@@ -24,11 +24,11 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    exit_code(run(Args::parse()))
+    exit_code(run(&Args::parse()))
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn run(args: Args) -> Result<(), BoxError> {
+async fn run(args: &Args) -> Result<(), BoxError> {
     let watch = args.registry.build()?.watch(&args.service).start()?;
     let mut changes = watch.changes();
     let mut known: BTreeMap<String, Arc<Discovered>> = BTreeMap::new();
