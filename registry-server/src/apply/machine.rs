@@ -115,11 +115,10 @@ impl Machine {
         let mut leases = self.state.leases.write();
         let result = leases::revoke(id, &mut store, &mut leases);
         drop((store, leases));
-        let reply = self.committed(result.map(|committed| (Outcome::Done, committed)));
-        if reply.outcome.is_ok() {
-            self.lease_observer.revoked(id);
-        }
-        reply
+        // Before anybody can see that the keys are gone: no keep-alive succeeds from then on. A lease that
+        // was not there is forgotten too.
+        self.lease_observer.revoked(id);
+        self.committed(result.map(|committed| (Outcome::Done, committed)))
     }
 
     /// Tells the watchers, then answers.

@@ -158,8 +158,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftStateMachine<TypeConfig<S, R>> for
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<RaftSnapshot>> {
-        let snapshots = self.snapshots.clone();
-        self.on_lane(move |_| snapshots.current()).await?.map_err(io::Error::other)
+        self.snapshots.on_disk().await
     }
 }
 
@@ -176,7 +175,16 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftSnapshotBuilder<TypeConfig<S, R>> 
 
     async fn build_snapshot(&mut self) -> io::Result<RaftSnapshot> {
         let source = self.source.take().expect("openraft builds each snapshot once")?;
-        self.snapshots.write(self.meta.clone(), source).await
+        match self.snapshots.write(self.meta.clone(), source).await {
+            Ok(snapshot) => Ok(snapshot),
+            // openraft would stop the node. A snapshot only saves space: the log still has everything, so
+            // the last one stays the current one, nothing is purged, and the next is tried before long.
+            Err(error) => {
+                tracing::error!(%error, "cannot write a snapshot; the log is kept and it is tried again");
+                self.snapshots.try_again_soon();
+                Ok(self.snapshots.on_disk().await?.unwrap_or_else(no_snapshot))
+            }
+        }
     }
 }
 
@@ -206,6 +214,11 @@ impl Background {
         // A lane that has ended belongs to a node that stops: the work is done after the next start.
         drop(lane.submit(slice));
     }
+}
+
+/// What openraft takes for "nothing newer than before".
+fn no_snapshot() -> RaftSnapshot {
+    RaftSnapshot { meta: RaftSnapshotMeta::default(), snapshot: PathBuf::new() }
 }
 
 fn entry_len(entry: &RaftEntry) -> usize {
