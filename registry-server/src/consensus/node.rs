@@ -221,7 +221,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
 
     /// Runs `work` until it ends or the node is stopped: for tasks that hold a handle.
     pub async fn while_running(&self, work: impl Future<Output = ()>) {
-        drop(self.stop.run_until_cancelled(work).await);
+        self.stop.run_until_cancelled(work).await;
     }
 
     /// Stops the node; proposals and reads under way fail with `Stopped`.
