@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use registry_client::{Freshness, Registry, Selector, ServiceWatch, Snapshot, Status};
+use registry_client::{EmptyPolicy, Freshness, Registry, Selector, ServiceWatch, Snapshot, Status};
 use tokio_stream::StreamExt;
 
 use crate::kit::{Calls, Corner, Proxy, instance, own_server, soon};
@@ -165,4 +165,19 @@ async fn a_watch_is_shared_and_ends_with_the_last_handle() {
     soon("the stream keeps it", changes.next()).await.unwrap();
     drop(registry);
     tokio::time::timeout(Duration::from_millis(50), changes.next()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn g13_a_view_holds_its_last_instances_for_a_bounded_time() {
+    let (watch, mut publisher) = ServiceWatch::manual("pay");
+    let limit = Duration::from_millis(200);
+    let view = watch.select(Selector::endpoint("grpc")).on_empty(EmptyPolicy::Hold(limit));
+    let mut changes = view.changes();
+    publisher.put(instance("1"));
+    assert_eq!(ids(&soon("one", changes.next()).await.unwrap()), ["1"]);
+    publisher.remove("1");
+    let held = soon("it is held", changes.next()).await.unwrap();
+    assert!(is_stale(&held) && ids(&held) == ["1"]);
+    assert!(soon("it is let go", changes.next()).await.unwrap().instances().is_empty());
+    assert!(view.snapshot().instances().is_empty());
 }
