@@ -10,6 +10,7 @@ mod thread;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use builder::RegistryBuilder;
@@ -26,6 +27,7 @@ use crate::registration::outstanding::Outstanding;
 use crate::registration::rpc;
 use crate::registration::rpc::Keys;
 use crate::registration::slot::Slot;
+use crate::watch::cache::Cache;
 use crate::watch::driver::Driver as WatchDriver;
 use crate::watch::{ServiceWatch, WeakServiceWatch};
 
@@ -58,6 +60,7 @@ pub struct Registry {
 
 struct Shared {
     namespace: String,
+    cache_dir: Option<PathBuf>,
     thread: Thread,
     outstanding: Arc<Outstanding>,
     /// The watches that somebody holds, by service.
@@ -152,9 +155,10 @@ impl WatchBuilder {
         let service: Arc<str> = self.service.as_str().into();
         // The prefix ends in a slash, so that `pay` never sees `payments`.
         let prefix = format!("{}/services/{}/", shared.namespace, self.service);
+        let cache = shared.cache_dir.as_deref().map(|folder| Cache::new(folder, &prefix));
         let tools = &shared.thread.tools;
         let (driver, published) =
-            WatchDriver::new(tools.channel.clone(), tools.watches.clone(), prefix, Arc::clone(&service));
+            WatchDriver::new(tools.channel.clone(), tools.watches.clone(), prefix, Arc::clone(&service), cache);
         let stop = tokio_util::sync::CancellationToken::new();
         let stopped = stop.clone();
         drop(shared.thread.spawn(async move { stopped.run_until_cancelled(driver.run()).await }));
