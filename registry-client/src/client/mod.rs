@@ -3,6 +3,7 @@
 //! [`Registry`] is the handle; `builder` makes it, `thread` owns the runtime, [`Register`] starts a
 //! registration, and [`RegistryGuard`] waits for the last revokes.
 
+mod asserts;
 mod builder;
 mod guard;
 mod register;
@@ -102,6 +103,13 @@ impl Registry {
         RegistryGuard::new(Arc::clone(&self.shared.outstanding))
     }
 
+    /// Adds to the process's panic hook: where panics abort, so that nothing is dropped, every registration
+    /// of this client is revoked before the process ends, within 2 s. Where panics unwind it does nothing,
+    /// as drops revoke.
+    pub fn revoke_on_abort(&self) {
+        guard::revoke_on_abort(Arc::clone(&self.shared.outstanding));
+    }
+
     /// The namespace, without a `/` at its end.
     pub fn namespace(&self) -> &str {
         &self.shared.namespace
@@ -114,6 +122,7 @@ impl Registry {
     /// Puts a registration on the SDK's thread; it ends when the slot is closed.
     pub(crate) fn start(&self, instance: Instance, settings: Settings) -> Arc<Slot> {
         let slot = Arc::new(Slot::new(instance.clone(), Arc::clone(&self.shared.outstanding)));
+        self.shared.outstanding.watch_over(&slot);
         let tombstone = format!("{}/tombstones/{}/{}", self.shared.namespace, instance.service(), instance.id());
         let keys = Keys { instance: settings.key.clone().into(), tombstone: tombstone.into() };
         let tools = self.shared.thread.tools.clone();
