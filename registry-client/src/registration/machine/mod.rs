@@ -171,7 +171,7 @@ impl Machine {
                 lease.grant(ttl);
                 self.retry.reset();
             }
-            _ => self.doomed.grant_settled(id, Attempts::answer),
+            _ => self.doomed.grant_settled(id, true, Attempts::answer),
         }
     }
 
@@ -183,7 +183,7 @@ impl Machine {
             }
             // Somebody else's lease: leave it alone and take another id.
             Some(lease) if lease.id == id => self.lease = None,
-            _ => self.doomed.grant_settled(id, Attempts::answer_all),
+            _ => self.doomed.grant_settled(id, true, Attempts::answer_all),
         }
     }
 
@@ -193,7 +193,7 @@ impl Machine {
                 lease.attempts.fail(failure.maybe_done, now);
                 self.failed(failure.error, now);
             }
-            _ => self.doomed.grant_settled(id, |attempts| attempts.fail(failure.maybe_done, now)),
+            _ => self.doomed.grant_settled(id, false, |attempts| attempts.fail(failure.maybe_done, now)),
         }
     }
 
@@ -358,10 +358,7 @@ impl Machine {
             self.former.pop_front();
         }
         self.former.push_back(lease.id);
-        if lease.attempts.sent > 0 {
-            let ttl = lease.held.map_or(self.settings.ttl, |held| held.ttl);
-            self.doomed.insert(lease.id, lease.attempts, ttl, Backoff::new(self.random.u64(..)));
-        }
+        self.doomed.insert(lease, self.settings.ttl, Backoff::new(self.random.u64(..)));
     }
 
     fn is_ours(&self, lease: LeaseId) -> bool {

@@ -336,6 +336,19 @@ fn g02_not_found_is_not_final_while_the_grant_is_unanswered() {
 }
 
 #[test]
+fn g02_a_grant_that_was_never_sent_needs_no_revoke() {
+    let mut world = World::new(7, Conflict::Fail);
+    world.settle(0, Fate::NotSent);
+    world.tell(Event::Dropped);
+    assert!(world.finished, "nobody waits for a registry that was never reached");
+
+    let mut world = World::new(7, Conflict::Fail);
+    world.tell(Event::Dropped);
+    world.settle(0, Fate::NotSent);
+    assert!(world.finished);
+}
+
+#[test]
 fn g02_an_unanswered_grant_is_settled_by_its_ttl() {
     let mut world = World::new(7, Conflict::Fail);
     world.settle(0, Fate::Late);
