@@ -4,5 +4,15 @@
 //! `types`, `command` → `storage` → `mvcc`, `lease`, `cluster` → `consensus`, `watch` → `apply` → `api`,
 //! `http` → `server`.
 
+pub mod api;
+pub mod apply;
+pub mod cluster;
+pub mod command;
+pub mod consensus;
+pub mod http;
+pub mod lease;
 pub mod mvcc;
+pub mod server;
+pub mod storage;
 pub mod types;
+pub mod watch;

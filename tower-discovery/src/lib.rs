@@ -1,1 +1,40 @@
-//! Endpoints that stay current, for tower and tonic.
+//! Keeping a tower or gRPC load balancer's endpoints current from a registry.
+//!
+//! The way of an endpoint: a [`View`](registry_client::View)'s snapshots → `resolve`, `diff` (what changed)
+//! → `driver` (connects, and publishes a picker) → [`Balance`] (each caller picks in its own task) → a
+//! connection made by a connector of [`connect`]. [`DiscoveryLayer`] puts them together;
+//! [`ServiceWatchExt::discover`] is the short way, for balancers of other crates.
+//!
+//! What always holds: a removed endpoint gets no new request while its requests in flight finish; losing the
+//! registry changes nothing; no request waits in another task's queue, nor for ever; only a request that no
+//! endpoint has looked at is sent a second time, and that once.
+
+mod backoff;
+mod balance;
+mod body;
+pub mod connect;
+mod diff;
+mod discover;
+mod driver;
+pub mod error;
+mod grpc;
+mod layer;
+mod liveness;
+mod resolve;
+mod target;
+
+pub use backoff::Backoff;
+pub use balance::Balance;
+pub use body::{RequestBody, ResponseBody};
+pub use connect::{GrpcConnect, GrpcConnection, HttpConnect, HttpConnection};
+pub use discover::{Discover, ServiceWatchExt};
+pub use error::{BoxError, ConnectError, Error, NoEndpointError, Unsent};
+pub use layer::{DiscoveryLayer, NoEndpoint};
+pub use liveness::{Liveness, LivenessGuard};
+pub use target::{Key, ServedBy, Target};
+
+/// A balanced gRPC channel; `PayClient::new(channel)` works with any tonic-generated client.
+pub type GrpcChannel = Balance<GrpcConnection>;
+
+/// A balanced HTTP channel: a service of [`http::Request`]s.
+pub type HttpChannel = Balance<HttpConnection>;

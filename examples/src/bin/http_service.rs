@@ -1,0 +1,84 @@
+//! An axum service that registers itself, and a client that is balanced over its instances.
+#![expect(clippy::print_stdout, reason = "the program's output")]
+
+use std::process::ExitCode;
+
+use axum::Router;
+use axum::routing::get;
+use clap::{Parser, Subcommand};
+use http_body_util::{BodyExt, Empty};
+use registry_client::{Instance, Registry, Selector, Shutdown, Status, shutdown_signal};
+use registry_examples::{BoxError, RegistryArgs, exit_code};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, ServiceExt};
+use tower_discovery::{DiscoveryLayer, HttpChannel, HttpConnect, ServedBy};
+
+/// An HTTP service that registers itself, and its client.
+#[derive(Parser)]
+#[command(after_help = "Examples:\n  http_service serve &\n  http_service serve &\n  http_service call --times 10")]
+struct Args {
+    #[command(flatten)]
+    registry: RegistryArgs,
+
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Serves until Ctrl-C or SIGTERM.
+    Serve,
+    /// Sends requests, each to the better of two instances.
+    Call {
+        /// How many.
+        #[arg(long, default_value_t = 5)]
+        times: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    exit_code(run(&Args::parse()))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(args: &Args) -> Result<(), BoxError> {
+    let registry = args.registry.build()?;
+    match &args.role {
+        Role::Serve => serve(&registry).await,
+        Role::Call { times } => call(&registry, *times).await,
+    }
+}
+
+async fn serve(registry: &Registry) -> Result<(), BoxError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let instance = Instance::builder("hello").endpoint("http", format!("http://{address}")).build()?;
+    let router = Router::new().route("/", get(move || async move { format!("hello from {address}\n") }));
+
+    let stop = CancellationToken::new();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serving = tokio::spawn(serving.into_future());
+    let registration = registry.register(instance).await?;
+    println!("{address} is registered as hello/{}", registration.instance().id());
+
+    shutdown_signal().await;
+    // No new request is sent here from now on; those under way end before the lease does.
+    registration.set_status(Status::Draining).await?;
+    stop.cancel();
+    serving.await??;
+    registration.shutdown(Shutdown::new()).await?;
+    Ok(())
+}
+
+async fn call(registry: &Registry, times: u32) -> Result<(), BoxError> {
+    let view = registry.watch("hello").start()?.select(Selector::endpoint("http"));
+    let channel: HttpChannel = DiscoveryLayer::new(view).layer(HttpConnect::new());
+    for _ in 0..times {
+        let response = channel.clone().oneshot(http::Request::get("/").body(Empty::new())?).await?;
+        let served = response.extensions().get::<ServedBy>().map(|served| served.target().to_string());
+        let body = response.into_body().collect().await?.to_bytes();
+        println!("{}: {}", served.unwrap_or_default(), String::from_utf8_lossy(&body).trim_end());
+    }
+    Ok(())
+}

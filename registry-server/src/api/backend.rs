@@ -1,0 +1,124 @@
+//! What every service stands on: the consensus handle, the state, the clock of leases, and who we are.
+
+use std::sync::Arc;
+
+use registry_proto::etcdserverpb::ResponseHeader;
+use tonic::Status;
+
+use super::status::WireError;
+use crate::apply::{ApplyError, Machine, Outcome, State};
+use crate::command::Command;
+use crate::consensus::{Node, ProposeError, ReadError};
+use crate::lease::{GrantError, Keeper};
+use crate::mvcc::MvccError;
+use crate::storage::Vfs;
+use crate::types::{ClusterId, MemberId, Revision, Runtime};
+
+/// Limits that the services keep, and what the cluster's timing makes of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Operations in one level of a transaction.
+    pub max_txn_ops: usize,
+    /// Bytes of one request.
+    pub max_request_bytes: usize,
+    /// A shorter TTL is raised to this many seconds.
+    pub min_lease_ttl_seconds: i64,
+    /// What Status tells as the quota; 0 when there is none.
+    pub quota_bytes: u64,
+}
+
+/// Everything the services share.
+pub struct Backend<R: Runtime, V: Vfs> {
+    /// Proposals and read barriers.
+    pub node: Node<Machine, R, V>,
+    /// The replicated state, to read.
+    pub state: Arc<State>,
+    /// The deadlines of leases.
+    pub keeper: Arc<Keeper<R>>,
+    /// The cluster's id.
+    pub cluster: ClusterId,
+    /// This member's id.
+    pub member: MemberId,
+    /// Limits of requests.
+    pub limits: Limits,
+}
+
+/// Services share one backend.
+pub type SharedBackend<R, V> = Arc<Backend<R, V>>;
+
+impl<R: Runtime, V: Vfs> Backend<R, V> {
+    /// The header of an answer at a revision.
+    pub fn header(&self, revision: Revision) -> ResponseHeader {
+        ResponseHeader {
+            cluster_id: self.cluster.0,
+            member_id: self.member.0,
+            revision: revision.0,
+            raft_term: self.node.term(),
+        }
+    }
+
+    /// The header of an answer at the store's revision now.
+    pub fn header_now(&self) -> ResponseHeader {
+        self.header(self.state.store.read().revision())
+    }
+
+    /// Proposes a command, waits until it was applied here, and tells what it did.
+    ///
+    /// # Errors
+    /// etcd's status for whatever stood in the way.
+    pub async fn propose(&self, command: &Command) -> Result<(Revision, Outcome), Status> {
+        let bytes = command.encode();
+        if bytes.len() > self.limits.max_request_bytes {
+            return Err(WireError::RequestTooLarge.into());
+        }
+        let reply = self.node.propose(bytes).await.map_err(propose_status)?;
+        let outcome = reply.outcome.map_err(apply_status)?;
+        Ok((reply.revision, outcome))
+    }
+
+    /// Makes the reads that follow linearizable.
+    ///
+    /// # Errors
+    /// etcd's status when no leader confirms.
+    pub async fn read_barrier(&self) -> Result<(), Status> {
+        self.node.read_barrier().await.map_err(read_status)
+    }
+}
+
+pub(super) fn mvcc_status(error: MvccError) -> Status {
+    match error {
+        MvccError::Compacted => WireError::Compacted.into(),
+        MvccError::FutureRevision => WireError::FutureRevision.into(),
+        MvccError::Corrupt { .. } => WireError::Corrupt.into(),
+    }
+}
+
+fn apply_status(error: ApplyError) -> Status {
+    match error {
+        ApplyError::Mvcc(error) => mvcc_status(error),
+        ApplyError::Grant(GrantError::Exists) => WireError::LeaseExists.into(),
+        ApplyError::Grant(GrantError::TtlTooLarge) => WireError::LeaseTtlTooLarge.into(),
+        ApplyError::LeaseNotFound => WireError::LeaseNotFound.into(),
+        ApplyError::KeyNotFound => WireError::KeyNotFound.into(),
+    }
+}
+
+fn propose_status(error: ProposeError) -> Status {
+    match error {
+        ProposeError::TooManyRequests => WireError::TooManyRequests.into(),
+        ProposeError::NoLeader => WireError::NoLeader.into(),
+        ProposeError::LeaderChanged => WireError::LeaderChanged.into(),
+        ProposeError::TimedOut => WireError::Timeout.into(),
+        ProposeError::NoSpace => WireError::NoSpace.into(),
+        ProposeError::Stopped => WireError::Stopped.into(),
+    }
+}
+
+fn read_status(error: ReadError) -> Status {
+    match error {
+        ReadError::NoLeader => WireError::NoLeader.into(),
+        ReadError::TimedOut => WireError::Timeout.into(),
+        ReadError::TooManyRequests => WireError::TooManyRequests.into(),
+        ReadError::Stopped => WireError::Stopped.into(),
+    }
+}

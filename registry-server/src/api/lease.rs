@@ -1,0 +1,142 @@
+//! The Lease service.
+
+use std::pin::Pin;
+
+use futures_core::Stream;
+use futures_util::{StreamExt, stream};
+use registry_proto::etcdserverpb::lease_server::Lease;
+use registry_proto::etcdserverpb::{
+    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
+    LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseStatus, LeaseTimeToLiveRequest,
+    LeaseTimeToLiveResponse,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::backend::SharedBackend;
+use super::status::WireError;
+use crate::command::Command;
+use crate::lease::Renewal;
+use crate::storage::Vfs;
+use crate::types::{LeaseId, Runtime};
+
+/// Keep-alives of one stream that share one confirmation of leadership.
+const KEEP_ALIVES_A_ROUND: usize = 256;
+
+/// The Lease service over a backend; its streams end when `stop` is cancelled.
+pub struct LeaseService<R: Runtime, V: Vfs> {
+    backend: SharedBackend<R, V>,
+    stop: CancellationToken,
+}
+
+impl<R: Runtime, V: Vfs> LeaseService<R, V> {
+    /// A service over `backend`.
+    pub fn new(backend: SharedBackend<R, V>, stop: CancellationToken) -> Self {
+        Self { backend, stop }
+    }
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
+    async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
+        let mut request = request.into_inner();
+        while request.id == 0 {
+            request.id = fastrand::i64(1..);
+        }
+        request.ttl = request.ttl.max(self.backend.limits.min_lease_ttl_seconds);
+        let (revision, _) = self.backend.propose(&Command::LeaseGrant(request)).await?;
+        Ok(Response::new(LeaseGrantResponse {
+            header: Some(self.backend.header(revision)),
+            id: request.id,
+            ttl: request.ttl,
+            error: String::new(),
+        }))
+    }
+
+    async fn lease_revoke(
+        &self,
+        request: Request<LeaseRevokeRequest>,
+    ) -> Result<Response<LeaseRevokeResponse>, Status> {
+        let (revision, _) = self.backend.propose(&Command::LeaseRevoke(request.into_inner())).await?;
+        Ok(Response::new(LeaseRevokeResponse { header: Some(self.backend.header(revision)) }))
+    }
+
+    type LeaseKeepAliveStream = Answers<LeaseKeepAliveResponse>;
+
+    async fn lease_keep_alive(
+        &self,
+        request: Request<Streaming<LeaseKeepAliveRequest>>,
+    ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
+        let backend = self.backend.clone();
+        let rounds = request.into_inner().ready_chunks(KEEP_ALIVES_A_ROUND);
+        let answers = rounds.then(move |round| keep_alive_round(backend.clone(), round));
+        let answers = answers.flat_map(stream::iter).take_until(self.stop.clone().cancelled_owned());
+        let stopped = stream::once(std::future::ready(Err(WireError::Stopped.into())));
+        // `take_until` also ends when the client has ended its side, and then nothing is wrong.
+        let stop = self.stop.clone();
+        let end = stopped.filter(move |_| std::future::ready(stop.is_cancelled()));
+        Ok(Response::new(Box::pin(answers.chain(end))))
+    }
+
+    async fn lease_time_to_live(
+        &self,
+        request: Request<LeaseTimeToLiveRequest>,
+    ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
+        let request = request.into_inner();
+        self.backend.read_barrier().await?;
+        let header = Some(self.backend.header_now());
+        let leases = self.backend.state.leases.read();
+        let response = match leases.get(LeaseId(request.id)) {
+            None => LeaseTimeToLiveResponse { header, id: request.id, ttl: -1, ..Default::default() },
+            Some(lease) => {
+                let remaining = self.backend.keeper.remaining(LeaseId(request.id)).unwrap_or_default();
+                LeaseTimeToLiveResponse {
+                    header,
+                    id: request.id,
+                    ttl: i64::try_from(remaining.as_secs()).unwrap_or(i64::MAX),
+                    granted_ttl: lease.ttl_seconds,
+                    keys: if request.keys { lease.keys.iter().cloned().collect() } else { Vec::new() },
+                }
+            }
+        };
+        Ok(Response::new(response))
+    }
+
+    async fn lease_leases(
+        &self,
+        _request: Request<LeaseLeasesRequest>,
+    ) -> Result<Response<LeaseLeasesResponse>, Status> {
+        self.backend.read_barrier().await?;
+        let leases = self.backend.state.leases.read().iter().map(|(id, _)| LeaseStatus { id: id.0 }).collect();
+        Ok(Response::new(LeaseLeasesResponse { header: Some(self.backend.header_now()), leases }))
+    }
+}
+
+/// Renews what came in together. Nothing is renewed before leadership is confirmed: an old leader must not
+/// promise a lease that the new one revokes.
+async fn keep_alive_round<R: Runtime, V: Vfs>(
+    backend: SharedBackend<R, V>,
+    round: Vec<Result<LeaseKeepAliveRequest, Status>>,
+) -> Vec<Result<LeaseKeepAliveResponse, Status>> {
+    if let Err(status) = backend.read_barrier().await {
+        return vec![Err(status)];
+    }
+    let mut answers = Vec::with_capacity(round.len());
+    for request in round {
+        answers.push(match request {
+            Ok(request) => Ok(keep_alive(&backend, request.id).await),
+            Err(status) => Err(status),
+        });
+    }
+    answers
+}
+
+async fn keep_alive<R: Runtime, V: Vfs>(backend: &SharedBackend<R, V>, id: i64) -> LeaseKeepAliveResponse {
+    let ttl = match backend.keeper.renew(LeaseId(id)).await {
+        Renewal::Renewed(ttl) => i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX),
+        Renewal::Unknown => 0,
+    };
+    LeaseKeepAliveResponse { header: Some(backend.header_now()), id, ttl }
+}

@@ -1,0 +1,114 @@
+//! The Maintenance service: status, the hash of the store, and the alarms (of which there are none yet).
+//! What this version does not do says so.
+
+use std::pin::Pin;
+
+use futures_core::Stream;
+use registry_proto::etcdserverpb::alarm_request::AlarmAction;
+use registry_proto::etcdserverpb::maintenance_server::Maintenance;
+use registry_proto::etcdserverpb::{
+    AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeRequest, DowngradeResponse,
+    HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest,
+    SnapshotResponse, StatusRequest, StatusResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::backend::{SharedBackend, mvcc_status};
+use super::version::{ETCD_VERSION, STORAGE_VERSION};
+use crate::storage::Vfs;
+use crate::types::{Revision, Runtime};
+
+/// Keys hashed under one lock.
+const HASH_KEYS: usize = 4_000;
+
+/// The Maintenance service over a backend.
+pub struct MaintenanceService<R: Runtime, V: Vfs>(SharedBackend<R, V>);
+
+impl<R: Runtime, V: Vfs> MaintenanceService<R, V> {
+    /// A service over `backend`.
+    pub fn new(backend: SharedBackend<R, V>) -> Self {
+        Self(backend)
+    }
+}
+
+fn not_yet(call: &str) -> Status {
+    Status::unimplemented(format!("{call} is not supported by this version"))
+}
+
+#[tonic::async_trait]
+impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
+    async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
+        if request.into_inner().action() == AlarmAction::Activate {
+            return Err(not_yet("raising an alarm"));
+        }
+        Ok(Response::new(AlarmResponse { header: Some(self.0.header_now()), alarms: Vec::new() }))
+    }
+
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let raft = self.0.node.status();
+        let (size, in_use) = {
+            let store = self.0.state.store.read();
+            (store.size_bytes(), store.live_bytes())
+        };
+        Ok(Response::new(StatusResponse {
+            header: Some(self.0.header_now()),
+            version: ETCD_VERSION.to_owned(),
+            db_size: size as i64,
+            leader: raft.leader.map_or(0, |leader| leader.0),
+            raft_index: raft.last_index,
+            raft_term: raft.term,
+            raft_applied_index: raft.applied_index,
+            errors: if raft.leader.is_none() { vec!["etcdserver: no leader".to_owned()] } else { Vec::new() },
+            db_size_in_use: in_use as i64,
+            is_learner: false,
+            storage_version: STORAGE_VERSION.to_owned(),
+            db_size_quota: self.0.limits.quota_bytes as i64,
+            downgrade_info: None,
+        }))
+    }
+
+    async fn defragment(&self, _: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
+        Err(not_yet("Defragment"))
+    }
+
+    async fn hash(&self, _: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        Err(not_yet("Hash"))
+    }
+
+    async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
+        let store = &self.0.state.store;
+        let at = Revision(request.into_inner().revision);
+        let (mut cursor, header, hash_revision) = {
+            let store = store.read();
+            let at = if at.0 == 0 { store.revision() } else { at };
+            (store.hash_cursor(at).map_err(mvcc_status)?, self.0.header(store.revision()), at.0)
+        };
+        loop {
+            let slice = store.read().hash_slice(&mut cursor, HASH_KEYS);
+            if let Some((hash, compacted)) = slice {
+                return Ok(Response::new(HashKvResponse {
+                    header: Some(header),
+                    hash,
+                    compact_revision: compacted.0,
+                    hash_revision,
+                }));
+            }
+            // Other connections of this thread go on in between.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    type SnapshotStream = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send>>;
+
+    async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+        Err(not_yet("Snapshot"))
+    }
+
+    async fn move_leader(&self, _: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
+        Err(not_yet("MoveLeader"))
+    }
+
+    async fn downgrade(&self, _: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
+        Err(not_yet("Downgrade"))
+    }
+}

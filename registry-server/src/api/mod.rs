@@ -1,0 +1,24 @@
+//! The etcd v3 API: decode, validate, hand over, answer.
+//!
+//! One file a service, all over one [`Backend`]; [`check`] refuses what no request may hold before anything
+//! is proposed, and [`status`] is the one table of codes and texts. The services work without a network:
+//! they are plain structs with async methods.
+
+mod backend;
+pub mod check;
+mod cluster;
+mod kv;
+mod lease;
+mod maintenance;
+mod overlap;
+mod range;
+pub mod status;
+pub mod version;
+mod watch;
+
+pub use backend::{Backend, Limits, SharedBackend};
+pub use cluster::ClusterService;
+pub use kv::KvService;
+pub use lease::LeaseService;
+pub use maintenance::MaintenanceService;
+pub use watch::{WatchAnswers, WatchService, WatchSettings};

@@ -1,0 +1,85 @@
+//! Ranges: the lock is taken anew every few thousand keys, at a pinned revision, so that a big answer does
+//! not hold up writers; and as a stream of such slices.
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use futures_util::stream;
+use registry_proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamResponse};
+use registry_proto::stored::Records;
+use tonic::Status;
+
+use super::backend::{SharedBackend, mvcc_status};
+use crate::apply::range_query;
+use crate::mvcc::{RangeAnswer, RangeCursor};
+use crate::storage::Vfs;
+use crate::types::Runtime;
+
+/// Keys and bytes read under one lock: about a millisecond at most.
+const SLICE_KEYS: usize = 4_000;
+const SLICE_BYTES: usize = 1024 * 1024;
+
+/// A range under way.
+pub(super) struct Ranges<R: Runtime, V: Vfs> {
+    backend: SharedBackend<R, V>,
+    cursor: RangeCursor,
+}
+
+impl<R: Runtime, V: Vfs> Ranges<R, V> {
+    /// Confirms a linearizable read and pins its revision.
+    pub(super) async fn begin(backend: &SharedBackend<R, V>, request: &RangeRequest) -> Result<Self, Status> {
+        if !request.serializable {
+            backend.read_barrier().await?;
+        }
+        let cursor = backend.state.store.read().range_cursor(range_query(request)).map_err(mvcc_status)?;
+        Ok(Self { backend: backend.clone(), cursor })
+    }
+
+    fn slice(&mut self) -> RangeAnswer {
+        self.backend.state.store.read().range_slice(&mut self.cursor, SLICE_KEYS, SLICE_BYTES)
+    }
+
+    fn response(&self, kvs: Bytes, last: &RangeAnswer) -> RangeResponse {
+        RangeResponse {
+            header: Some(self.backend.header(last.revision)),
+            kvs: Records::Stored(kvs),
+            more: last.more,
+            count: last.count,
+        }
+    }
+}
+
+/// The whole answer of a range.
+pub(super) async fn range<R: Runtime, V: Vfs>(
+    backend: &SharedBackend<R, V>,
+    request: &RangeRequest,
+) -> Result<RangeResponse, Status> {
+    let mut ranges = Ranges::begin(backend, request).await?;
+    let mut slice = ranges.slice();
+    if slice.done {
+        return Ok(ranges.response(slice.kvs.clone(), &slice));
+    }
+    let mut kvs = BytesMut::from(&slice.kvs[..]);
+    while !slice.done {
+        // Other connections of this thread go on in between.
+        tokio::task::yield_now().await;
+        slice = ranges.slice();
+        kvs.extend_from_slice(&slice.kvs);
+    }
+    Ok(ranges.response(kvs.freeze(), &slice))
+}
+
+/// One answer a slice; header, more and count are on the last one only.
+pub(super) fn range_stream<R: Runtime, V: Vfs>(
+    ranges: Ranges<R, V>,
+) -> impl Stream<Item = Result<RangeStreamResponse, Status>> + Send {
+    stream::unfold(Some(ranges), |ranges| async move {
+        let mut ranges = ranges?;
+        let slice = ranges.slice();
+        let response = match slice.done {
+            true => ranges.response(slice.kvs.clone(), &slice),
+            false => RangeResponse { kvs: Records::Stored(slice.kvs), ..RangeResponse::default() },
+        };
+        let rest = (!slice.done).then_some(ranges);
+        Some((Ok(RangeStreamResponse { range_response: Some(response) }), rest))
+    })
+}

@@ -1,0 +1,188 @@
+//! The state machine that `consensus` drives: decodes a command, does it, answers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use registry_proto::etcdserverpb::{DeleteRangeRequest, LeaseGrantRequest, PutRequest, TxnRequest};
+
+use super::reply::{ApplyError, Outcome, Reply};
+use super::snapshot::{StateSnapshot, restore};
+use super::state::State;
+use super::{kv, leases, txn};
+use crate::command::Command;
+use crate::consensus::{Position, RestoreError, StateMachine};
+use crate::lease::Keeper;
+use crate::mvcc::{Committed, RevisionEvents};
+use crate::types::{LeaseId, Revision, Runtime};
+use crate::watch::Hub;
+
+/// Keys that one slice of physical compaction looks at: about a millisecond of work between entries.
+const COMPACT_KEYS: usize = 2_000;
+
+/// Hears of leases that come and go, so that their time can be kept elsewhere.
+pub trait LeaseObserver: Send + Sync + 'static {
+    /// A lease is there, with its whole TTL.
+    fn granted(&self, id: LeaseId, ttl_seconds: i64);
+    /// A lease is gone.
+    fn revoked(&self, id: LeaseId);
+}
+
+impl<R: Runtime> LeaseObserver for Keeper<R> {
+    fn granted(&self, id: LeaseId, ttl_seconds: i64) {
+        Self::granted(self, id, ttl_seconds);
+    }
+
+    fn revoked(&self, id: LeaseId) {
+        Self::revoked(self, id);
+    }
+}
+
+/// The one writer of the state.
+pub struct Machine {
+    state: Arc<State>,
+    lease_observer: Arc<dyn LeaseObserver>,
+    hub: Arc<Hub>,
+    /// The last slice of physical compaction left something to do.
+    reclaiming: bool,
+}
+
+impl Machine {
+    /// A machine over `state`, which nobody else writes; `hub` is told of every revision.
+    pub fn new(state: Arc<State>, lease_observer: Arc<dyn LeaseObserver>, hub: Arc<Hub>) -> Self {
+        Self { state, lease_observer, hub, reclaiming: false }
+    }
+
+    fn command(&mut self, command: Command) -> Reply {
+        match command {
+            Command::Put(request) => self.put(&request),
+            Command::DeleteRange(request) => self.delete_range(&request),
+            Command::Txn(request) => self.txn(&request),
+            Command::Compact(request) => self.compact(Revision(request.revision)),
+            Command::LeaseGrant(request) => self.lease_grant(&request),
+            Command::LeaseRevoke(request) => self.lease_revoke(LeaseId(request.id)),
+            Command::Publish(member) => {
+                self.state.cluster.write().publish(member);
+                self.reply(Ok(Outcome::Done))
+            }
+        }
+    }
+
+    fn put(&mut self, request: &PutRequest) -> Reply {
+        let mut store = self.state.store.write();
+        let mut leases = self.state.leases.write();
+        let result = kv::check_put(request, &leases, |key| store.get(key)).map(|()| {
+            let mut txn = store.write();
+            let response = kv::put(request, &mut txn, &mut leases);
+            (Outcome::Put(response), txn.end())
+        });
+        drop((store, leases));
+        self.committed(result)
+    }
+
+    fn delete_range(&mut self, request: &DeleteRangeRequest) -> Reply {
+        let mut store = self.state.store.write();
+        let mut leases = self.state.leases.write();
+        let mut txn = store.write();
+        let response = kv::delete_range(request, &mut txn, &mut leases);
+        let committed = txn.end();
+        drop((store, leases));
+        self.committed(Ok((Outcome::DeleteRange(response), committed)))
+    }
+
+    fn txn(&mut self, request: &TxnRequest) -> Reply {
+        let mut store = self.state.store.write();
+        let mut leases = self.state.leases.write();
+        let result = txn::write_txn(request, &mut store, &mut leases);
+        drop((store, leases));
+        self.committed(result.map(|(response, committed)| (Outcome::Txn(response), committed)))
+    }
+
+    fn compact(&mut self, at: Revision) -> Reply {
+        let result = self.state.store.write().compact(at);
+        self.reply(result.map(|()| Outcome::Done).map_err(ApplyError::from))
+    }
+
+    fn lease_grant(&mut self, request: &LeaseGrantRequest) -> Reply {
+        let result = leases::grant(request, &mut self.state.leases.write());
+        if result.is_ok() {
+            self.lease_observer.granted(LeaseId(request.id), request.ttl);
+        }
+        self.reply(result.map(|()| Outcome::Done))
+    }
+
+    fn lease_revoke(&mut self, id: LeaseId) -> Reply {
+        let mut store = self.state.store.write();
+        let mut leases = self.state.leases.write();
+        let result = leases::revoke(id, &mut store, &mut leases);
+        drop((store, leases));
+        let reply = self.committed(result.map(|committed| (Outcome::Done, committed)));
+        if reply.outcome.is_ok() {
+            self.lease_observer.revoked(id);
+        }
+        reply
+    }
+
+    /// Tells the watchers, then answers.
+    fn committed(&self, result: Result<(Outcome, Committed), ApplyError>) -> Reply {
+        match result {
+            Ok((outcome, Committed { revision, events })) => {
+                if !events.is_empty() {
+                    self.hub.publish(&Arc::new(RevisionEvents { revision, events }));
+                }
+                Reply { revision, outcome: Ok(outcome) }
+            }
+            Err(error) => self.reply(Err(error)),
+        }
+    }
+
+    fn reply(&self, outcome: Result<Outcome, ApplyError>) -> Reply {
+        Reply { revision: self.state.store.read().revision(), outcome }
+    }
+}
+
+impl StateMachine for Machine {
+    type Reply = Reply;
+    type Snapshot = StateSnapshot;
+
+    fn apply(&mut self, _at: Position, command: Bytes) -> Result<Reply, RestoreError> {
+        let command = Command::decode(command).map_err(|error| RestoreError::new("a command in the log", error))?;
+        Ok(self.command(command))
+    }
+
+    fn background(&mut self) -> bool {
+        let waiting = {
+            let store = self.state.store.read();
+            store.swept() < store.compacted()
+        };
+        if !waiting && !self.reclaiming {
+            return false;
+        }
+        let mut store = self.state.store.write();
+        self.reclaiming = !store.compact_step(COMPACT_KEYS);
+        let swept = store.swept();
+        drop(store);
+        if !self.reclaiming && self.state.set_swept(swept) {
+            tracing::info!(revision = %swept, "finished scheduled compaction");
+        }
+        self.reclaiming
+    }
+
+    fn snapshot(&mut self) -> StateSnapshot {
+        StateSnapshot::new(self.state.clone())
+    }
+
+    fn restore(&mut self, blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreError>>) -> Result<(), RestoreError> {
+        let (store, leases, cluster) = restore(blocks)?;
+        for (id, _) in self.state.leases.read().iter() {
+            self.lease_observer.revoked(id);
+        }
+        for (id, lease) in leases.iter() {
+            self.lease_observer.granted(id, lease.ttl_seconds);
+        }
+        *self.state.store.write() = store;
+        *self.state.leases.write() = leases;
+        *self.state.cluster.write() = cluster;
+        self.hub.restored();
+        Ok(())
+    }
+}

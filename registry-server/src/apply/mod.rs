@@ -1,0 +1,24 @@
+//! Committed commands become state: the one match from [`Command`](crate::command::Command) to the rooms
+//! that hold it.
+//!
+//! [`Machine`] is what `consensus` drives, on its own lane; it is the only writer of [`State`], which `api`
+//! reads. The state is the store, the leases and the members. Time, flags and randomness are not in here:
+//! the same commands give the same state, byte for byte, on every member.
+//!
+//! What always holds: a command that is refused changes nothing; everything is checked before the first
+//! change; events leave in the order of revisions, after the store shows them.
+
+mod kv;
+mod leases;
+mod machine;
+mod reply;
+mod snapshot;
+mod state;
+mod txn;
+
+pub use kv::range_query;
+pub use machine::{LeaseObserver, Machine};
+pub use reply::{ApplyError, Outcome, Reply};
+pub use snapshot::StateSnapshot;
+pub use state::State;
+pub use txn::{is_read_only, is_serializable, read_only_txn};

@@ -1,0 +1,51 @@
+//! What applying a command answers to whoever proposed it.
+
+use registry_proto::etcdserverpb::{DeleteRangeResponse, PutResponse, ResponseHeader, TxnResponse};
+
+use crate::lease::GrantError;
+use crate::mvcc::MvccError;
+use crate::types::Revision;
+
+/// The outcome, and the store's revision right after it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// The header's revision.
+    pub revision: Revision,
+    /// What the command did, or why it did nothing.
+    pub outcome: Result<Outcome, ApplyError>,
+}
+
+/// What a command did. Answers carry no header of their own yet: `api` adds it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// A put.
+    Put(PutResponse),
+    /// A delete.
+    DeleteRange(DeleteRangeResponse),
+    /// A transaction; the answers inside carry headers with nothing but the revision, as in etcd.
+    Txn(TxnResponse),
+    /// A command that has nothing to tell but that it was done.
+    Done,
+}
+
+/// Why a command did nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// A revision that cannot be read or compacted.
+    #[error(transparent)]
+    Mvcc(#[from] MvccError),
+    /// A lease that cannot be granted.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// A lease that is not there.
+    #[error("requested lease not found")]
+    LeaseNotFound,
+    /// A put that keeps the value or the lease of a key that is not there.
+    #[error("key not found")]
+    KeyNotFound,
+}
+
+/// The header of an answer inside a transaction.
+pub(super) fn inner_header(revision: Revision) -> Option<ResponseHeader> {
+    Some(ResponseHeader { revision: revision.0, ..ResponseHeader::default() })
+}

@@ -1,0 +1,113 @@
+//! The whole state as a snapshot's blocks, and back.
+//!
+//! The first block is the head: revisions, leases, members. Keys under a lease are not in it, as each
+//! record names its lease. The other blocks are the store's records, taken about 1 MiB at a time under a
+//! short read lock while later commands are applied; the cursor pins what it still needs.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use registry_proto::etcdserverpb::Member;
+
+use super::state::State;
+use crate::cluster::Cluster;
+use crate::consensus::{RestoreError, SnapshotSource};
+use crate::lease::Leases;
+use crate::mvcc::{Restore, SnapshotCursor, Store};
+use crate::types::{LeaseId, Revision};
+
+const WHAT: &str = "a snapshot of the state";
+
+/// The head of a snapshot. Fields may be added; a reader that knows less skips them.
+#[derive(Clone, PartialEq, Message)]
+struct Head {
+    /// Raised when a reader that knows less must not go on.
+    #[prost(uint32, tag = "1")]
+    version: u32,
+    #[prost(int64, tag = "2")]
+    revision: i64,
+    #[prost(int64, tag = "3")]
+    compacted: i64,
+    #[prost(message, repeated, tag = "4")]
+    leases: Vec<HeadLease>,
+    #[prost(message, repeated, tag = "5")]
+    members: Vec<Member>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct HeadLease {
+    #[prost(int64, tag = "1")]
+    id: i64,
+    #[prost(int64, tag = "2")]
+    ttl_seconds: i64,
+}
+
+const VERSION: u32 = 1;
+
+/// A cut of the state between two commands.
+pub struct StateSnapshot {
+    state: Arc<State>,
+    head: Option<Bytes>,
+    cursor: SnapshotCursor,
+}
+
+impl StateSnapshot {
+    pub(super) fn new(state: Arc<State>) -> Self {
+        let store = state.store.read();
+        let cursor = store.snapshot();
+        let leases = state.leases.read();
+        let head = Head {
+            version: VERSION,
+            revision: cursor.revision().0,
+            compacted: cursor.compacted().0,
+            leases: leases.iter().map(|(id, lease)| HeadLease { id: id.0, ttl_seconds: lease.ttl_seconds }).collect(),
+            members: state.cluster.read().members().cloned().collect(),
+        };
+        drop((leases, store));
+        Self { head: Some(head.encode_to_vec().into()), state, cursor }
+    }
+}
+
+impl SnapshotSource for StateSnapshot {
+    fn next_block(&mut self) -> Option<Bytes> {
+        if let Some(head) = self.head.take() {
+            return Some(head);
+        }
+        self.state.store.read().snapshot_block(&mut self.cursor).map(Bytes::from)
+    }
+}
+
+/// Reads a whole snapshot.
+pub(super) fn restore(
+    blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreError>>,
+) -> Result<(Store, Leases, Cluster), RestoreError> {
+    let head = blocks.next().ok_or_else(|| RestoreError::new(WHAT, "it is empty"))??;
+    let head = Head::decode(head).map_err(|error| RestoreError::new(WHAT, error))?;
+    if head.version != VERSION {
+        let why = format!("version {} is not known to this server (it knows {VERSION})", head.version);
+        return Err(RestoreError::new(WHAT, why));
+    }
+    let mut records: Restore = Store::restore();
+    for block in blocks {
+        records.block(&block?).map_err(|error| RestoreError::new(WHAT, error))?;
+    }
+    let store = records
+        .finish(Revision(head.revision), Revision(head.compacted))
+        .map_err(|error| RestoreError::new(WHAT, error))?;
+    let leases = restore_leases(&head.leases, &store)?;
+    let mut cluster = Cluster::default();
+    head.members.into_iter().for_each(|member| cluster.publish(member));
+    Ok((store, leases, cluster))
+}
+
+fn restore_leases(granted: &[HeadLease], store: &Store) -> Result<Leases, RestoreError> {
+    let mut leases = Leases::default();
+    for lease in granted {
+        leases.grant(LeaseId(lease.id), lease.ttl_seconds).map_err(|error| RestoreError::new(WHAT, error))?;
+    }
+    for (key, lease) in store.leased_keys() {
+        leases.move_key(&Bytes::copy_from_slice(key), LeaseId(0), lease);
+    }
+    Ok(leases)
+}

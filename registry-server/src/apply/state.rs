@@ -1,0 +1,60 @@
+//! The replicated state, shared between the one writer and all readers.
+
+use parking_lot::RwLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tokio::sync::Notify;
+
+use crate::cluster::Cluster;
+use crate::lease::Leases;
+use crate::mvcc::{RevisionEvents, Store};
+use crate::types::Revision;
+use crate::watch::{Compacted, History};
+
+/// Everything that entries change. Whoever takes several of the locks takes them in the order of the
+/// fields.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Keys and their history.
+    pub store: RwLock<Store>,
+    /// Leases and the keys under them.
+    pub leases: RwLock<Leases>,
+    /// The members.
+    pub cluster: RwLock<Cluster>,
+    /// Up to where the physical work of compaction has come.
+    swept: AtomicI64,
+    swept_moved: Notify,
+}
+
+impl History for State {
+    fn revision(&self) -> Revision {
+        self.store.read().revision()
+    }
+
+    fn events(&self, from: Revision, max_bytes: usize) -> Result<Vec<RevisionEvents>, Compacted> {
+        let store = self.store.read();
+        store.events(from, max_bytes).map_err(|_| Compacted(store.compacted()))
+    }
+}
+
+impl State {
+    /// The physical side of compaction has come so far; false if that is no news.
+    pub(super) fn set_swept(&self, at: Revision) -> bool {
+        let news = self.swept.fetch_max(at.0, Ordering::AcqRel) < at.0;
+        if news {
+            self.swept_moved.notify_waiters();
+        }
+        news
+    }
+
+    /// Waits until nothing is left of what a compaction at `at` trims.
+    pub async fn swept_to(&self, at: Revision) {
+        loop {
+            // Registered before the look, so that no wake-up in between is missed.
+            let moved = self.swept_moved.notified();
+            if self.swept.load(Ordering::Acquire) >= at.0 {
+                return;
+            }
+            moved.await;
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The batcher: everything that waits goes into one Raft entry.
+//!
+//! It never waits for more to come. While [`MAX_IN_FLIGHT`] entries are under way, proposals gather, so
+//! batches grow with the load and a lone proposal goes at once.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use openraft::errors::ClientWriteError;
+use openraft::raft::ClientWriteResult;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::applier::RaftHandle;
+use super::encoding::put_command;
+use super::error::ProposeError;
+use super::state_machine::StateMachine;
+use super::types::{Batch, Callback, TypeConfig};
+use crate::storage::Vfs;
+use crate::types::Runtime;
+
+/// Proposals that may wait; beyond, a proposal is refused with "too many requests".
+const MAX_WAITING: usize = 8_192;
+/// Commands of one entry, at most.
+const MAX_COMMANDS: usize = 1_000;
+/// An entry is closed once it holds this much.
+const MAX_BYTES: usize = 1024 * 1024;
+/// Entries under way at once: one being written to disk, one waiting, the others being applied.
+const MAX_IN_FLIGHT: usize = 4;
+
+type Outcome<S> = Result<<S as StateMachine>::Reply, ProposeError>;
+
+pub(super) struct Proposal<S: StateMachine> {
+    command: Bytes,
+    reply: oneshot::Sender<Outcome<S>>,
+}
+
+/// Where proposals wait for their entry.
+pub(super) struct Batcher<S: StateMachine>(mpsc::Sender<Proposal<S>>);
+
+impl<S: StateMachine> Clone for Batcher<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// Says whether the log can take so many bytes more: an error that heals must not reach openraft, which would stop.
+pub(super) type Room = Arc<dyn Fn(usize) -> Result<(), ProposeError> + Send + Sync>;
+
+impl<S: StateMachine> Batcher<S> {
+    /// Starts the task that makes the entries; it ends with the last handle.
+    pub(super) fn start<R: Runtime, V: Vfs>(raft: RaftHandle<S, R, V>, room: Room) -> Self {
+        let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        drop(R::spawn(run(raft, receiver, room)));
+        Self(sender)
+    }
+
+    /// Submits a command and returns its outcome once it was applied.
+    pub(super) async fn propose(&self, command: Bytes) -> Outcome<S> {
+        let (reply, outcome) = oneshot::channel();
+        self.0.try_send(Proposal { command, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => ProposeError::TooManyRequests,
+            mpsc::error::TrySendError::Closed(_) => ProposeError::Stopped,
+        })?;
+        outcome.await.unwrap_or(Err(ProposeError::Stopped))
+    }
+}
+
+async fn run<S: StateMachine, R: Runtime, V: Vfs>(
+    raft: RaftHandle<S, R, V>,
+    mut waiting: mpsc::Receiver<Proposal<S>>,
+    room: Room,
+) {
+    let in_flight = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
+    let mut next = None;
+    loop {
+        let permit = in_flight.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let Some(first) = (match next.take() {
+            Some(proposal) => Some(proposal),
+            None => waiting.recv().await,
+        }) else {
+            return;
+        };
+        let Gathered { batch, replies, next: left } = gather(first, &mut waiting);
+        next = left;
+        if let Err(error) = room(batch.0.len()) {
+            answer_all(replies, error);
+            continue;
+        }
+        let done = Callback::new(move |result: ClientWriteResult<TypeConfig<S, R>>| {
+            distribute(result, replies);
+            drop(permit);
+        });
+        // On a fatal error the callback is dropped, and every proposer learns that the node stopped.
+        if raft.client_write_ff(batch, Some(done)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What one entry is made of.
+struct Gathered<S: StateMachine> {
+    batch: Batch,
+    replies: Vec<oneshot::Sender<Outcome<S>>>,
+    /// The proposal that did not fit and begins the next entry.
+    next: Option<Proposal<S>>,
+}
+
+/// Makes one entry of `first` and what waits behind it.
+fn gather<S: StateMachine>(first: Proposal<S>, waiting: &mut mpsc::Receiver<Proposal<S>>) -> Gathered<S> {
+    let mut bytes = BytesMut::with_capacity(first.command.len() + 4);
+    let mut replies = Vec::new();
+    let mut next = Some(first);
+    while let Some(proposal) = next.take() {
+        if !replies.is_empty() && bytes.len() + proposal.command.len() > MAX_BYTES {
+            return Gathered { batch: Batch(bytes.freeze()), replies, next: Some(proposal) };
+        }
+        put_command(&mut bytes, &proposal.command);
+        replies.push(proposal.reply);
+        if replies.len() < MAX_COMMANDS {
+            next = waiting.try_recv().ok();
+        }
+    }
+    Gathered { batch: Batch(bytes.freeze()), replies, next: None }
+}
+
+fn distribute<S: StateMachine, R: Runtime>(
+    result: ClientWriteResult<TypeConfig<S, R>>,
+    waiters: Vec<oneshot::Sender<Outcome<S>>>,
+) {
+    match result {
+        Ok(response) => {
+            for (waiter, reply) in waiters.into_iter().zip(response.data) {
+                // A caller that is gone needs no answer.
+                drop(waiter.send(Ok(reply)));
+            }
+        }
+        Err(ClientWriteError::ForwardToLeader(_)) => answer_all(waiters, ProposeError::NoLeader),
+        Err(_) => answer_all(waiters, ProposeError::LeaderChanged),
+    }
+}
+
+fn answer_all<T>(waiters: Vec<oneshot::Sender<Result<T, ProposeError>>>, error: ProposeError) {
+    for waiter in waiters {
+        drop(waiter.send(Err(error)));
+    }
+}

@@ -1,0 +1,240 @@
+//! The bytes of votes, entries, memberships and snapshot heads on disk: our own, versioned, so that a new
+//! release of the Raft library changes nothing in the files.
+//!
+//! Every value begins with [`VERSION`]. Numbers are little-endian. Reading never panics: bytes that are
+//! too short or of an unknown kind are an error.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
+use openraft::EntryPayload;
+use openraft::impls::leader_id_adv::LeaderId;
+
+use super::state_machine::RestoreError;
+use super::types::{
+    Batch, PeerNode, RaftEntry, RaftLogId, RaftMembership, RaftSnapshotMeta, RaftStoredMembership, RaftVote,
+};
+
+const VERSION: u8 = 1;
+
+/// Kinds of entries.
+const BLANK: u8 = 0;
+const NORMAL: u8 = 1;
+const MEMBERSHIP: u8 = 2;
+
+/// Upper bound for counts read from disk before anything is allocated for them.
+const MAX_ITEMS: u32 = 65_536;
+
+type Read<T> = Result<T, RestoreError>;
+
+pub(super) fn entry_to_bytes(entry: &RaftEntry) -> Bytes {
+    let mut out = BytesMut::with_capacity(32 + batch_len(&entry.payload));
+    out.put_u8(VERSION);
+    put_log_id(&mut out, &entry.log_id);
+    match &entry.payload {
+        EntryPayload::Blank => out.put_u8(BLANK),
+        EntryPayload::Normal(batch) => {
+            out.put_u8(NORMAL);
+            out.put_slice(&batch.0);
+        }
+        EntryPayload::Membership(membership) => {
+            out.put_u8(MEMBERSHIP);
+            put_membership(&mut out, membership);
+        }
+    }
+    out.freeze()
+}
+
+pub(super) fn entry_from_bytes(mut bytes: Bytes) -> Read<RaftEntry> {
+    let what = "a log entry";
+    version(&mut bytes, what)?;
+    let log_id = get_log_id(&mut bytes).map_err(short(what))?;
+    let payload = match bytes.try_get_u8().map_err(short(what))? {
+        BLANK => EntryPayload::Blank,
+        NORMAL => EntryPayload::Normal(Batch(bytes)),
+        MEMBERSHIP => EntryPayload::Membership(get_membership(&mut bytes, what)?),
+        kind => return Err(RestoreError::new(what, format!("unknown kind {kind}"))),
+    };
+    Ok(RaftEntry { log_id, payload })
+}
+
+pub(super) fn vote_to_bytes(vote: &RaftVote) -> Bytes {
+    let mut out = BytesMut::with_capacity(18);
+    out.put_u8(VERSION);
+    out.put_u64_le(vote.leader_id.term);
+    out.put_u64_le(vote.leader_id.node_id);
+    out.put_u8(u8::from(vote.committed));
+    out.freeze()
+}
+
+pub(super) fn vote_from_bytes(mut bytes: Bytes) -> Read<RaftVote> {
+    let what = "a vote";
+    version(&mut bytes, what)?;
+    let leader_id = get_leader(&mut bytes).map_err(short(what))?;
+    let committed = bytes.try_get_u8().map_err(short(what))? != 0;
+    Ok(RaftVote { leader_id, committed })
+}
+
+pub(super) fn log_id_to_bytes(log_id: &RaftLogId) -> Bytes {
+    let mut out = BytesMut::with_capacity(25);
+    out.put_u8(VERSION);
+    put_log_id(&mut out, log_id);
+    out.freeze()
+}
+
+pub(super) fn log_id_from_bytes(mut bytes: Bytes) -> Read<RaftLogId> {
+    let what = "a log id";
+    version(&mut bytes, what)?;
+    get_log_id(&mut bytes).map_err(short(what))
+}
+
+pub(super) fn snapshot_meta_to_bytes(meta: &RaftSnapshotMeta) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u8(VERSION);
+    put_optional_log_id(&mut out, meta.last_log_id.as_ref());
+    put_optional_log_id(&mut out, meta.last_membership.log_id().as_ref());
+    put_membership(&mut out, meta.last_membership.membership());
+    out.freeze()
+}
+
+pub(super) fn snapshot_meta_from_bytes(mut bytes: Bytes) -> Read<RaftSnapshotMeta> {
+    let what = "a snapshot's head";
+    version(&mut bytes, what)?;
+    let last_log_id = get_optional_log_id(&mut bytes).map_err(short(what))?;
+    let membership_log_id = get_optional_log_id(&mut bytes).map_err(short(what))?;
+    let membership = get_membership(&mut bytes, what)?;
+    Ok(RaftSnapshotMeta { last_log_id, last_membership: RaftStoredMembership::new(membership_log_id, membership) })
+}
+
+/// Appends one command to a batch.
+pub(super) fn put_command(batch: &mut BytesMut, command: &[u8]) {
+    batch.put_u32_le(u32::try_from(command.len()).expect("a command is bounded by the request limit"));
+    batch.put_slice(command);
+}
+
+/// The commands of a batch, sharing its bytes.
+pub(super) fn commands(batch: Batch) -> impl Iterator<Item = Read<Bytes>> {
+    let mut rest = batch.0;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let what = "a batch of commands";
+        let command = rest.try_get_u32_le().map_err(short(what)).and_then(|len| {
+            let len = len as usize;
+            if len > rest.len() {
+                return Err(RestoreError::new(what, "a command is cut off"));
+            }
+            Ok(rest.split_to(len))
+        });
+        if command.is_err() {
+            rest.clear();
+        }
+        Some(command)
+    })
+}
+
+fn batch_len(payload: &EntryPayload<Batch, u64, PeerNode>) -> usize {
+    match payload {
+        EntryPayload::Normal(batch) => batch.0.len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    }
+}
+
+fn version(bytes: &mut Bytes, what: &'static str) -> Read<()> {
+    match bytes.try_get_u8().map_err(short(what))? {
+        VERSION => Ok(()),
+        newer => {
+            Err(RestoreError::new(what, format!("format {newer} is not known to this version (it knows {VERSION})")))
+        }
+    }
+}
+
+fn short(what: &'static str) -> impl Fn(TryGetError) -> RestoreError {
+    move |error| RestoreError::new(what, error)
+}
+
+fn put_log_id(out: &mut BytesMut, log_id: &RaftLogId) {
+    out.put_u64_le(log_id.leader_id.term);
+    out.put_u64_le(log_id.leader_id.node_id);
+    out.put_u64_le(log_id.index);
+}
+
+fn get_leader(bytes: &mut Bytes) -> Result<LeaderId<u64, u64>, TryGetError> {
+    Ok(LeaderId { term: bytes.try_get_u64_le()?, node_id: bytes.try_get_u64_le()? })
+}
+
+fn get_log_id(bytes: &mut Bytes) -> Result<RaftLogId, TryGetError> {
+    Ok(RaftLogId { leader_id: get_leader(bytes)?, index: bytes.try_get_u64_le()? })
+}
+
+fn put_optional_log_id(out: &mut BytesMut, log_id: Option<&RaftLogId>) {
+    out.put_u8(u8::from(log_id.is_some()));
+    if let Some(log_id) = log_id {
+        put_log_id(out, log_id);
+    }
+}
+
+fn get_optional_log_id(bytes: &mut Bytes) -> Result<Option<RaftLogId>, TryGetError> {
+    match bytes.try_get_u8()? {
+        0 => Ok(None),
+        _ => get_log_id(bytes).map(Some),
+    }
+}
+
+fn put_membership(out: &mut BytesMut, membership: &RaftMembership) {
+    let configs = membership.get_joint_config();
+    out.put_u32_le(configs.len() as u32);
+    for config in configs {
+        out.put_u32_le(config.len() as u32);
+        for id in config {
+            out.put_u64_le(*id);
+        }
+    }
+    let nodes: Vec<_> = membership.nodes().collect();
+    out.put_u32_le(nodes.len() as u32);
+    for (id, node) in nodes {
+        out.put_u64_le(*id);
+        out.put_u32_le(node.peer_urls.len() as u32);
+        for url in &node.peer_urls {
+            out.put_u32_le(url.len() as u32);
+            out.put_slice(url.as_bytes());
+        }
+    }
+}
+
+fn get_membership(bytes: &mut Bytes, what: &'static str) -> Read<RaftMembership> {
+    let mut configs = Vec::new();
+    for _ in 0..count(bytes, what)? {
+        let mut config = BTreeSet::new();
+        for _ in 0..count(bytes, what)? {
+            config.insert(bytes.try_get_u64_le().map_err(short(what))?);
+        }
+        configs.push(config);
+    }
+    let mut nodes = BTreeMap::new();
+    for _ in 0..count(bytes, what)? {
+        let id = bytes.try_get_u64_le().map_err(short(what))?;
+        let mut peer_urls = Vec::new();
+        for _ in 0..count(bytes, what)? {
+            peer_urls.push(text(bytes, what)?);
+        }
+        nodes.insert(id, PeerNode { peer_urls });
+    }
+    RaftMembership::new(configs, nodes).map_err(|error| RestoreError::new(what, error))
+}
+
+fn count(bytes: &mut Bytes, what: &'static str) -> Read<u32> {
+    match bytes.try_get_u32_le().map_err(short(what))? {
+        many if many > MAX_ITEMS => Err(RestoreError::new(what, format!("{many} items"))),
+        count => Ok(count),
+    }
+}
+
+fn text(bytes: &mut Bytes, what: &'static str) -> Read<String> {
+    let len = bytes.try_get_u32_le().map_err(short(what))? as usize;
+    if len > bytes.len() {
+        return Err(RestoreError::new(what, "a text is cut off"));
+    }
+    String::from_utf8(bytes.split_to(len).to_vec()).map_err(|error| RestoreError::new(what, error))
+}

@@ -1,0 +1,31 @@
+//! Raft: turns proposals into committed entries and hands them to a state machine.
+//!
+//! This room knows nothing of keys. It is generic over a [`StateMachine`] (which `apply` implements), over
+//! a [`Runtime`](crate::types::Runtime) (clock, spawn, randomness: openraft's own runtime trait), and over a [`Transport`] to the
+//! peers, so that a whole cluster can run in one process on virtual time. openraft's types stay in here.
+//!
+//! The way of a proposal: [`Node::propose`] → `batcher` (all that waits becomes one entry) → openraft →
+//! `log_store` (the WAL of `storage`) → committed → `applier` → [`StateMachine::apply`] → the reply.
+//! The way of a linearizable read: [`Node::read_barrier`] → `reads` (all that waits shares one round).
+//!
+//! What always holds: a reply is sent only after the entry was committed and applied; an entry is applied
+//! exactly once between two restores; nothing is purged from the log before a snapshot that covers it is
+//! on disk.
+
+mod applier;
+mod batcher;
+mod encoding;
+mod error;
+mod log_store;
+mod node;
+mod reads;
+mod snapshots;
+mod state_machine;
+mod transport;
+mod types;
+
+pub use error::{ConsensusError, ProposeError, ReadError};
+pub use node::{Node, NodeOptions, RaftStatus};
+pub use state_machine::{Position, RestoreError, SnapshotSource, StateMachine};
+pub use transport::{NoPeers, Transport};
+pub use types::PeerNode;

@@ -1,0 +1,256 @@
+//! One Raft node: starts it, takes proposals and reads, tells its state, stops it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Config, Raft, SnapshotPolicy};
+
+use super::applier::{Applier, RaftHandle, SinceSnapshot};
+use super::batcher::Batcher;
+use super::error::{ConsensusError, ProposeError, ReadError};
+use super::log_store::LogStore;
+use super::reads::Reads;
+use super::snapshots::Snapshots;
+use super::state_machine::StateMachine;
+use super::transport::Transport;
+use super::types::PeerNode;
+use crate::storage::{Vfs, Wal, WalOptions};
+use crate::types::{Executor, MemberId, Runtime};
+
+/// Entries kept behind a snapshot, for peers that are a little behind.
+const KEEP_ENTRIES: u64 = 1_000;
+
+/// How a node runs.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// This node's member id; stable for the life of its data directory.
+    pub member: MemberId,
+    /// Where peers reach this node; used when the cluster is first formed.
+    pub peer_urls: Vec<String>,
+    /// The leader's heartbeat; below a fifth of the election timeout.
+    pub heartbeat_interval: Duration,
+    /// A follower that hears nothing for 1.0 to 1.4 times this calls an election.
+    pub election_timeout: Duration,
+    /// A snapshot is written after this many bytes of entries, or the last snapshot's size if that is more.
+    pub snapshot_after_bytes: u64,
+    /// Where the WAL's segments are.
+    pub wal_dir: PathBuf,
+    /// Where snapshot files are.
+    pub snapshot_dir: PathBuf,
+    /// The WAL's sizes.
+    pub wal: WalOptions,
+}
+
+impl NodeOptions {
+    /// A proposal or read without an answer for this long is answered with "timed out", as in etcd.
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_secs(5) + 2 * self.election_timeout
+    }
+
+    /// openraft starts an election after its leader lease (`election_timeout_max`) and a random wait between
+    /// its minimum and maximum. 0.3 and 0.7 of etcd's election timeout give 1.0 to 1.4 of it in all.
+    fn raft_config(&self) -> Result<Config, ConsensusError> {
+        let election_ms = self.election_timeout.as_millis() as u64;
+        let config = Config {
+            cluster_name: "registry".to_owned(),
+            heartbeat_interval: self.heartbeat_interval.as_millis() as u64,
+            election_timeout_min: election_ms * 3 / 10,
+            election_timeout_max: election_ms * 7 / 10,
+            quorum_loss_probe_interval: Some(election_ms * 2),
+            enable_pre_vote: Some(true),
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: KEEP_ENTRIES,
+            install_snapshot_timeout: 30_000,
+            ..Config::default()
+        };
+        Ok(config.validate()?)
+    }
+}
+
+/// What a node knows of the cluster's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RaftStatus {
+    /// The leader, if one is known.
+    pub leader: Option<MemberId>,
+    /// The current term.
+    pub term: u64,
+    /// The last entry in this node's log.
+    pub last_index: u64,
+    /// The last entry applied here.
+    pub applied_index: u64,
+}
+
+/// A running node. Clones are handles to the same one.
+pub struct Node<S: StateMachine, R: Runtime, V: Vfs> {
+    raft: RaftHandle<S, R, V>,
+    batcher: Batcher<S>,
+    reads: Reads,
+    request_timeout: Duration,
+}
+
+impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Node<S, R, V> {
+    fn clone(&self) -> Self {
+        Self {
+            raft: self.raft.clone(),
+            batcher: self.batcher.clone(),
+            reads: self.reads.clone(),
+            request_timeout: self.request_timeout,
+        }
+    }
+}
+
+impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
+    /// Opens the log and the newest snapshot, replays what is committed, and forms a cluster of one if the
+    /// directories are new. Reads files before it returns: call it where that may block.
+    ///
+    /// # Errors
+    /// Unreadable or corrupt files, and settings that openraft refuses.
+    pub async fn start(
+        options: &NodeOptions,
+        vfs: V,
+        executor: &impl Executor,
+        transport: impl Transport<S, R>,
+        machine: S,
+    ) -> Result<Self, ConsensusError> {
+        let config = Arc::new(options.raft_config()?);
+        let (wal, _) =
+            Wal::open(vfs.clone(), &options.wal_dir, options.wal, executor).map_err(std::io::Error::other)?;
+        let since_snapshot = Arc::new(SinceSnapshot::default());
+        let snapshots = Snapshots::new(
+            vfs,
+            options.snapshot_dir.clone(),
+            executor.lane("snapshot")?,
+            since_snapshot.clone(),
+            options.snapshot_after_bytes,
+        )?;
+        let applier = Applier::open(machine, executor.lane("apply")?, snapshots, since_snapshot.clone())?;
+        let log_store = LogStore::new(wal.clone(), executor.lane("log-read")?);
+        let raft = Raft::new(options.member.0, config, transport, log_store, applier).await.map_err(stopped)?;
+        let raft: RaftHandle<S, R, V> = Arc::new(raft);
+        form_cluster(&raft, options).await?;
+
+        drop(R::spawn(write_snapshots(raft.clone(), since_snapshot)));
+        let room = Arc::new(move |bytes| wal.check_room(bytes).map_err(|_| ProposeError::NoSpace));
+        Ok(Self {
+            batcher: Batcher::start(raft.clone(), room),
+            reads: Reads::start(raft.clone()),
+            raft,
+            request_timeout: options.request_timeout(),
+        })
+    }
+
+    /// Waits until a leader is known and this node has applied everything that it had before a restart.
+    ///
+    /// # Errors
+    /// When the node stops, or `timeout` passes.
+    pub async fn ready(&self, timeout: Duration) -> Result<(), ConsensusError> {
+        let has_leader = |metrics: &openraft::RaftMetrics<_>| metrics.current_leader.is_some();
+        self.raft
+            .wait(Some(timeout))
+            .metrics(has_leader, "a leader")
+            .await
+            .map_err(|error| ConsensusError::Raft(error.to_string()))?;
+        self.raft.wait_for_recovery(Some(timeout)).await.map_err(|error| ConsensusError::Raft(error.to_string()))?;
+        Ok(())
+    }
+
+    /// Proposes a command and returns its reply once it was committed and applied. Dropping the future
+    /// leaves the outcome open: the command may still be applied.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]; each says whether the command may have happened.
+    pub async fn propose(&self, command: Bytes) -> Result<S::Reply, ProposeError> {
+        R::timeout(self.request_timeout, self.batcher.propose(command)).await.unwrap_or(Err(ProposeError::TimedOut))
+    }
+
+    /// Returns once everything that was committed before the call has been applied here; a read that
+    /// follows is linearizable.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn read_barrier(&self) -> Result<(), ReadError> {
+        R::timeout(self.request_timeout, self.reads.barrier()).await.unwrap_or(Err(ReadError::TimedOut))
+    }
+
+    /// How long a request may take before it is answered with "timed out".
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    /// The current term.
+    #[must_use]
+    pub fn term(&self) -> u64 {
+        self.raft.metrics().borrow_watched().current_term
+    }
+
+    /// What this node knows now.
+    #[must_use]
+    pub fn status(&self) -> RaftStatus {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        RaftStatus {
+            leader: metrics.current_leader.map(MemberId),
+            term: metrics.current_term,
+            last_index: metrics.last_log_index.unwrap_or(0),
+            applied_index: metrics.last_applied.map_or(0, |log_id| log_id.index),
+        }
+    }
+
+    /// Returns when the node has stopped by itself, which only a fatal error does, with that error's text.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            if let Err(error) = &metrics.borrow_watched().running_state {
+                return error.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "the node has stopped".to_owned();
+            }
+        }
+    }
+
+    /// Stops the node; proposals and reads under way fail with `Stopped`.
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "the raft task ended abnormally");
+        }
+    }
+}
+
+/// A new node becomes a cluster of one; a restarted sole voter needs nobody's vote but its own, and asks for
+/// it at once instead of after an election timeout.
+async fn form_cluster<S: StateMachine, R: Runtime, V: Vfs>(
+    raft: &RaftHandle<S, R, V>,
+    options: &NodeOptions,
+) -> Result<(), ConsensusError> {
+    if !raft.is_initialized().await.map_err(stopped)? {
+        let myself = PeerNode { peer_urls: options.peer_urls.clone() };
+        let members = BTreeMap::from([(options.member.0, myself)]);
+        raft.initialize(members).await.map_err(stopped)?;
+    } else if raft.voter_ids().eq([options.member.0]) {
+        raft.trigger().elect(false).await.map_err(stopped)?;
+    }
+    Ok(())
+}
+
+async fn write_snapshots<S: StateMachine, R: Runtime, V: Vfs>(
+    raft: RaftHandle<S, R, V>,
+    since_snapshot: Arc<SinceSnapshot>,
+) {
+    loop {
+        since_snapshot.due.notified().await;
+        if raft.trigger().snapshot().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn stopped(error: impl std::fmt::Display) -> ConsensusError {
+    ConsensusError::Raft(error.to_string())
+}

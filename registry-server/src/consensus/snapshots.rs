@@ -1,0 +1,112 @@
+//! Snapshot files: written on a lane of their own while later entries are applied, read at start.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::applier::SinceSnapshot;
+use super::encoding::{snapshot_meta_from_bytes, snapshot_meta_to_bytes};
+use super::state_machine::{RestoreError, SnapshotSource, StateMachine};
+use super::types::{RaftSnapshot, RaftSnapshotMeta};
+use crate::storage::{SnapshotError, SnapshotReader, SnapshotWriter, Vfs, latest, remove_older, remove_unfinished};
+use crate::types::Lane;
+
+/// Writes and reads the node's snapshots.
+pub(super) struct Snapshots<V: Vfs> {
+    vfs: V,
+    dir: PathBuf,
+    lane: Lane,
+    since_snapshot: Arc<SinceSnapshot>,
+    at_least_bytes: u64,
+}
+
+impl<V: Vfs> Clone for Snapshots<V> {
+    fn clone(&self) -> Self {
+        Self {
+            vfs: self.vfs.clone(),
+            dir: self.dir.clone(),
+            lane: self.lane.clone(),
+            since_snapshot: self.since_snapshot.clone(),
+            at_least_bytes: self.at_least_bytes,
+        }
+    }
+}
+
+impl<V: Vfs> Snapshots<V> {
+    /// The next snapshot is due after as many bytes of entries as the last one holds, and never before
+    /// `at_least_bytes`: writing snapshots then costs at most as much as writing the log.
+    ///
+    /// Removes what a crash left unfinished. Blocking.
+    pub(super) fn new(
+        vfs: V,
+        dir: PathBuf,
+        lane: Lane,
+        since_snapshot: Arc<SinceSnapshot>,
+        at_least_bytes: u64,
+    ) -> io::Result<Self> {
+        remove_unfinished(&vfs, &dir).map_err(io::Error::other)?;
+        since_snapshot.set_due_after(at_least_bytes);
+        Ok(Self { vfs, dir, lane, since_snapshot, at_least_bytes })
+    }
+
+    /// The newest complete snapshot. Blocking.
+    pub(super) fn current(&self) -> io::Result<Option<RaftSnapshot>> {
+        let Some(file) = latest(&self.vfs, &self.dir).map_err(io::Error::other)? else { return Ok(None) };
+        let reader = SnapshotReader::open(&self.vfs, &file.path).map_err(io::Error::other)?;
+        let meta = snapshot_meta_from_bytes(reader.meta().clone()).map_err(io::Error::other)?;
+        Ok(Some(RaftSnapshot { meta, snapshot: file.path }))
+    }
+
+    /// Replaces the machine's state by a snapshot. Blocking.
+    pub(super) fn restore_into<S: StateMachine>(&self, path: &Path, machine: &mut S) -> Result<(), RestoreError> {
+        let reader = SnapshotReader::open(&self.vfs, path).map_err(|error| RestoreError::new("a snapshot", error))?;
+        machine.restore(&mut Blocks(reader))
+    }
+
+    /// Writes a snapshot and removes the older ones. It counts only once it is whole and synced.
+    pub(super) async fn write(&self, meta: RaftSnapshotMeta, source: impl SnapshotSource) -> io::Result<RaftSnapshot> {
+        let (done, outcome) = oneshot::channel();
+        let (vfs, dir) = (self.vfs.clone(), self.dir.clone());
+        let head = snapshot_meta_to_bytes(&meta);
+        let index = meta.last_log_id.map_or(0, |log_id| log_id.index);
+        self.lane
+            .submit(move || drop(done.send(write_file(&vfs, &dir, index, &head, source).map_err(io::Error::other))))
+            .map_err(io::Error::other)?;
+        let (path, bytes) =
+            outcome.await.map_err(|_| io::Error::other("the snapshot lane stopped in the middle of its work"))??;
+        self.since_snapshot.set_due_after(bytes.max(self.at_least_bytes));
+        Ok(RaftSnapshot { meta, snapshot: path })
+    }
+}
+
+fn write_file<V: Vfs>(
+    vfs: &V,
+    dir: &Path,
+    index: u64,
+    head: &Bytes,
+    mut source: impl SnapshotSource,
+) -> Result<(PathBuf, u64), SnapshotError> {
+    let mut writer = SnapshotWriter::create(vfs.clone(), dir, index, head)?;
+    let mut bytes = 0;
+    while let Some(block) = source.next_block() {
+        bytes += block.len() as u64;
+        writer.write_block(&block)?;
+    }
+    let file = writer.finish()?;
+    remove_older(vfs, dir, &file)?;
+    tracing::info!(index, bytes, path = %file.path.display(), "saved snapshot");
+    Ok((file.path, bytes))
+}
+
+struct Blocks<V: Vfs>(SnapshotReader<V>);
+
+impl<V: Vfs> Iterator for Blocks<V> {
+    type Item = Result<Bytes, RestoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next_block().map_err(|error| RestoreError::new("a snapshot", error)).transpose()
+    }
+}

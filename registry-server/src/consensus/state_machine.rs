@@ -1,0 +1,65 @@
+//! The seam between consensus and what is replicated.
+
+use bytes::Bytes;
+
+/// A place in the Raft log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Position {
+    /// The term of the leader that wrote the entry.
+    pub term: u64,
+    /// The entry's index.
+    pub index: u64,
+}
+
+/// What is replicated. It reads the command and its own state, nothing else: the same entries give the
+/// same state, byte for byte, on every member.
+pub trait StateMachine: Send + 'static {
+    /// What applying a command answers.
+    type Reply: Send + Sync + 'static;
+    /// A consistent cut of the state, written while later commands are applied.
+    type Snapshot: SnapshotSource;
+
+    /// Applies one command, as it was given to `Node::propose`. The reply may be an error for the one who
+    /// proposed; it is part of the deterministic outcome.
+    ///
+    /// # Errors
+    /// [`RestoreError`] when the bytes are no command this version knows: the node stops, as going on
+    /// would let members diverge.
+    fn apply(&mut self, at: Position, command: Bytes) -> Result<Self::Reply, RestoreError>;
+
+    /// A slice of work that can wait (a millisecond or so), done between entries. True if more is left.
+    fn background(&mut self) -> bool;
+
+    /// A cut at the last applied entry. Cheap: the work is done by [`SnapshotSource::next_block`].
+    fn snapshot(&mut self) -> Self::Snapshot;
+
+    /// Replaces the whole state by a snapshot's blocks.
+    ///
+    /// # Errors
+    /// When the blocks are not a whole state of a version that is known here.
+    fn restore(&mut self, blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreError>>) -> Result<(), RestoreError>;
+}
+
+/// The blocks of one snapshot, made one at a time.
+pub trait SnapshotSource: Send + Sync + 'static {
+    /// The next block, about 1 MiB; none at the end.
+    fn next_block(&mut self) -> Option<Bytes>;
+}
+
+/// Bytes that should be a command or a snapshot are not, or come from a newer version.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} cannot be read: {why}")]
+pub struct RestoreError {
+    /// Which bytes.
+    pub what: &'static str,
+    /// What is wrong with them.
+    pub why: String,
+}
+
+impl RestoreError {
+    /// Names the bytes and what is wrong with them.
+    #[expect(clippy::needless_pass_by_value, reason = "errors are given away at every call")]
+    pub fn new(what: &'static str, why: impl ToString) -> Self {
+        Self { what, why: why.to_string() }
+    }
+}

@@ -1,0 +1,127 @@
+//! What openraft is told about our types.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use openraft::impls::leader_id_adv::LeaderId;
+use openraft::raft::responder::Responder;
+use openraft::{Entry, EntryPayload, OptionalSend, RaftTypeConfig, Vote};
+
+use super::state_machine::StateMachine;
+use crate::types::Runtime;
+
+/// Where a member's peers reach it; part of the Raft membership.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PeerNode {
+    /// The member's advertised peer URLs, in their given order.
+    pub peer_urls: Vec<String>,
+}
+
+/// The payload of a normal entry: many commands, each length-prefixed, in the order of their replies.
+#[derive(Debug, Clone)]
+pub struct Batch(pub(super) Bytes);
+
+impl fmt::Display for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "batch of {} bytes", self.0.len())
+    }
+}
+
+/// One reply a command of the entry; empty for entries without commands.
+pub(super) type Replies<S> = Vec<<S as StateMachine>::Reply>;
+
+/// openraft's view of a node with state machine `S` on runtime `R`.
+pub struct TypeConfig<S, R>(PhantomData<fn() -> (S, R)>);
+
+// Ids are numbered, terms counted; a term may have several leaders in turn, which spares elections.
+type Leader = LeaderId<u64, u64>;
+type Payload = EntryPayload<Batch, u64, PeerNode>;
+
+pub(super) type RaftLogId = openraft::LogId<Leader>;
+pub(super) type RaftVote = Vote<Leader>;
+pub(super) type RaftEntry = Entry<Leader, Payload>;
+pub(super) type RaftMembership = openraft::Membership<u64, PeerNode>;
+pub(super) type RaftStoredMembership = openraft::StoredMembership<Leader, u64, PeerNode>;
+pub(super) type RaftSnapshotMeta = openraft::SnapshotMeta<Leader, u64, PeerNode>;
+pub(super) type RaftSnapshot = openraft::Snapshot<Leader, u64, PeerNode, PathBuf>;
+
+impl<S: StateMachine, R: Runtime> RaftTypeConfig for TypeConfig<S, R> {
+    type D = Batch;
+    type R = Replies<S>;
+    type NodeId = u64;
+    type Node = PeerNode;
+    type Term = u64;
+    type LeaderId = Leader;
+    type Vote = RaftVote;
+    type Payload = Payload;
+    type Entry = RaftEntry;
+    type AsyncRuntime = R;
+    type Responder<T>
+        = Callback<T>
+    where
+        T: OptionalSend + 'static;
+    type Batch<T>
+        = openraft::impls::InlineBatch<T>
+    where
+        T: OptionalSend + 'static;
+    type ErrorSource = openraft::impls::BoxedErrorSource;
+}
+
+/// Runs a closure with the result of a write, on whichever thread finished it: the replies of a batch go
+/// straight to those who wait for them, without another task in between.
+pub struct Callback<T>(Box<dyn FnOnce(T) + Send>);
+
+impl<T> Callback<T> {
+    pub(super) fn new(call: impl FnOnce(T) + Send + 'static) -> Self {
+        Self(Box::new(call))
+    }
+}
+
+impl<S: StateMachine, R: Runtime, T: OptionalSend + 'static> Responder<TypeConfig<S, R>, T> for Callback<T> {
+    fn on_complete(self, result: T) {
+        (self.0)(result);
+    }
+}
+
+// By hand, as a derive would ask the same of `S` and `R`, which are only named here.
+impl<S, R> fmt::Debug for TypeConfig<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TypeConfig")
+    }
+}
+
+impl<S, R> Clone for TypeConfig<S, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S, R> Copy for TypeConfig<S, R> {}
+
+impl<S, R> Default for TypeConfig<S, R> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<S, R> PartialEq for TypeConfig<S, R> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<S, R> Eq for TypeConfig<S, R> {}
+
+impl<S, R> PartialOrd for TypeConfig<S, R> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<S, R> Ord for TypeConfig<S, R> {
+    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
+        std::cmp::Ordering::Equal
+    }
+}

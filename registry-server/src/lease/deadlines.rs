@@ -1,0 +1,148 @@
+//! When leases expire: pure, with every instant passed in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::types::LeaseId;
+
+/// A lease on the leader's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Deadline<I> {
+    at: I,
+    ttl: Duration,
+    /// A revocation was proposed: nothing renews the lease any more.
+    revoking: bool,
+}
+
+/// The deadlines of all leases. `I` is an instant that only goes forward.
+#[derive(Debug)]
+pub(super) struct Deadlines<I> {
+    leases: BTreeMap<LeaseId, Deadline<I>>,
+    /// Those that are not being revoked, soonest first.
+    by_time: BTreeSet<(I, LeaseId)>,
+}
+
+/// What a keep-alive finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Renewed for its whole TTL.
+    Renewed(Duration),
+    /// About to be revoked: the outcome decides.
+    Revoking,
+    /// There is no such lease.
+    Unknown,
+}
+
+impl<I: Copy + Ord + std::ops::Add<Duration, Output = I>> Deadlines<I> {
+    pub(super) fn new() -> Self {
+        Self { leases: BTreeMap::new(), by_time: BTreeSet::new() }
+    }
+
+    pub(super) fn set(&mut self, id: LeaseId, ttl: Duration, now: I) {
+        self.remove(id);
+        let at = now + ttl;
+        self.leases.insert(id, Deadline { at, ttl, revoking: false });
+        self.by_time.insert((at, id));
+    }
+
+    pub(super) fn remove(&mut self, id: LeaseId) {
+        if let Some(deadline) = self.leases.remove(&id) {
+            self.by_time.remove(&(deadline.at, id));
+        }
+    }
+
+    pub(super) fn renew(&mut self, id: LeaseId, now: I) -> Found {
+        match self.leases.get(&id) {
+            None => Found::Unknown,
+            Some(deadline) if deadline.revoking => Found::Revoking,
+            Some(deadline) => {
+                let ttl = deadline.ttl;
+                self.set(id, ttl, now);
+                Found::Renewed(ttl)
+            }
+        }
+    }
+
+    pub(super) fn at(&self, id: LeaseId) -> Option<I> {
+        self.leases.get(&id).map(|deadline| deadline.at)
+    }
+
+    /// The soonest deadline that is not being dealt with yet.
+    pub(super) fn next(&self) -> Option<I> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Takes up to `max` leases whose time has come; they count as being revoked from here on.
+    pub(super) fn take_due(&mut self, now: I, max: usize) -> Vec<LeaseId> {
+        let mut due = Vec::new();
+        while due.len() < max
+            && let Some((at, id)) = self.by_time.first().copied()
+            && at <= now
+        {
+            self.by_time.pop_first();
+            self.leases.get_mut(&id).expect("by_time names only leases that are there").revoking = true;
+            due.push(id);
+        }
+        due
+    }
+
+    /// A proposed revocation did not go through: the lease is due again at `at`.
+    pub(super) fn put_back(&mut self, id: LeaseId, at: I) {
+        if let Some(deadline) = self.leases.get_mut(&id).filter(|deadline| deadline.revoking) {
+            deadline.revoking = false;
+            deadline.at = at;
+            self.by_time.insert((at, id));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Time as a plain duration since an origin.
+    fn with_one_lease() -> Deadlines<Duration> {
+        let mut deadlines = Deadlines::new();
+        deadlines.set(LeaseId(1), 10 * SECOND, Duration::ZERO);
+        deadlines
+    }
+
+    #[test]
+    fn a_lease_is_due_at_its_deadline_and_not_before() {
+        let mut deadlines = with_one_lease();
+        assert!(deadlines.take_due(10 * SECOND - Duration::from_nanos(1), 9).is_empty());
+        assert_eq!(deadlines.take_due(10 * SECOND, 9), [LeaseId(1)]);
+        assert!(deadlines.take_due(20 * SECOND, 9).is_empty(), "it is taken once");
+    }
+
+    #[test]
+    fn a_keep_alive_renews_for_the_whole_ttl() {
+        let mut deadlines = with_one_lease();
+        assert_eq!(deadlines.renew(LeaseId(1), 9 * SECOND), Found::Renewed(10 * SECOND));
+        assert_eq!(deadlines.next(), Some(19 * SECOND));
+        assert_eq!(deadlines.renew(LeaseId(2), SECOND), Found::Unknown);
+    }
+
+    #[test]
+    fn a_lease_that_is_being_revoked_is_not_renewed() {
+        let mut deadlines = with_one_lease();
+        deadlines.take_due(10 * SECOND, 9);
+        assert_eq!(deadlines.renew(LeaseId(1), 10 * SECOND), Found::Revoking);
+        deadlines.put_back(LeaseId(1), 11 * SECOND);
+        assert_eq!(deadlines.next(), Some(11 * SECOND));
+        deadlines.remove(LeaseId(1));
+        assert_eq!((deadlines.next(), deadlines.at(LeaseId(1))), (None, None));
+    }
+
+    #[test]
+    fn the_soonest_come_first_and_no_more_than_asked() {
+        let mut deadlines = Deadlines::new();
+        for (id, ttl) in [(1, 3), (2, 1), (3, 2)] {
+            deadlines.set(LeaseId(id), ttl * SECOND, Duration::ZERO);
+        }
+        assert_eq!(deadlines.take_due(5 * SECOND, 2), [LeaseId(2), LeaseId(3)]);
+        assert_eq!(deadlines.take_due(5 * SECOND, 2), [LeaseId(1)]);
+    }
+}

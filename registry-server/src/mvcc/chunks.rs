@@ -1,0 +1,249 @@
+//! Where records live: chunks of bytes that are only appended to, in the order of revisions.
+//!
+//! The rest of the room knows an [`Address`] and nothing of memory or files. A chunk counts how many of its
+//! bytes the index still refers to; one that refers to none is dropped, one that is mostly garbage is
+//! written anew by `compaction` under the same number, so order and numbers last and only offsets move.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::record::{Record, body_of, split_framed};
+use crate::types::Revision;
+
+/// How many bytes of records a chunk takes before the next is begun. It bounds what one step of
+/// reclamation copies; a larger record has a chunk to itself.
+pub(super) const CHUNK_BYTES: usize = 256 << 10;
+
+/// Where a record lies, and whether it is a deletion: bit 63 says so, then 31 bits of chunk number and 32
+/// bits of offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Address(u64);
+
+const TOMBSTONE: u64 = 1 << 63;
+
+impl Address {
+    pub(super) fn new(chunk: u32, offset: usize, tombstone: bool) -> Self {
+        assert!(chunk < 1 << 31, "2^31 chunks are more than a process can write in its life");
+        let offset = u32::try_from(offset).expect("a record is far below 4 GiB");
+        let flag = if tombstone { TOMBSTONE } else { 0 };
+        Self(flag | u64::from(chunk) << 32 | u64::from(offset))
+    }
+
+    pub(super) const fn is_tombstone(self) -> bool {
+        self.0 & TOMBSTONE != 0
+    }
+
+    pub(super) const fn chunk(self) -> u32 {
+        ((self.0 & !TOMBSTONE) >> 32) as u32
+    }
+
+    pub(super) const fn offset(self) -> usize {
+        (self.0 & 0xffff_ffff) as usize
+    }
+}
+
+/// All chunks, oldest first.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    slots: VecDeque<Slot>,
+    /// The number of the first slot.
+    base: u32,
+    chunk_bytes: usize,
+    held_bytes: u64,
+    live_bytes: u64,
+    /// Chunks of which at least half is garbage.
+    sparse: BTreeSet<u32>,
+}
+
+/// A chunk's place. It stays when the chunk is dropped, so that numbers and the search by revision last;
+/// 16 bytes for each chunk ever written since the oldest one still held.
+#[derive(Debug)]
+struct Slot {
+    first: Revision,
+    chunk: Option<Box<Chunk>>,
+}
+
+/// A run of records.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    bytes: Vec<u8>,
+    live_bytes: usize,
+}
+
+impl Chunk {
+    /// Adds a record of an older form of the chunk and says at which offset it now lies.
+    pub(super) fn keep(&mut self, framed: &[u8]) -> usize {
+        let offset = self.bytes.len();
+        self.bytes.extend_from_slice(framed);
+        self.live_bytes += framed.len();
+        offset
+    }
+
+    /// Whether the index refers to any of the records.
+    pub(super) fn is_live(&self) -> bool {
+        self.live_bytes > 0
+    }
+
+    /// Every record with its offset and its bytes, tag and length included.
+    pub(super) fn records(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        self.records_from(0)
+    }
+
+    fn records_from(&self, mut offset: usize) -> impl Iterator<Item = (usize, &[u8])> {
+        std::iter::from_fn(move || {
+            let rest = self.bytes.get(offset..).filter(|rest| !rest.is_empty())?;
+            let (_, len) = split_framed(rest).expect("chunks hold whole records only");
+            let at = offset;
+            offset += len;
+            Some((at, &rest[..len]))
+        })
+    }
+}
+
+impl Chunks {
+    pub(super) fn new(chunk_bytes: usize) -> Self {
+        Self { slots: VecDeque::new(), base: 0, chunk_bytes, held_bytes: 0, live_bytes: 0, sparse: BTreeSet::new() }
+    }
+
+    /// Bytes of all records held, garbage included.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
+    /// Bytes of the records that the index refers to.
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.live_bytes
+    }
+
+    pub(super) fn append(&mut self, record: &Record<'_>) -> Address {
+        let len = record.framed_len();
+        self.make_room(len, record.mod_revision);
+        let number = self.last_number().expect("room was made in the last chunk");
+        let chunk = self.chunk_mut(number).expect("the last chunk is never dropped");
+        let address = Address::new(number, chunk.bytes.len(), record.is_tombstone());
+        record.append_framed(&mut chunk.bytes);
+        chunk.live_bytes += len;
+        self.held_bytes += len as u64;
+        self.live_bytes += len as u64;
+        address
+    }
+
+    /// The record at an address of the index, tag and length included.
+    pub(super) fn framed(&self, address: Address) -> &[u8] {
+        let chunk = self.chunk(address.chunk()).expect("the index points into held chunks");
+        let rest = &chunk.bytes[address.offset()..];
+        let (_, len) = split_framed(rest).expect("chunks hold whole records only");
+        &rest[..len]
+    }
+
+    /// The encoded `KeyValue` at an address of the index.
+    pub(super) fn body(&self, address: Address) -> &[u8] {
+        body_of(self.framed(address))
+    }
+
+    /// The record at an address of the index, decoded.
+    pub(super) fn record(&self, address: Address) -> Record<'_> {
+        Record::parse(self.body(address)).expect("chunks hold well-formed records only")
+    }
+
+    /// The index refers no longer to this record.
+    pub(super) fn release(&mut self, address: Address) {
+        let len = self.framed(address).len();
+        let number = address.chunk();
+        let chunk = self.chunk_mut(number).expect("the index points into held chunks");
+        chunk.live_bytes -= len;
+        let sparse = chunk.live_bytes * 2 <= chunk.bytes.len();
+        self.live_bytes -= len as u64;
+        if sparse {
+            self.sparse.insert(number);
+        }
+    }
+
+    /// The chunk from which on all records of `revision` and later lie.
+    pub(super) fn first_chunk_of(&self, revision: Revision) -> u32 {
+        let after = self.slots.partition_point(|slot| slot.first < revision);
+        self.base + u32::try_from(after.saturating_sub(1)).expect("chunk numbers fit 31 bits")
+    }
+
+    /// The first chunk held that has this number or a later one.
+    pub(super) fn held_from(&self, number: u32) -> Option<(u32, &Chunk)> {
+        let skip = (number.saturating_sub(self.base) as usize).min(self.slots.len());
+        let mut slots = self.slots.range(skip..).zip(number.max(self.base)..);
+        slots.find_map(|(slot, number)| slot.chunk.as_deref().map(|chunk| (number, chunk)))
+    }
+
+    /// Records from a position on, over all later chunks, each with its address.
+    pub(super) fn records_from(&self, chunk: u32, offset: usize) -> impl Iterator<Item = (Address, Record<'_>)> {
+        let mut number = chunk;
+        let held = std::iter::from_fn(move || {
+            let (found, chunk) = self.held_from(number)?;
+            number = found + 1;
+            Some((found, chunk))
+        });
+        held.flat_map(move |(number, held)| {
+            let from = if number == chunk { offset } else { 0 };
+            held.records_from(from).map(move |(at, framed)| {
+                let record = Record::parse(body_of(framed)).expect("chunks hold well-formed records only");
+                (Address::new(number, at, record.is_tombstone()), record)
+            })
+        })
+    }
+
+    /// Takes a chunk that is at least half garbage out, for [`Self::put_back`]. The one that is still
+    /// appended to waits until it is full.
+    pub(super) fn take_sparse(&mut self) -> Option<(u32, Box<Chunk>)> {
+        let number = *self.sparse.first()?;
+        if Some(number) == self.last_number() {
+            return None;
+        }
+        self.sparse.remove(&number);
+        let chunk = self.slot_mut(number)?.chunk.take()?;
+        self.held_bytes -= chunk.bytes.len() as u64;
+        Some((number, chunk))
+    }
+
+    /// Puts what was kept of a chunk in its place; nothing if it holds no record any more.
+    pub(super) fn put_back(&mut self, number: u32, mut chunk: Box<Chunk>) {
+        chunk.bytes.shrink_to_fit();
+        self.held_bytes += chunk.bytes.len() as u64;
+        if !chunk.bytes.is_empty()
+            && let Some(slot) = self.slot_mut(number)
+        {
+            slot.chunk = Some(chunk);
+        }
+        while self.slots.len() > 1 && self.slots.front().is_some_and(|slot| slot.chunk.is_none()) {
+            self.slots.pop_front();
+            self.base += 1;
+        }
+    }
+
+    fn make_room(&mut self, len: usize, revision: Revision) {
+        let chunk_bytes = self.chunk_bytes;
+        if let Some(chunk) = self.slots.back_mut().and_then(|slot| slot.chunk.as_deref_mut()) {
+            if chunk.bytes.is_empty() || chunk.bytes.len() + len <= chunk_bytes {
+                return;
+            }
+            if chunk.bytes.capacity() - chunk.bytes.len() > chunk_bytes / 8 {
+                chunk.bytes.shrink_to_fit();
+            }
+        }
+        let bytes = Vec::with_capacity(chunk_bytes.max(len));
+        self.slots.push_back(Slot { first: revision, chunk: Some(Box::new(Chunk { bytes, live_bytes: 0 })) });
+    }
+
+    fn last_number(&self) -> Option<u32> {
+        let last = self.slots.len().checked_sub(1)?;
+        Some(self.base + u32::try_from(last).expect("chunk numbers fit 31 bits"))
+    }
+
+    fn chunk(&self, number: u32) -> Option<&Chunk> {
+        self.slots.get(number.checked_sub(self.base)? as usize)?.chunk.as_deref()
+    }
+
+    fn chunk_mut(&mut self, number: u32) -> Option<&mut Chunk> {
+        self.slot_mut(number)?.chunk.as_deref_mut()
+    }
+
+    fn slot_mut(&mut self, number: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(number.checked_sub(self.base)? as usize)
+    }
+}

@@ -1,0 +1,146 @@
+//! A store out of the blocks of a snapshot.
+//!
+//! The blocks come from a file or a peer, so nothing about them is taken for granted: whatever breaks a rule
+//! of the store is an error, and the half-made store is dropped.
+
+use super::record::{Record, split_framed};
+use super::{MvccError, NEVER_COMPACTED, Store};
+use crate::types::Revision;
+
+/// A store that is being restored.
+#[derive(Debug)]
+pub struct Restore {
+    store: Store,
+    newest: Revision,
+}
+
+impl Store {
+    /// Begins a store out of a snapshot.
+    #[must_use]
+    pub fn restore() -> Restore {
+        Restore::into(Self::new())
+    }
+}
+
+impl Restore {
+    pub(super) fn into(empty: Store) -> Self {
+        Self { store: empty, newest: Revision(0) }
+    }
+
+    /// Takes the next block. Blocks may be cut otherwise than they were written, but between records.
+    ///
+    /// # Errors
+    /// [`MvccError::Corrupt`] if the bytes are not records in the order of revisions.
+    pub fn block(&mut self, mut block: &[u8]) -> Result<(), MvccError> {
+        while !block.is_empty() {
+            let (body, len) = split_framed(block)?;
+            self.record(&Record::parse(body)?)?;
+            block = &block[len..];
+        }
+        Ok(())
+    }
+
+    /// The store, when all blocks were taken.
+    ///
+    /// # Errors
+    /// [`MvccError::Corrupt`] if the revisions are impossible or a record is newer than `revision`.
+    pub fn finish(mut self, revision: Revision, compacted: Revision) -> Result<Store, MvccError> {
+        if revision < Revision::FIRST || revision == Revision(i64::MAX) || revision < self.newest {
+            return Err(MvccError::corrupt("a record is newer than the snapshot, or no revision follows it"));
+        }
+        if compacted < NEVER_COMPACTED || compacted > revision {
+            return Err(MvccError::corrupt("the compacted revision is out of range"));
+        }
+        self.store.revision = revision;
+        self.store.compacted = compacted;
+        self.store.swept = compacted;
+        Ok(self.store)
+    }
+
+    fn record(&mut self, record: &Record<'_>) -> Result<(), MvccError> {
+        if record.mod_revision < self.newest || record.mod_revision <= Revision(0) {
+            return Err(MvccError::corrupt("revisions go backwards"));
+        }
+        let history = self.store.index.get(record.key);
+        if history.is_some_and(|history| history.newest().revision == record.mod_revision) {
+            return Err(MvccError::corrupt("a key changes twice in a revision"));
+        }
+        let created = record.create_revision > Revision(0) && record.create_revision <= record.mod_revision;
+        let written = created && (1..=record.mod_revision.0).contains(&record.version);
+        if *record != Record::tombstone(record.key, record.mod_revision) && !written {
+            return Err(MvccError::corrupt("impossible create revision or version"));
+        }
+        self.newest = record.mod_revision;
+        self.store.push(record);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::LeaseId;
+
+    fn framed(records: &[Record<'_>]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        records.iter().for_each(|record| record.append_framed(&mut bytes));
+        bytes
+    }
+
+    fn put(key: &str, create: i64, modified: i64, version: i64) -> Record<'_> {
+        Record {
+            key: key.as_bytes(),
+            create_revision: Revision(create),
+            mod_revision: Revision(modified),
+            version,
+            value: b"value",
+            lease: LeaseId(0),
+        }
+    }
+
+    #[test]
+    fn a_block_that_breaks_a_rule_is_refused() {
+        let refused = [
+            vec![put("a", 3, 3, 1), put("b", 2, 2, 1)],
+            vec![put("a", 2, 2, 1), put("a", 2, 2, 2)],
+            vec![put("a", 3, 2, 1)],
+            vec![put("a", 0, 2, 1)],
+            vec![put("a", 2, 2, -1)],
+            vec![put("a", 2, 2, i64::MAX)],
+            vec![Record { value: b"of a deletion", ..Record::tombstone(b"a", Revision(2)) }],
+            vec![put("a", -1, -1, 1)],
+        ];
+        for records in refused {
+            let answer = Store::restore().block(&framed(&records));
+            assert!(matches!(answer, Err(MvccError::Corrupt { .. })), "{records:?}");
+        }
+    }
+
+    #[test]
+    fn impossible_revisions_are_refused() {
+        let restore = || {
+            let mut restore = Store::restore();
+            restore.block(&framed(&[put("a", 5, 5, 1)])).unwrap();
+            restore
+        };
+        assert!(restore().finish(Revision(4), NEVER_COMPACTED).is_err());
+        assert!(restore().finish(Revision(5), Revision(6)).is_err());
+        assert!(restore().finish(Revision(i64::MAX), NEVER_COMPACTED).is_err());
+        assert_eq!(restore().finish(Revision(5), Revision(5)).unwrap().keys(), 1);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_an_error_or_another_store_but_never_a_panic() {
+        let bytes = framed(&[put("a", 2, 2, 1), put("b", 3, 3, 1), Record::tombstone(b"a", Revision(4))]);
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let mut restore = Store::restore();
+            let Ok(()) = restore.block(&flipped) else { continue };
+            let Ok(mut store) = restore.finish(Revision(100), Revision(3)) else { continue };
+            store.compact(Revision(50)).unwrap();
+            while !store.compact_step(1) {}
+            store.hash_kv(Revision(0)).unwrap();
+        }
+    }
+}

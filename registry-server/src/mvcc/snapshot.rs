@@ -1,0 +1,130 @@
+//! The store as blocks of records, for a snapshot.
+//!
+//! A snapshot holds what compaction leaves of history up to its revision, in the order of revisions, and
+//! nothing else: were a record that the sweep has taken out still in it, the deletion that followed might
+//! be missing and the key would be back. The bytes depend on neither sweep nor chunks; only where one block
+//! ends and the next begins does.
+
+use super::Store;
+use super::history::Change;
+use super::pins::Pin;
+use crate::types::Revision;
+
+/// A block is closed once it has this many bytes.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// How far a snapshot has come. It pins what it has yet to read.
+#[derive(Debug)]
+pub struct SnapshotCursor {
+    revision: Revision,
+    compacted: Revision,
+    /// The chunk that is read next.
+    chunk: u32,
+    _pin: Pin,
+}
+
+impl SnapshotCursor {
+    /// The revision of the snapshot.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The compacted revision of the snapshot.
+    #[must_use]
+    pub fn compacted(&self) -> Revision {
+        self.compacted
+    }
+}
+
+impl Store {
+    /// Begins a snapshot of the store as it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> SnapshotCursor {
+        let pin = self.pins.pin(self.compacted);
+        SnapshotCursor { revision: self.revision, compacted: self.compacted, chunk: 0, _pin: pin }
+    }
+
+    /// The next block of records, about 1 MiB and at least one record; none at the end.
+    pub fn snapshot_block(&self, cursor: &mut SnapshotCursor) -> Option<Vec<u8>> {
+        let mut block = Vec::new();
+        while block.len() < BLOCK_BYTES
+            && let Some((number, _)) = self.chunks.held_from(cursor.chunk)
+        {
+            self.snapshot_chunk(cursor, number, &mut block);
+        }
+        if block.is_empty() { None } else { Some(block) }
+    }
+
+    fn snapshot_chunk(&self, cursor: &mut SnapshotCursor, number: u32, block: &mut Vec<u8>) {
+        cursor.chunk = number + 1;
+        let records = self.chunks.records_from(number, 0).take_while(|(address, _)| address.chunk() == number);
+        for (address, record) in records {
+            if record.mod_revision > cursor.revision {
+                // All that follows was written after the snapshot began.
+                cursor.chunk = u32::MAX;
+                return;
+            }
+            let change = Change { revision: record.mod_revision, address };
+            let history = self.index.get(record.key).filter(|history| history.refers_to(change));
+            if history.is_some_and(|history| history.keeps(change, cursor.compacted)) {
+                record.append_framed(block);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mvcc::RangeQuery;
+    use crate::types::LeaseId;
+
+    fn put(store: &mut Store, key: u32, value: &[u8]) {
+        let mut txn = store.write();
+        txn.put(format!("key-{key:03}").as_bytes(), value, LeaseId(0));
+        txn.end();
+    }
+
+    #[test]
+    fn a_snapshot_of_several_blocks_is_the_store_as_it_was_when_it_began() {
+        let mut store = Store::new();
+        let value = vec![b'v'; 100_000];
+        (0..35).for_each(|key| put(&mut store, key, &value));
+        let expected = store.hash_kv(Revision(0)).unwrap();
+        let mut cursor = store.snapshot();
+        let mut restore = Store::restore();
+        let mut blocks = 0;
+        while let Some(block) = store.snapshot_block(&mut cursor) {
+            assert!(block.len() < BLOCK_BYTES + 300_000);
+            restore.block(&block).unwrap();
+            blocks += 1;
+            // The store goes on meanwhile, and throws away all that it may.
+            (0..35).for_each(|key| put(&mut store, key, b"newer"));
+            store.compact(store.revision()).unwrap();
+            while !store.compact_step(100) {}
+        }
+        assert!(blocks >= 3);
+        let restored = restore.finish(cursor.revision(), cursor.compacted()).unwrap();
+        assert_eq!(restored.hash_kv(Revision(0)).unwrap(), expected);
+        let all = RangeQuery::range("\0", "\0");
+        assert_eq!(restored.range(&all).unwrap().len, 35);
+    }
+
+    #[test]
+    fn a_deleted_key_does_not_come_back_from_a_snapshot() {
+        let mut store = Store::new();
+        put(&mut store, 1, b"value");
+        let mut txn = store.write();
+        txn.delete_range(b"key-001", b"");
+        txn.end();
+        put(&mut store, 2, b"value");
+        store.compact(Revision(4)).unwrap();
+        store.compact_step(1);
+        let mut cursor = store.snapshot();
+        let mut restore = Store::restore();
+        restore.block(&store.snapshot_block(&mut cursor).unwrap()).unwrap();
+        let restored = restore.finish(cursor.revision(), cursor.compacted()).unwrap();
+        assert_eq!((restored.get(b"key-001"), restored.keys()), (None, 1));
+    }
+}

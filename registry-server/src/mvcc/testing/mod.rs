@@ -1,0 +1,293 @@
+//! Random operations on the store and on the model give the same answers.
+
+mod model;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use registry_proto::stored::KeyValues;
+
+use self::model::{Model, ModelAnswer, is_in};
+use super::{MvccError, RangeAnswer, RangeCursor, RangeQuery, Restore, SnapshotCursor, SortOrder, SortTarget, Store};
+use crate::types::{LeaseId, Revision};
+
+/// Small, so that a handful of changes fills several chunks.
+const CHUNK: usize = 150;
+
+#[derive(Debug, Clone)]
+enum Change {
+    Put { key: Bytes, value: Vec<u8>, lease: i64 },
+    Delete { key: Bytes, end: Bytes },
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Write(Vec<Change>),
+    /// A range `ago` revisions before the newest.
+    Range {
+        query: RangeQuery,
+        ago: i64,
+    },
+    BeginSliced {
+        query: RangeQuery,
+        ago: i64,
+    },
+    Slice {
+        max_keys: usize,
+        max_bytes: usize,
+    },
+    BeginSnapshot,
+    EndSnapshot,
+    Compact {
+        ago: i64,
+    },
+    CompactStep {
+        max_keys: usize,
+    },
+    Events {
+        ago: i64,
+        max_bytes: usize,
+    },
+    Hash {
+        ago: i64,
+    },
+    Restart,
+}
+
+/// The store, the model, and what is being read slice by slice while both go on.
+struct Pair {
+    store: Store,
+    model: Model,
+    sliced: Option<(RangeCursor, Vec<RangeAnswer>, ModelAnswer)>,
+    snapshot: Option<(SnapshotCursor, Model)>,
+}
+
+fn key() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        prop::collection::vec(prop::sample::select(b"ab".as_slice()), 1..4),
+        prop::collection::vec(prop::sample::select([0, b'a', 255].as_slice()), 1..3),
+    ]
+    .prop_map(Bytes::from)
+}
+
+fn range_end() -> impl Strategy<Value = Bytes> {
+    prop_oneof![2 => Just(Bytes::new()), 2 => Just(Bytes::from_static(b"\0")), 4 => key()]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let value = prop::collection::vec(any::<u8>(), 0..40);
+    prop_oneof![
+        4 => (key(), value, 0..3_i64).prop_map(|(key, value, lease)| Change::Put { key, value, lease }),
+        1 => (key(), range_end()).prop_map(|(key, end)| Change::Delete { key, end }),
+        1 => key().prop_map(|key| Change::Delete { key, end: Bytes::new() }),
+    ]
+}
+
+fn query() -> impl Strategy<Value = RangeQuery> {
+    let orders = vec![SortOrder::None, SortOrder::Ascend, SortOrder::Descend];
+    let targets = vec![SortTarget::Key, SortTarget::Version, SortTarget::Create, SortTarget::Mod, SortTarget::Value];
+    let filter = || prop_oneof![6 => Just(0), 1 => -1..30_i64];
+    let keys = (key(), range_end(), -1..6_i64, prop::bool::weighted(0.2), prop::bool::weighted(0.2));
+    let order = (prop::sample::select(orders), prop::sample::select(targets));
+    (keys, order, (filter(), filter(), filter(), filter())).prop_map(|(keys, order, filters)| RangeQuery {
+        key: keys.0,
+        range_end: keys.1,
+        revision: Revision(0),
+        limit: keys.2,
+        keys_only: keys.3,
+        count_only: keys.4,
+        sort_order: order.0,
+        sort_target: order.1,
+        min_mod_revision: filters.0,
+        max_mod_revision: filters.1,
+        min_create_revision: filters.2,
+        max_create_revision: filters.3,
+    })
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let ago = || -2..25_i64;
+    prop_oneof![
+        30 => prop::collection::vec(change(), 0..6).prop_map(Op::Write),
+        20 => (query(), ago()).prop_map(|(query, ago)| Op::Range { query, ago }),
+        3 => (query(), ago()).prop_map(|(query, ago)| Op::BeginSliced { query, ago }),
+        6 => (1..4_usize, 1..100_usize).prop_map(|(max_keys, max_bytes)| Op::Slice { max_keys, max_bytes }),
+        2 => Just(Op::BeginSnapshot),
+        2 => Just(Op::EndSnapshot),
+        6 => ago().prop_map(|ago| Op::Compact { ago }),
+        12 => (0..8_usize).prop_map(|max_keys| Op::CompactStep { max_keys }),
+        8 => (ago(), 0..400_usize).prop_map(|(ago, max_bytes)| Op::Events { ago, max_bytes }),
+        5 => ago().prop_map(|ago| Op::Hash { ago }),
+        2 => Just(Op::Restart),
+    ]
+}
+
+fn decoded(answers: &[RangeAnswer]) -> ModelAnswer {
+    let messages = |answer: &RangeAnswer| {
+        let messages = KeyValues::Stored(answer.kvs.clone()).into_messages().unwrap();
+        assert_eq!(messages.len(), answer.len);
+        messages
+    };
+    let last = answers.last().unwrap();
+    ModelAnswer { kvs: answers.iter().flat_map(messages).collect(), count: last.count, more: last.more }
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self { store: Store::with_chunk_bytes(CHUNK), model: Model::new(), sliced: None, snapshot: None }
+    }
+
+    fn ago(&self, ago: i64) -> Revision {
+        Revision(self.model.revision - ago)
+    }
+
+    fn run(&mut self, op: Op) {
+        match op {
+            Op::Write(changes) => self.write(changes),
+            Op::Range { query, ago } => self.range(&RangeQuery { revision: self.ago(ago), ..query }),
+            Op::BeginSliced { query, ago } => self.begin_sliced(&RangeQuery { revision: self.ago(ago), ..query }),
+            Op::Slice { max_keys, max_bytes } => self.slice(max_keys, max_bytes),
+            Op::BeginSnapshot => self.snapshot = Some((self.store.snapshot(), self.model.clone())),
+            Op::EndSnapshot => drop(self.end_snapshot()),
+            Op::Compact { ago } => {
+                let at = self.ago(ago);
+                assert_eq!(self.store.compact(at), self.model.compact(at.0));
+            }
+            Op::CompactStep { max_keys } => {
+                self.store.compact_step(max_keys);
+            }
+            Op::Events { ago, max_bytes } => self.events(self.ago(ago), max_bytes),
+            Op::Hash { ago } => self.hash(self.ago(ago)),
+            Op::Restart => {
+                self.snapshot = Some((self.store.snapshot(), self.model.clone()));
+                self.store = self.end_snapshot().unwrap();
+                self.sliced = None;
+            }
+        }
+        assert_eq!(self.store.revision().0, self.model.revision);
+        assert_eq!(self.store.compacted().0, self.model.compacted);
+        assert_eq!(self.store.keys(), self.model.keys());
+    }
+
+    fn write(&mut self, changes: Vec<Change>) {
+        let before = self.model.revision;
+        let mut changed: Vec<Bytes> = Vec::new();
+        let mut txn = self.store.write();
+        for change in changes {
+            match change {
+                Change::Put { key, .. } if changed.contains(&key) => {}
+                Change::Put { key, value, lease } => {
+                    let prev = txn.get(&key).map(|prev| prev.lease);
+                    assert_eq!(txn.put(&key, &value, LeaseId(lease)).prev_lease, prev.unwrap_or_default());
+                    self.model.put(&key, &value, lease);
+                    changed.push(key);
+                }
+                Change::Delete { key, end } if changed.iter().any(|changed| is_in(changed, &key, &end)) => {}
+                Change::Delete { key, end } => {
+                    let deleted = txn.delete_range(&key, &end);
+                    let expected = self.model.delete_range(&key, &end);
+                    let brief = |key: &Bytes, lease| (key.clone(), lease);
+                    assert_eq!(
+                        deleted.iter().map(|deleted| brief(&deleted.key, deleted.lease.0)).collect::<Vec<_>>(),
+                        expected.iter().map(|kv| brief(&kv.key, kv.lease)).collect::<Vec<_>>()
+                    );
+                    changed.extend(deleted.into_iter().map(|deleted| deleted.key));
+                }
+            }
+            let all = RangeQuery::range("\0", "\0");
+            let answer = txn.range(&all).unwrap();
+            assert_eq!(answer.revision.0, self.model.revision);
+            assert_eq!(decoded(&[answer]), self.model.range(&all).unwrap());
+        }
+        let committed = txn.end();
+        self.model.end_txn();
+        let expected = self.model.events(before + 1, 0).pop().map_or(Vec::new(), |last| last.events);
+        assert_eq!(committed.events, expected);
+        assert_eq!(committed.revision.0, self.model.revision);
+    }
+
+    fn range(&self, query: &RangeQuery) {
+        let answer = self.store.range(query);
+        assert!(answer.as_ref().is_ok_and(|answer| answer.done) || answer.is_err());
+        assert_eq!(answer.map(|answer| decoded(&[answer])), self.model.range(query), "{query:?}");
+    }
+
+    fn begin_sliced(&mut self, query: &RangeQuery) {
+        match (self.store.range_cursor(query.clone()), self.model.range(query)) {
+            (Ok(cursor), Ok(expected)) => self.sliced = Some((cursor, Vec::new(), expected)),
+            (refused, expected) => assert_eq!(refused.err(), expected.err()),
+        }
+    }
+
+    fn slice(&mut self, max_keys: usize, max_bytes: usize) {
+        let Some((cursor, answers, expected)) = &mut self.sliced else { return };
+        answers.push(self.store.range_slice(cursor, max_keys, max_bytes));
+        if answers.last().unwrap().done {
+            assert_eq!(decoded(answers), *expected);
+            self.sliced = None;
+        }
+    }
+
+    fn end_snapshot(&mut self) -> Option<Store> {
+        let (mut cursor, model) = self.snapshot.take()?;
+        let mut restore = Restore::into(Store::with_chunk_bytes(CHUNK));
+        let mut bytes = Vec::new();
+        while let Some(block) = self.store.snapshot_block(&mut cursor) {
+            restore.block(&block).unwrap();
+            bytes.extend(block);
+        }
+        assert_eq!(bytes, model.snapshot());
+        let store = restore.finish(cursor.revision(), cursor.compacted()).unwrap();
+        assert_eq!(store.hash_kv(Revision(0)), Ok((model.hash(i64::MAX), Revision(model.compacted))));
+        assert_eq!(store.keys(), model.keys());
+        Some(store)
+    }
+
+    fn events(&self, from: Revision, max_bytes: usize) {
+        let events = self.store.events(from, max_bytes);
+        if from.0 < self.model.compacted {
+            assert_eq!(events, Err(MvccError::Compacted));
+            return;
+        }
+        let expected = self.model.events(from.0, self.model.compacted);
+        let events = events.unwrap();
+        assert_eq!(events, expected[..events.len()]);
+        let bytes: usize = events.iter().flat_map(|revision| &revision.events).map(|event| event.kv.len()).sum();
+        assert!(events.len() == expected.len() || !events.is_empty() && bytes * 2 + 400 >= max_bytes);
+        assert_eq!(self.store.events(from, usize::MAX).unwrap(), expected);
+    }
+
+    fn hash(&self, at: Revision) {
+        let refused = self.model.range(&RangeQuery { revision: at, ..RangeQuery::key("a") }).err();
+        let newest = if at.0 <= 0 { self.model.revision } else { at.0 };
+        let expected = refused.map_or(Ok((self.model.hash(newest), Revision(self.model.compacted))), Err);
+        assert_eq!(self.store.hash_kv(at), expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_answers_as_the_model_does(ops in prop::collection::vec(op(), 1..80)) {
+        let mut pair = Pair::new();
+        for op in ops {
+            pair.run(op);
+        }
+        pair.sliced = None;
+        pair.snapshot = None;
+        while !pair.store.compact_step(3) {}
+        pair.range(&RangeQuery::range("\0", "\0"));
+        pair.events(Revision(pair.model.compacted.max(1)), usize::MAX);
+        pair.hash(Revision(0));
+        let kept = pair.model.snapshot().len() as u64;
+        prop_assert_eq!(pair.store.chunks.live_bytes(), kept);
+        prop_assert!(pair.store.chunks.held_bytes() <= kept * 2 + 300);
+    }
+
+    #[test]
+    fn no_bytes_make_a_restore_panic(blocks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..4)) {
+        let mut restore = Store::restore();
+        let taken = blocks.iter().try_for_each(|block| restore.block(block));
+        prop_assert!(taken.is_err() || blocks.iter().all(Vec::is_empty));
+    }
+}

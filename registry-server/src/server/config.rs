@@ -1,0 +1,449 @@
+//! What a node is told when it starts: a plain struct with etcd's defaults, and the check of it.
+//!
+//! `flags` fills it from a command line; programs that embed a node fill it themselves. What `validate`
+//! lets through, the rest of the server can rely on.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::urls::{MemberUrl, Scheme};
+
+/// Room for a store when nothing else is said: 2 GiB, as in etcd.
+pub const DEFAULT_QUOTA_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// What a message may be larger than the request in it: keys, leases and framing around the values.
+pub const REQUEST_OVERHEAD_BYTES: usize = 512 * 1024;
+/// Above this a vacant leader seat stays vacant for too long to be called available.
+const MAX_ELECTION_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// The settings of a node.
+///
+/// ```
+/// use registry_server::server::Config;
+///
+/// let config = Config {
+///     data_dir: "/tmp/registry".into(),
+///     listen_client_urls: vec!["http://127.0.0.1:0".parse()?],
+///     ..Config::default()
+/// };
+/// config.validate()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The member's name, shown in member lists. Default: `default`.
+    pub name: String,
+    /// Where everything is kept. Default: `default.etcd`; on the command line `<name>.etcd`.
+    pub data_dir: PathBuf,
+    /// Where the log is kept, when it has a disk of its own. Default: inside `data_dir`.
+    pub wal_dir: Option<PathBuf>,
+    /// Where clients are served. Port 0 lets the system choose. Default: `http://localhost:2379`.
+    pub listen_client_urls: Vec<MemberUrl>,
+    /// What clients are told to connect to; empty for "where clients are served", with the ports that were
+    /// really bound. Default: empty.
+    pub advertise_client_urls: Vec<MemberUrl>,
+    /// Where peers are served. Default: `http://localhost:2380`.
+    pub listen_peer_urls: Vec<MemberUrl>,
+    /// What peers are told to connect to. Default: `http://localhost:2380`.
+    pub initial_advertise_peer_urls: Vec<MemberUrl>,
+    /// The members a new cluster starts with; empty for this one alone. Default: empty.
+    pub initial_cluster: Vec<InitialMember>,
+    /// Whether the first start makes a cluster or joins one. Default: new.
+    pub initial_cluster_state: ClusterState,
+    /// Goes into the cluster's id, so that two clusters with the same members stay apart. Default:
+    /// `etcd-cluster`.
+    pub initial_cluster_token: String,
+    /// How large the store may grow before writes are refused, in bytes; none switches the quota off.
+    /// Default: 2 GiB.
+    pub quota_bytes: Option<u64>,
+    /// How many operations a transaction may have on one level. Default: 128.
+    pub max_txn_ops: usize,
+    /// How large a request may be, in bytes. Default: 1.5 MiB.
+    pub max_request_bytes: usize,
+    /// How many requests and streams one connection may have open; more wait at the client. etcd has no
+    /// bound here, and a client that opens a million streams takes it down. Default: 8,192.
+    pub max_concurrent_streams: u32,
+    /// How many client connections are served at once; more wait in the system's accept queue. Default:
+    /// 10,000.
+    pub max_connections: usize,
+    /// How many threads serve clients; none for one a core. Default: none.
+    pub worker_threads: Option<usize>,
+    /// How long a stop waits for requests under way. Default: 5 s.
+    pub shutdown_grace: Duration,
+    /// How often a leader makes itself heard. Default: 100 ms.
+    pub heartbeat_interval: Duration,
+    /// How long a leader may be silent, from five heartbeats up to 50 s. Default: 1 s.
+    pub election_timeout: Duration,
+    /// How many bytes the log grows before a snapshot is taken. A snapshot larger than this waits for as
+    /// many bytes as it has itself, so that snapshots never cost more than the log. Default: 64 MiB.
+    pub snapshot_log_bytes: u64,
+    /// Acknowledge writes that are not on disk yet. A power loss then loses them. Default: off.
+    pub unsafe_no_fsync: bool,
+    /// How often an idle watcher is told how far it is. Default: 10 min.
+    pub watch_progress_notify_interval: Duration,
+    /// What is logged. Default: info.
+    pub log_level: LogLevel,
+    /// How log lines look. Default: JSON.
+    pub log_format: LogFormat,
+    /// Where log lines go. Default: standard error.
+    pub log_output: LogOutput,
+    /// How often a silent connection is asked whether it is alive; zero never asks. Default: 2 h.
+    pub grpc_keepalive_interval: Duration,
+    /// How long such a question may stay unanswered before the connection is closed. Default: 20 s.
+    pub grpc_keepalive_timeout: Duration,
+}
+
+/// A member of a cluster that is about to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitialMember {
+    /// Its name.
+    pub name: String,
+    /// Where its peers reach it; a member with several URLs stands several times.
+    pub peer_url: MemberUrl,
+}
+
+/// Whether the first start makes a cluster or joins one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClusterState {
+    /// Make a new cluster.
+    New,
+    /// Join a running one.
+    Existing,
+}
+
+/// The least severe line that is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// What an operator wants to know.
+    Info,
+    /// What may need attention.
+    Warn,
+    /// What is broken.
+    Error,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Console,
+}
+
+/// Where log lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogOutput {
+    /// Standard error.
+    Stderr,
+    /// Standard output.
+    Stdout,
+}
+
+/// Settings that cannot work; each text names the flag and the mend.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the texts say what each means")]
+pub enum ConfigError {
+    #[error("--name must not be empty")]
+    EmptyName,
+    #[error("--{flag} must not be empty")]
+    NoUrl { flag: &'static str },
+    #[error("--{flag} {url}: TLS is not supported yet; use an http URL on a network you trust")]
+    Tls { flag: &'static str, url: MemberUrl },
+    #[error("--{flag} {url}: a name cannot be listened on; give an IP address or localhost")]
+    ListenOnName { flag: &'static str, url: MemberUrl },
+    #[error("--{flag} {url}: nobody can connect to port 0; give the port that others can reach")]
+    AdvertiseNowhere { flag: &'static str, url: MemberUrl },
+    #[error("--advertise-client-urls is required when --listen-client-urls is set to {url}")]
+    AdvertiseMissing { url: MemberUrl },
+    #[error("--initial-cluster names {members} members; clusters of several members are not supported yet")]
+    SeveralMembers { members: usize },
+    #[error("--initial-cluster-state existing: joining a cluster is not supported yet")]
+    Joining,
+    #[error("couldn't find local name \"{name}\" in the initial cluster configuration")]
+    NotInInitialCluster { name: String },
+    #[error("--initial-cluster has {name}={url} but it is missing from --initial-advertise-peer-urls")]
+    PeerUrlsDiffer { name: String, url: MemberUrl },
+    #[error("--{flag} must be at least 1")]
+    Zero { flag: &'static str },
+    #[error("--election-timeout[{election:?}] should be at least 5 times --heartbeat-interval[{heartbeat:?}]")]
+    ElectionTooShort { election: Duration, heartbeat: Duration },
+    #[error("--election-timeout[{election:?}] is too long; at most {MAX_ELECTION_TIMEOUT:?}")]
+    ElectionTooLong { election: Duration },
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let localhost = |port: u16| vec![MemberUrl::http(([127, 0, 0, 1], port).into()).on_localhost()];
+        Self {
+            name: "default".to_owned(),
+            data_dir: "default.etcd".into(),
+            wal_dir: None,
+            listen_client_urls: localhost(2379),
+            advertise_client_urls: Vec::new(),
+            listen_peer_urls: localhost(2380),
+            initial_advertise_peer_urls: localhost(2380),
+            initial_cluster: Vec::new(),
+            initial_cluster_state: ClusterState::New,
+            initial_cluster_token: "etcd-cluster".to_owned(),
+            quota_bytes: Some(DEFAULT_QUOTA_BYTES),
+            max_txn_ops: 128,
+            max_request_bytes: 1536 * 1024,
+            max_concurrent_streams: 8192,
+            max_connections: 10_000,
+            worker_threads: None,
+            shutdown_grace: Duration::from_secs(5),
+            heartbeat_interval: Duration::from_millis(100),
+            election_timeout: Duration::from_secs(1),
+            snapshot_log_bytes: 64 * 1024 * 1024,
+            unsafe_no_fsync: false,
+            watch_progress_notify_interval: Duration::from_secs(600),
+            log_level: LogLevel::Info,
+            log_format: LogFormat::Json,
+            log_output: LogOutput::Stderr,
+            grpc_keepalive_interval: Duration::from_secs(2 * 60 * 60),
+            grpc_keepalive_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Config {
+    /// Checks that the settings can work together.
+    ///
+    /// # Errors
+    /// The first setting that cannot, with its flag and the mend.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.name.is_empty() {
+            return Err(ConfigError::EmptyName);
+        }
+        check_listen_urls("listen-client-urls", &self.listen_client_urls)?;
+        check_listen_urls("listen-peer-urls", &self.listen_peer_urls)?;
+        self.check_advertised_urls()?;
+        self.check_initial_cluster()?;
+        self.check_limits()?;
+        self.check_timing()
+    }
+
+    /// What clients are told to connect to, given where the listener stands (in the order of
+    /// `listen_client_urls`).
+    #[must_use]
+    pub fn advertised_client_urls(&self, bound: &[std::net::SocketAddr]) -> Vec<MemberUrl> {
+        if !self.advertise_client_urls.is_empty() {
+            return self.advertise_client_urls.clone();
+        }
+        self.listen_client_urls.iter().zip(bound).map(|(url, address)| url.with_port(address.port())).collect()
+    }
+
+    /// What works and is probably not meant: lines for the log.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let advertised = self.advertise_client_urls.iter().chain(&self.initial_advertise_peer_urls);
+        let doubt = |url: &MemberUrl| format!("{url} is advertised, but others cannot connect to that address");
+        advertised.filter(|url| url.is_unspecified()).map(doubt).collect()
+    }
+
+    /// How long a request may take before it is answered with a timeout: 5 s and two elections, as in etcd.
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_secs(5) + 2 * self.election_timeout
+    }
+
+    /// The largest message that is read from the wire, in bytes.
+    #[must_use]
+    pub fn max_message_bytes(&self) -> usize {
+        self.max_request_bytes.saturating_add(REQUEST_OVERHEAD_BYTES)
+    }
+
+    fn check_advertised_urls(&self) -> Result<(), ConfigError> {
+        check_advertise_urls("initial-advertise-peer-urls", &self.initial_advertise_peer_urls)?;
+        if self.initial_advertise_peer_urls.is_empty() {
+            return Err(ConfigError::NoUrl { flag: "initial-advertise-peer-urls" });
+        }
+        check_advertise_urls("advertise-client-urls", &self.advertise_client_urls)?;
+        match self.listen_client_urls.iter().find(|url| url.is_unspecified()) {
+            Some(url) if self.advertise_client_urls.is_empty() => {
+                Err(ConfigError::AdvertiseMissing { url: url.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_initial_cluster(&self) -> Result<(), ConfigError> {
+        if self.initial_cluster_state == ClusterState::Existing {
+            return Err(ConfigError::Joining);
+        }
+        let mut names: Vec<&str> = self.initial_cluster.iter().map(|member| member.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        match names.as_slice() {
+            [] => return Ok(()),
+            [name] if *name == self.name => {}
+            [_] => return Err(ConfigError::NotInInitialCluster { name: self.name.clone() }),
+            names => return Err(ConfigError::SeveralMembers { members: names.len() }),
+        }
+        match self.initial_cluster.iter().find(|m| !self.initial_advertise_peer_urls.contains(&m.peer_url)) {
+            Some(m) => Err(ConfigError::PeerUrlsDiffer { name: m.name.clone(), url: m.peer_url.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_limits(&self) -> Result<(), ConfigError> {
+        let limits = [
+            ("max-txn-ops", self.max_txn_ops == 0),
+            ("max-request-bytes", self.max_request_bytes == 0),
+            ("max-concurrent-streams", self.max_concurrent_streams == 0),
+            ("max-connections", self.max_connections == 0),
+            ("worker-threads", self.worker_threads == Some(0)),
+            ("snapshot-log-bytes", self.snapshot_log_bytes == 0),
+            ("watch-progress-notify-interval", self.watch_progress_notify_interval.is_zero()),
+        ];
+        match limits.into_iter().find(|(_, is_zero)| *is_zero) {
+            Some((flag, _)) => Err(ConfigError::Zero { flag }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_timing(&self) -> Result<(), ConfigError> {
+        let (heartbeat, election) = (self.heartbeat_interval, self.election_timeout);
+        if heartbeat.is_zero() {
+            return Err(ConfigError::Zero { flag: "heartbeat-interval" });
+        }
+        // The upper bound first: it keeps the product below from overflowing.
+        if election > MAX_ELECTION_TIMEOUT {
+            return Err(ConfigError::ElectionTooLong { election });
+        }
+        if heartbeat > election / 5 {
+            return Err(ConfigError::ElectionTooShort { election, heartbeat });
+        }
+        Ok(())
+    }
+}
+
+fn check_listen_urls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), ConfigError> {
+    if urls.is_empty() {
+        return Err(ConfigError::NoUrl { flag });
+    }
+    for url in urls {
+        check_scheme(flag, url)?;
+        if url.bind_address().is_none() {
+            return Err(ConfigError::ListenOnName { flag, url: url.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn check_advertise_urls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), ConfigError> {
+    for url in urls {
+        check_scheme(flag, url)?;
+        if url.port() == 0 {
+            return Err(ConfigError::AdvertiseNowhere { flag, url: url.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn check_scheme(flag: &'static str, url: &MemberUrl) -> Result<(), ConfigError> {
+    match url.scheme() {
+        Scheme::Http => Ok(()),
+        Scheme::Https => Err(ConfigError::Tls { flag, url: url.clone() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn urls(text: &str) -> Vec<MemberUrl> {
+        text.split(',').map(|url| url.parse().unwrap()).collect()
+    }
+
+    fn member(name: &str, url: &str) -> InitialMember {
+        InitialMember { name: name.to_owned(), peer_url: url.parse().unwrap() }
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_etcds() {
+        let config = Config::default();
+        config.validate().unwrap();
+        assert_eq!(config.listen_client_urls, urls("http://localhost:2379"));
+        assert_eq!(config.max_message_bytes(), 2 * 1024 * 1024);
+        assert_eq!(config.request_timeout(), Duration::from_secs(7));
+    }
+
+    #[test]
+    fn an_embedded_node_advertises_the_port_it_was_given() {
+        let config = Config { listen_client_urls: urls("http://localhost:0"), ..Config::default() };
+        config.validate().unwrap();
+        let bound = [std::net::SocketAddr::from(([127, 0, 0, 1], 4711))];
+        assert_eq!(config.advertised_client_urls(&bound), urls("http://localhost:4711"));
+    }
+
+    #[test]
+    fn listening_everywhere_needs_an_address_to_advertise() {
+        let mut config = Config { listen_client_urls: urls("http://0.0.0.0:2379"), ..Config::default() };
+        assert!(matches!(config.validate(), Err(ConfigError::AdvertiseMissing { .. })));
+        config.advertise_client_urls = urls("http://10.0.0.1:2379");
+        config.validate().unwrap();
+    }
+
+    #[test]
+    fn advertising_everywhere_is_doubted_and_advertising_no_port_is_refused() {
+        let advertise = |text| Config { advertise_client_urls: urls(text), ..Config::default() };
+        let everywhere = advertise("http://0.0.0.0:2379");
+        everywhere.validate().unwrap();
+        assert_eq!(everywhere.doubts().len(), 1);
+        assert!(matches!(advertise("http://a:0").validate(), Err(ConfigError::AdvertiseNowhere { .. })));
+    }
+
+    #[test]
+    fn a_cluster_of_several_members_is_refused_clearly() {
+        let config = Config {
+            initial_cluster: vec![member("default", "http://localhost:2380"), member("b", "http://b:2380")],
+            ..Config::default()
+        };
+        let line = config.validate().unwrap_err().to_string();
+        assert!(line.contains("2 members") && line.contains("not supported yet"), "{line}");
+    }
+
+    #[test]
+    fn the_initial_cluster_must_hold_this_member_at_its_peer_urls() {
+        let with = |members| Config { initial_cluster: members, ..Config::default() }.validate();
+        with(vec![member("default", "http://localhost:2380")]).unwrap();
+        let stranger = with(vec![member("b", "http://localhost:2380")]);
+        assert!(matches!(stranger, Err(ConfigError::NotInInitialCluster { .. })));
+        let elsewhere = with(vec![member("default", "http://localhost:2390")]);
+        assert!(matches!(elsewhere, Err(ConfigError::PeerUrlsDiffer { .. })));
+    }
+
+    #[test]
+    fn tls_is_refused_wherever_it_is_asked_for() {
+        let tls = || urls("https://localhost:2379");
+        let configs = [
+            Config { listen_client_urls: tls(), ..Config::default() },
+            Config { listen_peer_urls: tls(), ..Config::default() },
+            Config { advertise_client_urls: tls(), ..Config::default() },
+            Config { initial_advertise_peer_urls: tls(), ..Config::default() },
+        ];
+        for config in configs {
+            assert!(matches!(config.validate(), Err(ConfigError::Tls { .. })));
+        }
+    }
+
+    #[test]
+    fn an_election_takes_five_heartbeats_and_at_most_fifty_seconds() {
+        let timing = |heartbeat_ms, election_ms| {
+            Config {
+                heartbeat_interval: Duration::from_millis(heartbeat_ms),
+                election_timeout: Duration::from_millis(election_ms),
+                ..Config::default()
+            }
+            .validate()
+        };
+        timing(200, 1000).unwrap();
+        timing(100, 50_000).unwrap();
+        assert!(matches!(timing(201, 1000), Err(ConfigError::ElectionTooShort { .. })));
+        assert!(matches!(timing(100, 50_001), Err(ConfigError::ElectionTooLong { .. })));
+        assert!(matches!(timing(0, 1000), Err(ConfigError::Zero { .. })));
+    }
+}

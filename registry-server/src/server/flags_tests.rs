@@ -1,0 +1,142 @@
+//! Command lines that etcd's users have.
+
+use clap::error::ErrorKind;
+
+use super::*;
+
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+fn read(line: &str) -> Result<Parsed, FlagsError> {
+    parse(words(line), [])
+}
+
+fn usage(line: &str) -> clap::Error {
+    match read(line) {
+        Err(FlagsError::Usage(error)) => error,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn variable(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+#[test]
+fn no_flag_at_all_gives_etcds_defaults() {
+    let Parsed { config, warnings } = read("").unwrap();
+    assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    assert!(warnings.is_empty());
+}
+
+#[test]
+fn a_flag_is_written_with_a_space_or_an_equals_sign() {
+    for line in ["--name a --max-txn-ops=7", "--name=a --max-txn-ops 7"] {
+        let config = read(line).unwrap().config;
+        assert_eq!((config.name.as_str(), config.max_txn_ops), ("a", 7));
+        assert_eq!(config.data_dir, PathBuf::from("a.etcd"));
+    }
+}
+
+#[test]
+fn a_boolean_is_written_bare_or_with_a_value() {
+    let fsync_is_off = |line| read(line).unwrap().config.unsafe_no_fsync;
+    assert!(fsync_is_off("--unsafe-no-fsync"));
+    assert!(fsync_is_off("--unsafe-no-fsync=true --name a"));
+    assert!(fsync_is_off("--unsafe-no-fsync --name a"));
+    assert!(!fsync_is_off("--unsafe-no-fsync=false"));
+}
+
+#[test]
+fn the_last_of_a_repeated_flag_counts() {
+    assert_eq!(read("--name a --name b").unwrap().config.name, "b");
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment() {
+    let environment = [variable("ETCD_NAME", "env"), variable("ETCD_MAX_TXN_OPS", "7"), variable("PATH", "/bin")];
+    let Parsed { config, warnings } = parse(words("--name line"), environment).unwrap();
+    assert_eq!((config.name.as_str(), config.max_txn_ops), ("line", 7));
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[test]
+fn the_environment_is_judged_like_the_command_line() {
+    let warned = parse([], [variable("ETCD_BACKEND_BATCH_LIMIT", "9"), variable("ETCD_NOTHING", "9")]).unwrap();
+    assert_eq!(warned.warnings.len(), 2);
+    let refused = parse([], [variable("ETCD_CERT_FILE", "/server.crt")]).unwrap_err().to_string();
+    assert!(refused.contains("ETCD_CERT_FILE"), "{refused}");
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    assert_eq!(parse([], [variable("ETCD_NAME", "")]).unwrap().config.name, "default");
+}
+
+#[test]
+fn a_zero_quota_is_the_default_and_a_negative_one_is_off() {
+    let quota = |line| read(line).unwrap().config.quota_bytes;
+    assert_eq!(quota("--quota-backend-bytes=0"), Some(2 << 30));
+    assert_eq!(quota("--quota-backend-bytes=-1"), None);
+    assert_eq!(quota("--quota-backend-bytes -1"), None);
+    assert_eq!(quota("--quota-backend-bytes 8589934592"), Some(8 << 30));
+}
+
+#[test]
+fn flags_that_tune_etcd_are_warned_about_and_take_their_values_along() {
+    let line = "--feature-gates A=true --snapshot-count 5 --pre-vote --initial-election-tick-advance=false \
+                --experimental-foo --experimental-bar baz --name a --metrics basic";
+    let Parsed { config, warnings } = read(line).unwrap();
+    assert_eq!(config.name, "a");
+    assert_eq!(warnings.len(), 7, "{warnings:?}");
+}
+
+#[test]
+fn what_this_version_does_not_do_is_refused_by_name() {
+    for flag in ["cert-file=/a", "auto-tls", "auth-token=jwt,pub-key=a", "force-new-cluster", "config-file=/a"] {
+        let error = read(&format!("--{flag}")).unwrap_err();
+        let name = flag.split('=').next().unwrap();
+        assert!(matches!(&error, FlagsError::Refused(line) if line.contains(name)), "{flag}: {error:?}");
+    }
+    assert!(read("--cert-file= --auto-tls=false").is_ok());
+}
+
+#[test]
+fn an_unknown_flag_is_an_error_with_a_hint() {
+    let error = usage("--data-dri /tmp");
+    assert_eq!(error.kind(), ErrorKind::UnknownArgument);
+    assert!(error.to_string().contains("--data-dir"), "{error}");
+}
+
+#[test]
+fn a_bad_value_is_an_error_that_names_the_flag() {
+    for line in ["--listen-client-urls localhost:2379", "--grpc-keepalive-interval 5", "--log-level loud"] {
+        let error = usage(line).to_string();
+        assert!(error.contains(line.split(' ').next().unwrap()), "{error}");
+    }
+}
+
+#[test]
+fn the_settings_are_validated() {
+    let error = read("--heartbeat-interval 500").unwrap_err();
+    assert!(matches!(error, FlagsError::Config(ConfigError::ElectionTooShort { .. })), "{error:?}");
+    let error = read("--initial-cluster default=http://localhost:2380,b=http://b:2380").unwrap_err();
+    assert!(matches!(error, FlagsError::Config(ConfigError::SeveralMembers { members: 2 })), "{error:?}");
+}
+
+#[test]
+fn the_version_names_the_product_and_etcds() {
+    let error = usage("--version");
+    let (own, etcd) = (env!("CARGO_PKG_VERSION"), crate::api::version::ETCD_VERSION);
+    let expected = format!("registry-server {own}\netcd Version: {etcd}\n");
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn the_help_is_grouped_and_has_examples() {
+    let help = usage("--help").to_string();
+    for part in ["Member:", "Cluster:", "Limits:", "Log:", "Examples:", "ETCD_NAME"] {
+        assert!(help.contains(part), "{part} is missing in {help}");
+    }
+}

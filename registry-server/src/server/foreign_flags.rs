@@ -1,0 +1,138 @@
+//! etcd's flags that this server does not act on, and why each is let through or refused.
+//!
+//! A flag that only tunes etcd's own machinery is accepted with a warning, so that a unit file written
+//! for etcd starts this server too. A flag that promises something (encryption above all) which would
+//! then silently not be there is refused, unless its value asks for nothing.
+
+/// What becomes of a flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Any value is accepted with a warning.
+    Tunes,
+    /// These values, and an empty one, ask for what happens anyway; any other is refused.
+    Only(&'static [&'static str]),
+}
+
+/// A flag of etcd's without a counterpart in `Config`.
+#[derive(Debug)]
+pub(super) struct ForeignFlag {
+    name: &'static str,
+    /// Go's booleans never take the next word as their value.
+    pub(super) is_boolean: bool,
+    fate: Fate,
+}
+
+const OFF: Fate = Fate::Only(&["false"]);
+const ON: Fate = Fate::Only(&["true"]);
+const EMPTY: Fate = Fate::Only(&[]);
+const ZERO: Fate = Fate::Only(&["0", "0s", "0h", "0m"]);
+
+const fn value(name: &'static str, fate: Fate) -> ForeignFlag {
+    ForeignFlag { name, is_boolean: false, fate }
+}
+
+const fn boolean(name: &'static str, fate: Fate) -> ForeignFlag {
+    ForeignFlag { name, is_boolean: true, fate }
+}
+
+#[rustfmt::skip]
+const FLAGS: &[ForeignFlag] = &[
+    // The Raft log and the store are kept another way.
+    value("snapshot-count", Fate::Tunes), value("snapshot-catchup-entries", Fate::Tunes),
+    value("max-snapshots", Fate::Tunes), value("max-wals", Fate::Tunes),
+    value("backend-bbolt-freelist-type", Fate::Tunes), value("backend-batch-interval", Fate::Tunes),
+    value("backend-batch-limit", Fate::Tunes), value("bootstrap-defrag-threshold-megabytes", Fate::Tunes),
+    value("compaction-batch-limit", Fate::Tunes), value("compaction-sleep-interval", Fate::Tunes),
+    // Raft and peers.
+    boolean("initial-election-tick-advance", Fate::Tunes), boolean("pre-vote", ON),
+    boolean("strict-reconfig-check", ON), value("max-learners", Fate::Tunes),
+    value("raft-read-timeout", Fate::Tunes), value("raft-write-timeout", Fate::Tunes),
+    value("compact-hash-check-time", Fate::Tunes), value("corrupt-check-time", ZERO),
+    value("downgrade-check-time", Fate::Tunes), boolean("force-new-cluster", OFF),
+    // Sockets, gateway, old API.
+    boolean("socket-reuse-port", Fate::Tunes), boolean("socket-reuse-address", Fate::Tunes),
+    value("grpc-keepalive-min-time", Fate::Tunes), boolean("enable-grpc-gateway", Fate::Tunes),
+    boolean("enable-v2", OFF), value("listen-client-http-urls", EMPTY), value("listen-metrics-urls", EMPTY),
+    value("cors", Fate::Only(&["*"])), value("host-whitelist", Fate::Only(&["*"])),
+    // Logs, metrics, tracing.
+    value("logger", Fate::Tunes), boolean("enable-log-rotation", OFF), value("log-rotation-config-json", Fate::Tunes),
+    value("metrics", Fate::Only(&["basic"])), boolean("enable-pprof", OFF), value("warning-apply-duration", Fate::Tunes),
+    value("warning-unary-request-duration", Fate::Tunes), boolean("enable-distributed-tracing", OFF),
+    value("distributed-tracing-address", Fate::Tunes), value("distributed-tracing-service-name", Fate::Tunes),
+    value("distributed-tracing-instance-id", Fate::Tunes), value("distributed-tracing-sampling-rate", Fate::Tunes),
+    // Others.
+    value("feature-gates", Fate::Tunes), boolean("memory-mlock", OFF), value("config-file", EMPTY),
+    value("auto-compaction-mode", Fate::Only(&["periodic", "revision"])), value("auto-compaction-retention", ZERO),
+    value("auth-token", Fate::Only(&["simple"])), value("auth-token-ttl", Fate::Tunes), value("bcrypt-cost", Fate::Tunes),
+    // TLS.
+    value("cert-file", EMPTY), value("key-file", EMPTY), value("client-cert-file", EMPTY),
+    value("client-key-file", EMPTY), boolean("client-cert-auth", OFF), value("client-crl-file", EMPTY),
+    value("client-cert-allowed-hostname", EMPTY), value("trusted-ca-file", EMPTY), boolean("auto-tls", OFF),
+    value("peer-cert-file", EMPTY), value("peer-key-file", EMPTY), value("peer-client-cert-file", EMPTY),
+    value("peer-client-key-file", EMPTY), boolean("peer-client-cert-auth", OFF), value("peer-trusted-ca-file", EMPTY),
+    boolean("peer-auto-tls", OFF), value("peer-crl-file", EMPTY), value("peer-cert-allowed-cn", EMPTY),
+    value("peer-cert-allowed-hostname", EMPTY), boolean("peer-skip-client-san-verification", OFF),
+    value("cipher-suites", EMPTY), value("tls-min-version", Fate::Only(&["TLS1.2"])), value("tls-max-version", EMPTY),
+    value("self-signed-cert-validity", Fate::Tunes),
+    // Discovery.
+    value("discovery-token", EMPTY), value("discovery-endpoints", EMPTY), value("discovery-srv", EMPTY),
+    value("discovery-srv-name", EMPTY), value("discovery-fallback", Fate::Tunes),
+    value("discovery-dial-timeout", Fate::Tunes), value("discovery-request-timeout", Fate::Tunes),
+    value("discovery-keepalive-time", Fate::Tunes), value("discovery-keepalive-timeout", Fate::Tunes),
+    boolean("discovery-insecure-transport", Fate::Tunes), boolean("discovery-insecure-skip-tls-verify", OFF),
+    value("discovery-cert", EMPTY), value("discovery-key", EMPTY), value("discovery-cacert", EMPTY),
+    value("discovery-user", EMPTY), value("discovery-password", EMPTY),
+];
+
+/// The flag with this name (without dashes), if etcd has it and `Config` does not.
+pub(super) fn find(name: &str) -> Option<&'static ForeignFlag> {
+    FLAGS.iter().find(|flag| flag.name == name)
+}
+
+impl ForeignFlag {
+    /// What to tell about the flag with this value: a warning, or the line that refuses it.
+    pub(super) fn judge(&self, value: &str) -> Result<String, String> {
+        let name = self.name;
+        match self.fate {
+            Fate::Tunes => Ok(format!("--{name} has no effect here")),
+            Fate::Only(values) if value.is_empty() || values.contains(&value) => {
+                Ok(format!("--{name}={value} has no effect here: it asks for what happens anyway"))
+            }
+            // The value stays out of the line: it may be a password.
+            Fate::Only([]) => Err(format!("--{name} is not supported yet; leave it out")),
+            Fate::Only(values) => Err(format!(
+                "--{name} is not supported yet with this value; leave it out or say {}",
+                values.join(" or ")
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_flag_stands_once() {
+        let mut names: Vec<_> = FLAGS.iter().map(|flag| flag.name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    }
+
+    #[test]
+    fn what_promises_something_is_refused_and_what_tunes_is_not() {
+        let judge = |name, value| find(name).unwrap().judge(value);
+        assert!(judge("cert-file", "/etc/server.crt").is_err());
+        assert!(judge("cert-file", "").is_ok());
+        assert!(judge("auto-compaction-retention", "1h").is_err());
+        assert!(judge("auto-compaction-retention", "0").is_ok());
+        assert!(judge("pre-vote", "false").is_err());
+        assert!(judge("backend-batch-limit", "77").is_ok());
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_a_secret() {
+        let line = find("discovery-password").unwrap().judge("hunter2").unwrap_err();
+        assert!(!line.contains("hunter2"), "{line}");
+    }
+}

@@ -1,0 +1,37 @@
+//! The node as a program: its settings, its command line, its log, and the front door through which
+//! clients come.
+//!
+//! `flags` makes a [`Config`], `logging` follows it; `listen` binds, `workers` spreads connections over
+//! threads, `connection` serves one of them over a `corked` socket, and `dispatch` hands each request to
+//! the service it names. Every queue between them has a bound, and a stop waits for all of them.
+
+mod config;
+mod connection;
+mod corked;
+mod dispatch;
+mod expiry;
+pub mod flags;
+mod foreign_flags;
+mod go_values;
+mod health;
+mod identity;
+mod listen;
+pub mod logging;
+pub mod program;
+mod start;
+mod urls;
+mod workers;
+
+pub use config::{
+    ClusterState, Config, ConfigError, DEFAULT_QUOTA_BYTES, InitialMember, LogFormat, LogLevel, LogOutput,
+    REQUEST_OVERHEAD_BYTES,
+};
+pub use connection::Serve;
+pub use dispatch::{Answer, Parts, Services};
+pub use listen::{Bound, ListenError, Listener};
+pub use start::{RunError, Running, Server, StartError};
+pub use urls::{MemberUrl, Scheme, UrlError};
+pub use workers::FrontDoor;
+
+#[cfg(test)]
+mod front_tests;

@@ -1,0 +1,337 @@
+//! Starting and stopping a node.
+//!
+//! A node has a thread of its own for Raft ("raft"), on which everything below the API lives; the front
+//! door has its threads, and the WAL, apply and snapshots have lanes. [`Server::start`] returns once the
+//! node serves; a stop undoes the same steps in reverse: streams end, the front door drains, Raft stops, the
+//! data directory is released.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use openraft::impls::TokioRuntime;
+use registry_proto::etcdserverpb::Member;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::config::{Config, ConfigError};
+use super::dispatch::{Parts, Services};
+use super::expiry::expire_leases;
+use super::health::BackendHealth;
+use super::identity::Identity;
+use super::listen::{Bound, ListenError, Listener};
+use super::urls::MemberUrl;
+use super::workers::FrontDoor;
+use crate::api::{
+    Backend, ClusterService, KvService, LeaseService, Limits, MaintenanceService, SharedBackend, WatchService,
+    WatchSettings,
+};
+use crate::apply::{Machine, State};
+use crate::command::Command;
+use crate::consensus::{ConsensusError, NoPeers, Node, NodeOptions};
+use crate::http::Paths;
+use crate::lease::Keeper;
+use crate::storage::{DataDir, DataDirError, StdVfs, WalOptions};
+use crate::types::ThreadExecutor;
+use crate::watch::Hub;
+
+/// The production runtime, file system and executor.
+type Production = TokioRuntime;
+
+/// A node that cannot find itself leader for this long after its log was read does not start.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Starts nodes.
+#[derive(Debug)]
+pub struct Server;
+
+/// Why a node did not start. Each is one line that names what is wrong and the mend.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A client URL.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The log or the snapshot.
+    #[error(transparent)]
+    Consensus(#[from] ConsensusError),
+    /// Anything else of the system: threads, file descriptors.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+    /// The starting thread ended without a word, which is a bug.
+    #[error("cannot start: the node's thread has panicked")]
+    Panicked,
+}
+
+/// Why a node stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A disk that fails, or state that contradicts itself: going on would endanger what was acknowledged.
+    #[error("the node has stopped: {0}")]
+    Fatal(String),
+}
+
+/// A node that serves. Dropping it stops the node in the background; [`Running::shutdown`] waits for it.
+#[derive(Debug)]
+pub struct Running {
+    client_urls: Vec<String>,
+    stop: CancellationToken,
+    ended: oneshot::Receiver<Result<(), RunError>>,
+}
+
+impl Server {
+    /// Starts a node and returns once it serves. Works on any async runtime: the node brings its own
+    /// threads. Dropping the future stops what was started.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use registry_server::server::{Config, Server};
+    ///
+    /// let config = Config {
+    ///     data_dir: "/var/lib/registry".into(),
+    ///     listen_client_urls: vec!["http://127.0.0.1:0".parse()?],
+    ///     ..Config::default()
+    /// };
+    /// let node = Server::start(config).await?;
+    /// println!("serving at {}", node.client_url());
+    /// node.shutdown().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn start(config: Config) -> Result<Running, StartError> {
+        config.validate()?;
+        let stop = CancellationToken::new();
+        // If this future is dropped half-way, the thread finds it cancelled and undoes what it did.
+        let guard = stop.clone().drop_guard();
+        let (started, outcome) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let token = stop.clone();
+        thread::Builder::new().name("raft".to_owned()).spawn(move || run(&config, &token, started, end))?;
+        let client_urls = outcome.await.map_err(|_| StartError::Panicked)??;
+        drop(guard.disarm());
+        Ok(Running { client_urls, stop, ended })
+    }
+}
+
+impl Running {
+    /// The first client URL, with the port that was really bound.
+    #[must_use]
+    pub fn client_url(&self) -> &str {
+        &self.client_urls[0]
+    }
+
+    /// All client URLs, with the ports that were really bound.
+    #[must_use]
+    pub fn client_urls(&self) -> &[String] {
+        &self.client_urls
+    }
+
+    /// Waits until the node has stopped by itself. Dropping the future changes nothing.
+    ///
+    /// # Errors
+    /// Why it stopped.
+    pub async fn stopped(&mut self) -> Result<(), RunError> {
+        (&mut self.ended).await.unwrap_or(Ok(()))
+    }
+
+    /// Ends streams, finishes requests under way, stops Raft, and waits for all of it.
+    ///
+    /// # Errors
+    /// When the node had failed before.
+    pub async fn shutdown(mut self) -> Result<(), RunError> {
+        self.stop.cancel();
+        self.stopped().await
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+type Started = oneshot::Sender<Result<Vec<String>, StartError>>;
+
+/// The body of the node's thread.
+fn run(config: &Config, stop: &CancellationToken, started: Started, end: oneshot::Sender<Result<(), RunError>>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(started.send(Err(error.into()))),
+    };
+    let outcome = runtime.block_on(async {
+        let serving = match Serving::begin(config, stop).await {
+            Ok(serving) => serving,
+            Err(error) => {
+                drop(started.send(Err(error)));
+                return Ok(());
+            }
+        };
+        // Nobody waits any more: `stop` is cancelled and the node ends at once.
+        drop(started.send(Ok(serving.client_urls.clone())));
+        serving.until_stopped(stop).await
+    });
+    // Whoever waits for the end may open the data directory again.
+    drop(runtime);
+    drop(end.send(outcome));
+}
+
+/// A node that serves, with what must end in order.
+struct Serving {
+    client_urls: Vec<String>,
+    node: Node<Machine, Production, StdVfs>,
+    door: FrontDoor,
+    /// Held until the end: the lock is in it.
+    _data_dir: DataDir<StdVfs>,
+}
+
+impl Serving {
+    async fn begin(config: &Config, stop: &CancellationToken) -> Result<Self, StartError> {
+        let bound = Listener::bind(&config.listen_client_urls)?;
+        let data_dir = DataDir::open(&StdVfs, &config.data_dir, config.wal_dir.as_deref())?;
+        let peer_urls: Vec<_> = config.initial_advertise_peer_urls.iter().map(MemberUrl::to_string).collect();
+        let token = &config.initial_cluster_token;
+        let identity = Identity::load_or_create(&StdVfs, data_dir.root(), &peer_urls, token)?;
+
+        let state = Arc::new(State::default());
+        let hub = Hub::new(state.clone());
+        let keeper = Arc::new(Keeper::default());
+        let machine = Machine::new(state.clone(), keeper.clone(), hub.clone());
+        let options = node_options(config, identity, peer_urls.clone(), &data_dir);
+        let node: Node<Machine, Production, _> =
+            Node::start(&options, StdVfs, &ThreadExecutor, NoPeers, machine).await?;
+        node.ready(READY_TIMEOUT).await?;
+        drop(tokio::spawn(expire_leases(node.clone(), keeper.clone())));
+
+        let backend = Arc::new(Backend {
+            node: node.clone(),
+            state,
+            keeper,
+            cluster: identity.cluster,
+            member: identity.member,
+            limits: limits(config),
+        });
+        let client_urls = listening_urls(config, &bound);
+        publish(&backend, config, peer_urls, &bound).await?;
+        let door = open_door(config, &backend, &hub, bound, stop).await?;
+        tracing::info!(cluster = %identity.cluster, member = %identity.member, urls = ?client_urls, "ready to serve client requests");
+        Ok(Self { client_urls, node, door, _data_dir: data_dir })
+    }
+
+    async fn until_stopped(self, stop: &CancellationToken) -> Result<(), RunError> {
+        let failure = match select(Box::pin(stop.cancelled()), Box::pin(self.node.failed())).await {
+            Either::Left(_) => None,
+            Either::Right((failure, _)) => Some(failure),
+        };
+        if let Some(failure) = &failure {
+            tracing::error!(%failure, "the node cannot go on and stops");
+        }
+        tracing::info!("stopping: streams end, requests under way are finished");
+        stop.cancel();
+        self.door.shutdown().await;
+        self.node.shutdown().await;
+        tracing::info!("stopped");
+        failure.map_or(Ok(()), |failure| Err(RunError::Fatal(failure)))
+    }
+}
+
+fn node_options(
+    config: &Config,
+    identity: Identity,
+    peer_urls: Vec<String>,
+    data_dir: &DataDir<StdVfs>,
+) -> NodeOptions {
+    NodeOptions {
+        member: identity.member,
+        peer_urls,
+        heartbeat_interval: config.heartbeat_interval,
+        election_timeout: config.election_timeout,
+        snapshot_after_bytes: config.snapshot_log_bytes,
+        wal_dir: data_dir.wal_dir().to_owned(),
+        snapshot_dir: data_dir.snap_dir().to_owned(),
+        wal: WalOptions { unsafe_no_fsync: config.unsafe_no_fsync, ..WalOptions::default() },
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    // etcd's rule: one and a half election timeouts, in whole seconds, rounded up.
+    let min_lease_ttl = (config.election_timeout * 3 / 2).as_millis().div_ceil(1000);
+    Limits {
+        max_txn_ops: config.max_txn_ops,
+        max_request_bytes: config.max_request_bytes,
+        min_lease_ttl_seconds: i64::try_from(min_lease_ttl).unwrap_or(i64::MAX),
+        quota_bytes: config.quota_bytes.unwrap_or(0),
+    }
+}
+
+/// The listen URLs with the ports that the system chose.
+fn listening_urls(config: &Config, bound: &Bound) -> Vec<String> {
+    let ports = bound.addresses().iter().map(std::net::SocketAddr::port);
+    config.listen_client_urls.iter().zip(ports).map(|(url, port)| url.with_port(port).to_string()).collect()
+}
+
+/// Tells the cluster this member's name and URLs, if that is news.
+async fn publish(
+    backend: &SharedBackend<Production, StdVfs>,
+    config: &Config,
+    peer_urls: Vec<String>,
+    bound: &Bound,
+) -> Result<(), StartError> {
+    let urls = config.advertised_client_urls(bound.addresses());
+    let member = Member {
+        id: backend.member.0,
+        name: config.name.clone(),
+        peer_ur_ls: peer_urls,
+        client_ur_ls: urls.iter().map(MemberUrl::to_string).collect(),
+        is_learner: false,
+    };
+    let known = backend.state.cluster.read().members().any(|known| *known == member);
+    if !known {
+        let result = backend.propose(&Command::Publish(member)).await;
+        result.map_err(|status| ConsensusError::Raft(status.message().to_owned()))?;
+    }
+    tracing::info!(name = %config.name, "published local member to cluster through raft");
+    Ok(())
+}
+
+async fn open_door(
+    config: &Config,
+    backend: &SharedBackend<Production, StdVfs>,
+    hub: &Arc<Hub>,
+    bound: Bound,
+    stop: &CancellationToken,
+) -> Result<FrontDoor, StartError> {
+    let health = tonic_health::server::HealthReporter::new();
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    let headers = {
+        let backend = backend.clone();
+        Arc::new(move |revision| backend.header(revision))
+    };
+    let services = Services::new(
+        Parts {
+            kv: KvService::new(backend.clone()),
+            watch: WatchService::new(hub.clone(), headers, watch_settings(config), stop.clone()),
+            lease: LeaseService::new(backend.clone(), stop.clone()),
+            cluster: ClusterService::new(backend.clone()),
+            maintenance: MaintenanceService::new(backend.clone()),
+            health,
+            paths: Paths::new(Arc::new(BackendHealth::new(backend.clone()))),
+        },
+        config,
+    );
+    Ok(FrontDoor::start(bound, services, config)?)
+}
+
+fn watch_settings(config: &Config) -> WatchSettings {
+    let limits = crate::watch::Limits { fragment_bytes: config.max_message_bytes(), ..crate::watch::Limits::default() };
+    WatchSettings { progress_interval: config.watch_progress_notify_interval, limits }
+}

@@ -1,0 +1,38 @@
+//! How much one watch stream may hold.
+
+/// The bounds of one stream. What is above them is fed from history later, or refused; it is never lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries (one a revision and group) that wait between the apply thread and the stream.
+    pub queue_items: usize,
+    /// Bytes of events that wait there, where events shared with other streams count in full.
+    pub queue_bytes: usize,
+    /// Entries that one step of catch-up makes; a single revision may make more.
+    pub slice_items: usize,
+    /// Bytes of history that one step of catch-up reads; a single revision may have more.
+    pub slice_bytes: usize,
+    /// Events that waited are merged into answers of up to this many bytes; one revision may be longer.
+    pub answer_bytes: usize,
+    /// A watcher created with `fragment` gets longer answers in parts of fewer bytes than this. etcd's is
+    /// max-request-bytes and 512 KiB of overhead.
+    pub fragment_bytes: usize,
+    /// Watchers of one stream; a create request above it is refused with "too many requests".
+    pub watchers: usize,
+    /// Bytes of all keys and range ends of one stream; refused in the same way.
+    pub key_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queue_items: 1024,
+            queue_bytes: 4 << 20,
+            slice_items: 4096,
+            slice_bytes: 512 << 10,
+            answer_bytes: 1 << 20,
+            fragment_bytes: 2 << 20,
+            watchers: 100_000,
+            key_bytes: 64 << 20,
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The way of one request: pick, send, and once more elsewhere if it never reached an endpoint.
+//!
+//! A request is sent a second time only if the first endpoint surely did nothing with it: the connection
+//! gave it back unsent, or the server refused its stream (REFUSED_STREAM, or an id beyond GOAWAY's last). Any
+//! other failure is the caller's to judge. A connection that says it is closed before it was given the
+//! request costs nothing: it is ended, and the next one is picked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::poll_fn;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tower_service::Service;
+
+use super::{InFlight, Member, Picker, Shared};
+use crate::body::{RequestBody, ResponseBody, Watched};
+use crate::error::{BoxError, Chain, Error, NoEndpointError, Unsent};
+use crate::grpc;
+use crate::layer::NoEndpoint;
+use crate::target::{Key, ServedBy, Target};
+
+/// Even a request that fails fast waits this long for the first attempts to connect to end.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Who has the request now; kept outside the future that a deadline drops.
+struct Attempt {
+    target: Target,
+    in_flight: InFlight,
+}
+
+/// How an attempt ended without an answer.
+enum Failure {
+    /// The connection had ended before it was given the request.
+    NotReady(Request<RequestBody>),
+    /// The connection gave the request back.
+    Unsent(Request<RequestBody>, BoxError),
+    /// The server said that it did nothing with the request.
+    Refused(BoxError),
+    /// Whether the request had an effect is not known.
+    Failed(BoxError),
+}
+
+/// Sends a request and holds the answer to its deadline.
+pub(super) async fn call<S, R>(
+    shared: Arc<Shared<S>>,
+    request: Request<RequestBody>,
+) -> Result<Response<ResponseBody<R>>, Error>
+where
+    S: Service<Request<RequestBody>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    R: Body<Data = Bytes>,
+{
+    let is_grpc = grpc::is_grpc(request.headers());
+    let limit = if is_grpc { grpc::timeout(request.headers()) } else { None };
+    let mut current = None;
+    let result = match limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit))) {
+        None => shared.attempts(request, &mut current).await.map(|response| (response, None)),
+        Some((at, limit)) => match timeout_at(at, shared.attempts(request, &mut current)).await {
+            Ok(result) => result.map(|response| (response, Some((Box::pin(sleep_until(at)), limit)))),
+            Err(_) => Err(expired(limit, current.take())),
+        },
+    };
+    match (result, current) {
+        (Ok((response, deadline)), Some(Attempt { target, in_flight })) => {
+            Ok(watch(response, Watched { target, in_flight, deadline, is_grpc }))
+        }
+        (Ok((response, _)), None) => Ok(response.map(|_| ResponseBody::empty())),
+        (Err(error), _) if is_grpc => Ok(grpc::response(error)),
+        (Err(error), _) => Err(error),
+    }
+}
+
+fn expired(limit: Duration, attempt: Option<Attempt>) -> Error {
+    if let Some(attempt) = &attempt {
+        attempt.in_flight.failed(Instant::now());
+    }
+    Error::DeadlineExceeded { limit, target: attempt.map(|attempt| attempt.target) }
+}
+
+fn watch<R: Body>(response: Response<R>, watched: Watched) -> Response<ResponseBody<R>> {
+    watched.in_flight.answered();
+    if response.status().is_server_error() || grpc::blames_the_endpoint(response.headers()) {
+        watched.in_flight.failed(Instant::now());
+    }
+    let (mut head, body) = response.into_parts();
+    head.extensions.insert(ServedBy(watched.target.clone()));
+    Response::from_parts(head, ResponseBody::new(body, watched))
+}
+
+impl<S> Shared<S> {
+    /// The answer of the first endpoint, or of the second if the first did nothing with the request.
+    async fn attempts<R>(
+        &self,
+        mut request: Request<RequestBody>,
+        current: &mut Option<Attempt>,
+    ) -> Result<Response<R>, Error>
+    where
+        S: Service<Request<RequestBody>, Response = Response<R>> + Clone,
+        S::Error: Into<BoxError>,
+    {
+        let replay = request.body().replay();
+        let head = request_head(&request);
+        let patience = Patience::new(self.on_no_endpoint);
+        let mut avoid: Option<Key> = None;
+        loop {
+            let member = self.member(avoid.as_ref(), &patience).await?;
+            let failure = match send(&member, request, current).await {
+                Ok(response) => {
+                    replay.forget();
+                    return Ok(response);
+                }
+                Err(failure) => failure,
+            };
+            let is_first = avoid.is_none();
+            request = match failure {
+                Failure::NotReady(request) => request,
+                Failure::Unsent(request, _) if is_first => {
+                    avoid = Some(member.target.key().clone());
+                    request
+                }
+                Failure::Refused(source) if is_first => {
+                    let key = member.target.key();
+                    let Some(body) = replay.again().filter(|_| self.has_other_than(key)) else {
+                        return Err(Error::endpoint(&member.target, source));
+                    };
+                    avoid = Some(key.clone());
+                    head.clone().map(|()| body)
+                }
+                Failure::Unsent(_, source) | Failure::Refused(source) | Failure::Failed(source) => {
+                    return Err(Error::endpoint(&member.target, source));
+                }
+            };
+        }
+    }
+
+    /// Picks an endpoint; waits for one if there is none, as long as `patience` lasts. Another than `avoid`
+    /// is taken if there is one.
+    async fn member(&self, avoid: Option<&Key>, patience: &Patience) -> Result<Arc<Member<S>>, Error> {
+        let pick = |picker: &Picker<S>| {
+            let now = Instant::now();
+            let other = picker.pick(avoid, now, |n| fastrand::u64(..n));
+            other.or_else(|| picker.pick(None, now, |n| fastrand::u64(..n))).cloned()
+        };
+        if let Some(member) = pick(&self.board.picker.load()) {
+            return Ok(member);
+        }
+        let fails_fast = self.on_no_endpoint == NoEndpoint::FailFast;
+        let found = self.board.wait_for(|picker| match pick(picker) {
+            None if fails_fast && picker.outlook.is_settled() => Some(None),
+            None => None,
+            member => Some(member),
+        });
+        let found = timeout_at(patience.until, found).await.ok().flatten();
+        found.ok_or_else(|| self.no_endpoint(patience))
+    }
+
+    fn has_other_than(&self, key: &Key) -> bool {
+        self.board.picker.load().pick(Some(key), Instant::now(), |_| 0).is_some()
+    }
+
+    fn no_endpoint(&self, patience: &Patience) -> Error {
+        let picker = self.board.picker.load();
+        Error::NoEndpoint(Arc::new(NoEndpointError {
+            service: Arc::clone(&self.board.service),
+            waited: patience.since.elapsed(),
+            known: picker.outlook.known,
+            connected: picker.connected(),
+            last: picker.outlook.last.clone(),
+        }))
+    }
+}
+
+/// How long a request waits for an endpoint in all.
+struct Patience {
+    since: Instant,
+    until: Instant,
+}
+
+impl Patience {
+    fn new(on_no_endpoint: NoEndpoint) -> Self {
+        let since = Instant::now();
+        let limit = match on_no_endpoint {
+            NoEndpoint::WaitUpTo(limit) => limit,
+            NoEndpoint::FailFast => SETTLE_LIMIT,
+        };
+        // A limit beyond the clock's range is a day, which no caller waits for.
+        let until = since.checked_add(limit).unwrap_or(since + Duration::from_secs(86_400));
+        Self { since, until }
+    }
+}
+
+/// One attempt. What an attempt did to the endpoint's standing is settled here.
+async fn send<S, R>(
+    member: &Member<S>,
+    request: Request<RequestBody>,
+    current: &mut Option<Attempt>,
+) -> Result<Response<R>, Failure>
+where
+    S: Service<Request<RequestBody>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+{
+    let mut connection = member.connection.clone();
+    if poll_fn(|cx| connection.poll_ready(cx)).await.is_err() {
+        member.target.liveness().end();
+        return Err(Failure::NotReady(request));
+    }
+    let attempt = current.insert(Attempt { target: member.target.clone(), in_flight: member.load.start() });
+    let error: BoxError = match connection.call(request).await {
+        Ok(response) => return Ok(response),
+        Err(error) => error.into(),
+    };
+    let failure = match error.downcast::<Unsent<Request<RequestBody>>>() {
+        Ok(unsent) => {
+            member.target.liveness().end();
+            Failure::Unsent(unsent.request, unsent.source)
+        }
+        Err(error) => {
+            if !is_the_callers(error.as_ref()) {
+                attempt.in_flight.failed(Instant::now());
+            }
+            if is_refused(error.as_ref()) { Failure::Refused(error) } else { Failure::Failed(error) }
+        }
+    };
+    *current = None;
+    Err(failure)
+}
+
+/// The server promised that it did not look at the request.
+fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut links = Chain(error).links();
+    links.find_map(|link| link.downcast_ref::<h2::Error>()).is_some_and(|error| {
+        let is_refusal = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (is_refusal || error.is_go_away())
+    })
+}
+
+/// The caller's own body failed; the endpoint is not to blame.
+fn is_the_callers(error: &(dyn std::error::Error + 'static)) -> bool {
+    Chain(error).links().any(|link| link.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user))
+}
+
+/// What is needed to make the request again; the body is kept by its own means.
+fn request_head(request: &Request<RequestBody>) -> Request<()> {
+    let mut head = Request::new(());
+    *head.method_mut() = request.method().clone();
+    *head.uri_mut() = request.uri().clone();
+    *head.version_mut() = request.version();
+    *head.headers_mut() = request.headers().clone();
+    *head.extensions_mut() = request.extensions().clone();
+    head
+}

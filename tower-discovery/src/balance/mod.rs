@@ -1,0 +1,142 @@
+//! The balancer that callers hold: a cheap clone, always ready, that picks an endpoint for each request.
+//!
+//! [`Balance`] is the service; `dispatch` is the way of one request through it; `picker` and `load` decide
+//! which endpoint it takes. The driver publishes pickers here and no request ever passes through its task.
+//! When the last clone is dropped and the last answer was begun, the driver and its connections end.
+
+mod dispatch;
+mod load;
+mod picker;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+pub(crate) use load::InFlight;
+pub(crate) use picker::{Member, Outlook, Picker};
+use tokio::sync::Notify;
+use tokio_util::sync::DropGuard;
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
+
+use crate::body::{RequestBody, ResponseBody};
+use crate::error::{BoxError, Error};
+use crate::layer::NoEndpoint;
+use crate::target::Target;
+
+/// A service that sends each request to one of the endpoints of a view; made by
+/// [`DiscoveryLayer`](crate::DiscoveryLayer).
+///
+/// It is always ready: what has to be waited for, as an endpoint while there is none, is waited for by the
+/// request's own future, for a bounded time. Dropping that future cancels the request.
+///
+/// A gRPC call (by its content type) is answered with a status where another request gets an [`Error`], and
+/// its `grpc-timeout` is enforced from here to the end of the answer, the wait for an endpoint included.
+pub struct Balance<S> {
+    shared: Arc<Shared<S>>,
+}
+
+/// What all clones share; its drop ends the driver.
+struct Shared<S> {
+    board: Arc<Board<S>>,
+    on_no_endpoint: NoEndpoint,
+    tasks: TaskTracker,
+    _stop: DropGuard,
+}
+
+/// Where the driver puts the newest picker.
+pub(crate) struct Board<S> {
+    pub(crate) service: Arc<str>,
+    picker: ArcSwap<Picker<S>>,
+    changed: Notify,
+}
+
+impl<S> Board<S> {
+    pub(crate) fn new(service: Arc<str>) -> Self {
+        let picker = ArcSwap::from_pointee(Picker::new(Vec::new(), Outlook::default()));
+        Self { service, picker, changed: Notify::new() }
+    }
+
+    pub(crate) fn publish(&self, picker: Picker<S>) {
+        self.picker.store(Arc::new(picker));
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until a picker answers, first the present one. Each is asked once.
+    async fn wait_for<T>(&self, mut answer: impl FnMut(&Picker<S>) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the picker is read, so that one published in between is not missed.
+            changed.as_mut().enable();
+            if let Some(found) = answer(&self.picker.load()) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl<S> Balance<S> {
+    pub(crate) fn new(board: Arc<Board<S>>, on_no_endpoint: NoEndpoint, tasks: TaskTracker, stop: DropGuard) -> Self {
+        Self { shared: Arc::new(Shared { board, on_no_endpoint, tasks, _stop: stop }) }
+    }
+
+    /// The endpoints that requests can go to now.
+    pub fn connected(&self) -> Vec<Target> {
+        self.shared.board.picker.load().targets()
+    }
+
+    /// Waits until the connected endpoints are as `condition` wants them, and answers them. Dropping the
+    /// future has no effect.
+    pub async fn wait_until(&self, mut condition: impl FnMut(&[Target]) -> bool) -> Vec<Target> {
+        self.shared.board.wait_for(|picker| Some(picker.targets()).filter(|targets| condition(targets))).await
+    }
+
+    /// Resolves when the driver and all connections have ended, which they do after the last clone is
+    /// dropped and the last answer has ended. The future does not keep them alive.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let tasks = self.shared.tasks.clone();
+        async move { tasks.wait().await }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Balance<S>
+where
+    S: Service<Request<RequestBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+    R: Body<Data = Bytes> + Send + 'static,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        Box::pin(dispatch::call(Arc::clone(&self.shared), request.map(RequestBody::new)))
+    }
+}
+
+impl<S> Clone for Balance<S> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<S> fmt::Debug for Balance<S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("Balance");
+        debug.field("service", &self.shared.board.service).field("connected", &self.connected()).finish()
+    }
+}

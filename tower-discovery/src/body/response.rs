@@ -1,0 +1,129 @@
+//! An answer's body: its end is the end of the request.
+//!
+//! Until then it counts as load, keeps to the request's deadline, and turns a failure into an error that
+//! names the endpoint, which a gRPC caller sees as a status.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use crate::balance::InFlight;
+use crate::error::{BoxError, Error};
+use crate::grpc;
+use crate::target::Target;
+
+pin_project_lite::pin_project! {
+    /// The body of an answer; see [`crate::Balance`].
+    #[derive(Debug)]
+    pub struct ResponseBody<B> {
+        // `None` when nothing more will come.
+        #[pin]
+        inner: Option<B>,
+        watched: Option<Watched>,
+    }
+}
+
+/// What an answer that has not ended is held to.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) target: Target,
+    pub(crate) in_flight: InFlight,
+    pub(crate) deadline: Option<(Pin<Box<Sleep>>, Duration)>,
+    /// Failures are told as trailers.
+    pub(crate) is_grpc: bool,
+}
+
+impl<B: Body> ResponseBody<B> {
+    pub(crate) fn new(inner: B, watched: Watched) -> Self {
+        if inner.is_end_stream() {
+            return Self { inner: Some(inner), watched: None };
+        }
+        Self { inner: Some(inner), watched: Some(watched) }
+    }
+}
+
+impl<B> ResponseBody<B> {
+    pub(crate) fn empty() -> Self {
+        Self { inner: None, watched: None }
+    }
+
+    /// Ends the body with what went wrong.
+    fn fail(self: Pin<&mut Self>, error: impl FnOnce(&Watched) -> Error) -> Option<Result<Frame<Bytes>, Error>> {
+        let mut this = self.project();
+        this.inner.set(None);
+        let watched = this.watched.take()?;
+        watched.in_flight.failed(Instant::now());
+        let error = error(&watched);
+        Some(if watched.is_grpc { Ok(Frame::trailers(grpc::trailers(&error))) } else { Err(error) })
+    }
+}
+
+impl Watched {
+    fn deadline_exceeded(&self) -> Error {
+        let limit = self.deadline.as_ref().map_or(Duration::ZERO, |(_, limit)| *limit);
+        Error::DeadlineExceeded { limit, target: Some(self.target.clone()) }
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.deadline {
+            Some((sleep, _)) => sleep.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<B> Body for ResponseBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut this = self.as_mut().project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        // What has arrived is handed on even if the deadline passed meanwhile.
+        let polled = inner.poll_frame(cx);
+        if polled.is_pending() {
+            if let Some(watched) = this.watched.as_mut() {
+                ready!(watched.poll_deadline(cx));
+                return Poll::Ready(self.fail(Watched::deadline_exceeded));
+            }
+            return Poll::Pending;
+        }
+        match ready!(polled) {
+            Some(Ok(frame)) => {
+                if let (Some(trailers), Some(watched)) = (frame.trailers_ref(), this.watched.as_ref())
+                    && grpc::blames_the_endpoint(trailers)
+                {
+                    watched.in_flight.failed(Instant::now());
+                }
+                if frame.is_trailers() || this.inner.as_ref().as_pin_ref().is_none_or(|inner| inner.is_end_stream()) {
+                    *this.watched = None;
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => Poll::Ready(self.fail(|watched| Error::endpoint(&watched.target, error.into()))),
+            None => {
+                this.inner.set(None);
+                *this.watched = None;
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

@@ -1,0 +1,168 @@
+//! A small pool of HTTP/1.1 connections to one endpoint.
+//!
+//! The endpoint counts as connected while one of them is open: a server that closes idle connections is
+//! connected to anew by the driver, which so finds out that it went. A request that a stale connection gave
+//! back goes out on another one; only when the endpoint cannot be dialled is it given back as unsent.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use http::header::HOST;
+use http::{HeaderValue, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::dial::{DialError, dial};
+use crate::body::RequestBody;
+use crate::error::{BoxError, Unsent};
+use crate::target::Target;
+
+/// How many and how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PoolSettings {
+    pub(super) connections: usize,
+    pub(super) connect_timeout: Duration,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self { connections: 32, connect_timeout: Duration::from_secs(5) }
+    }
+}
+
+/// The connections to one endpoint.
+#[derive(Debug)]
+pub(super) struct Pool {
+    target: Target,
+    settings: PoolSettings,
+    host: HeaderValue,
+    /// One permit for each connection that is in use.
+    permits: Arc<Semaphore>,
+    connections: Mutex<Connections>,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    /// Not in use, the one used last at the end.
+    idle: Vec<SendRequest<RequestBody>>,
+    /// In use or not.
+    open: usize,
+}
+
+impl Pool {
+    /// A pool with one connection in it, which shows that the endpoint can be reached.
+    pub(super) async fn open(target: Target, settings: PoolSettings) -> Result<Arc<Self>, DialError> {
+        let host = HeaderValue::try_from(target.endpoint().authority());
+        let host = host.map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
+        let permits = Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS)));
+        let pool = Arc::new(Self { target, settings, host, permits, connections: Mutex::default() });
+        let sender = pool.dial().await?;
+        pool.put_back(sender);
+        Ok(pool)
+    }
+
+    /// Sends the request on a connection of its own.
+    pub(super) async fn send(
+        self: Arc<Self>,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, BoxError> {
+        self.prepare(&mut request);
+        let permit = Arc::clone(&self.permits).acquire_owned().await?;
+        loop {
+            let idle = self.take();
+            let is_reused = idle.is_some();
+            let mut sender = match idle {
+                Some(sender) => sender,
+                None => match self.dial().await {
+                    Ok(sender) => sender,
+                    Err(error) => return Err(Box::new(Unsent { request, source: error.into() })),
+                },
+            };
+            match sender.try_send_request(request).await {
+                Ok(response) => {
+                    self.recycle(sender, permit);
+                    return Ok(response);
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if is_reused => request = unsent,
+                    Some(request) => return Err(Box::new(Unsent { request, source: error.into_error().into() })),
+                    None => return Err(error.into_error().into()),
+                },
+            }
+        }
+    }
+
+    /// In HTTP/1.1 the path stands in the request line and the origin in `Host`.
+    fn prepare(&self, request: &mut Request<RequestBody>) {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        *request.uri_mut() = Uri::try_from(path).unwrap_or_default();
+        *request.version_mut() = Version::HTTP_11;
+        request.headers_mut().insert(HOST, self.host.clone());
+    }
+
+    fn take(&self) -> Option<SendRequest<RequestBody>> {
+        let idle = &mut self.connections.lock().idle;
+        while let Some(sender) = idle.pop() {
+            if sender.is_ready() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    fn put_back(&self, sender: SendRequest<RequestBody>) {
+        if !sender.is_closed() {
+            self.connections.lock().idle.push(sender);
+        }
+    }
+
+    /// The connection is free when the answer's body was read to its end.
+    fn recycle(self: &Arc<Self>, mut sender: SendRequest<RequestBody>, permit: OwnedSemaphorePermit) {
+        if sender.is_ready() {
+            return self.put_back(sender);
+        }
+        let pool = Arc::downgrade(self);
+        self.target.spawn(async move {
+            let is_ready = sender.ready().await.is_ok();
+            if let Some(pool) = pool.upgrade().filter(|_| is_ready) {
+                pool.put_back(sender);
+            }
+            drop(permit);
+        });
+    }
+
+    async fn dial(self: &Arc<Self>) -> Result<SendRequest<RequestBody>, DialError> {
+        let stream = dial(&self.target, self.settings.connect_timeout).await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        self.connections.lock().open += 1;
+        let open = Open(Arc::downgrade(self));
+        let name = self.target.clone();
+        self.target.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(target = %name, %error, "connection failed");
+            }
+            drop(open);
+        });
+        Ok(sender)
+    }
+}
+
+/// Counts a connection until it is closed.
+struct Open(Weak<Pool>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let Some(pool) = self.0.upgrade() else {
+            return;
+        };
+        let mut connections = pool.connections.lock();
+        connections.open -= 1;
+        connections.idle.retain(|sender| !sender.is_closed());
+        if connections.open == 0 {
+            pool.target.liveness().end();
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Keeping one endpoint connected: connect, wait for the end, pause, connect again.
+//!
+//! It ends by being dropped when the endpoint goes. It holds no connection: what it made is the driver's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::poll_fn;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
+
+use super::ConnectPolicy;
+use crate::error::{BoxError, ConnectError, ConnectTimeout};
+use crate::target::{Key, Target};
+
+/// A connection that ended sooner counts as a failure, so that an endpoint that accepts and hangs up is
+/// not connected to in a loop.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+
+/// What the driver hears from an endpoint's task.
+pub(super) struct News<S> {
+    pub(super) key: Key,
+    pub(super) serial: u64,
+    pub(super) event: Event<S>,
+}
+
+pub(super) enum Event<S> {
+    Connected {
+        connection: S,
+        /// Carries the connection's life.
+        target: Target,
+    },
+    Lost,
+    Failed(ConnectError),
+}
+
+/// One endpoint's task.
+pub(super) struct Upkeep<C: Service<Target>> {
+    pub(super) connector: C,
+    pub(super) policy: ConnectPolicy,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) tasks: TaskTracker,
+    pub(super) target: Target,
+    pub(super) serial: u64,
+    pub(super) driver: mpsc::Sender<News<C::Response>>,
+}
+
+impl<C> Upkeep<C>
+where
+    C: Service<Target>,
+    C::Error: Into<BoxError>,
+{
+    /// Runs until it is dropped or the driver is gone.
+    pub(super) async fn run(mut self) {
+        let mut failures = 0_u32;
+        loop {
+            let target = self.target.renewed(&self.tasks);
+            match self.connect(&target).await {
+                Ok(connection) => {
+                    let since = Instant::now();
+                    let liveness = target.liveness().clone();
+                    if !self.tell(Event::Connected { connection, target }).await {
+                        return;
+                    }
+                    liveness.ended().await;
+                    failures = if since.elapsed() < SHORTEST_LIFE { failures.saturating_add(1) } else { 0 };
+                    tracing::debug!(target = %self.target, "connection lost");
+                    if !self.tell(Event::Lost).await {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    tracing::debug!(%error, failures, "cannot connect");
+                    if !self.tell(Event::Failed(error)).await {
+                        return;
+                    }
+                }
+            }
+            sleep(self.policy.backoff.pause(failures, fastrand::f64())).await;
+        }
+    }
+
+    async fn connect(&mut self, target: &Target) -> Result<C::Response, ConnectError> {
+        let permits = Arc::clone(&self.permits);
+        let _permit = permits.acquire_owned().await;
+        let connecting = async {
+            poll_fn(|cx| self.connector.poll_ready(cx)).await?;
+            self.connector.call(target.clone()).await
+        };
+        let failed = |source: BoxError| ConnectError { target: target.clone(), source };
+        match timeout(self.policy.timeout, connecting).await {
+            Ok(result) => result.map_err(|error| failed(error.into())),
+            Err(_) => Err(failed(ConnectTimeout(self.policy.timeout).into())),
+        }
+    }
+
+    /// Whether the driver is still there.
+    async fn tell(&mut self, event: Event<C::Response>) -> bool {
+        let news = News { key: self.target.key().clone(), serial: self.serial, event };
+        self.driver.send(news).await.is_ok()
+    }
+}

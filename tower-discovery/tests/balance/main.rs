@@ -1,0 +1,10 @@
+//! The balancer's promises, checked from outside. A test's number is that of the guarantee it checks.
+
+#![expect(clippy::unwrap_used, reason = "the helpers are part of the tests")]
+
+mod discovery;
+mod grpc;
+mod http1;
+mod kit;
+mod picking;
+mod resend;
