@@ -15,15 +15,14 @@ use http_body::Body;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tower_service::Service;
 
-use super::{InFlight, Member, Picker, Shared};
+use super::Shared;
+use super::no_endpoint::{NoEndpoint, Patience};
 use crate::body::{RequestBody, ResponseBody, Watched};
 use crate::error::{BoxError, Chain, Error, NoEndpointError, Unsent};
 use crate::grpc;
-use crate::layer::NoEndpoint;
+use crate::load::InFlight;
+use crate::picker::{Member, Picker};
 use crate::target::{Key, ServedBy, Target};
-
-/// Even a request that fails fast waits this long for the first attempts to connect to end.
-const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Who has the request now; kept outside the future that a deadline drops.
 struct Attempt {
@@ -68,7 +67,7 @@ where
             Ok(watch(response, Watched { target, in_flight, deadline, is_grpc }))
         }
         (Ok((response, _)), None) => Ok(response.map(|_| ResponseBody::empty())),
-        (Err(error), _) if is_grpc => Ok(grpc::response(error)),
+        (Err(error), _) if is_grpc => Ok(told_as_status(error)),
         (Err(error), _) => Err(error),
     }
 }
@@ -78,6 +77,14 @@ fn expired(limit: Duration, attempt: Option<Attempt>) -> Error {
         attempt.in_flight.failed(Instant::now());
     }
     Error::DeadlineExceeded { limit, target: attempt.map(|attempt| attempt.target) }
+}
+
+/// The answer that tells a gRPC caller the error, which is also in its extensions.
+fn told_as_status<R>(error: Error) -> Response<ResponseBody<R>> {
+    let mut response = Response::new(ResponseBody::empty());
+    *response.headers_mut() = grpc::head(&error);
+    response.extensions_mut().insert(Arc::new(error));
+    response
 }
 
 fn watch<R: Body>(response: Response<R>, watched: Watched) -> Response<ResponseBody<R>> {
@@ -170,25 +177,6 @@ impl<S> Shared<S> {
             connected: picker.connected(),
             last: picker.outlook.last.clone(),
         }))
-    }
-}
-
-/// How long a request waits for an endpoint in all.
-struct Patience {
-    since: Instant,
-    until: Instant,
-}
-
-impl Patience {
-    fn new(on_no_endpoint: NoEndpoint) -> Self {
-        let since = Instant::now();
-        let limit = match on_no_endpoint {
-            NoEndpoint::WaitUpTo(limit) => limit,
-            NoEndpoint::FailFast => SETTLE_LIMIT,
-        };
-        // A limit beyond the clock's range is a day, which no caller waits for.
-        let until = since.checked_add(limit).unwrap_or(since + Duration::from_secs(86_400));
-        Self { since, until }
     }
 }
 

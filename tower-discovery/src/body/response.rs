@@ -11,9 +11,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use crate::balance::InFlight;
 use crate::error::{BoxError, Error};
 use crate::grpc;
+use crate::load::InFlight;
 use crate::target::Target;
 
 pin_project_lite::pin_project! {

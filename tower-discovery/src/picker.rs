@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::load::Load;
 use crate::error::ConnectError;
+use crate::load::Load;
 use crate::target::{Key, Target};
 
 /// A connected endpoint.
