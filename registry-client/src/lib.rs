@@ -12,6 +12,7 @@
 //! No lease outlives its registration by more than its TTL plus one election, as long as the cluster has
 //! a quorum. On an etcd without lease checkpoints each election starts the TTL anew.
 
+mod backoff;
 mod channel;
 pub mod client;
 mod clock;
@@ -20,8 +21,8 @@ pub mod instance;
 pub mod registration;
 pub mod watch;
 
-pub use client::{Registry, RegistryBuilder, RegistryGuard, WatchBuilder};
+pub use client::{Register, Registry, RegistryBuilder, RegistryGuard, WatchBuilder};
 pub use error::{Error, LeaseTrouble};
 pub use instance::{Endpoint, EndpointError, Instance, InstanceBuilder, InstanceError, Status};
-pub use registration::{Conflict, LeaseState, Register, Registration, Shutdown, StateReceiver, shutdown_signal};
-pub use watch::{Changes, Discovered, Freshness, Publisher, Selector, ServiceWatch, Snapshot, View};
+pub use registration::{Conflict, LeaseState, Registration, Shutdown, StateReceiver, shutdown_signal};
+pub use watch::{Changes, Discovered, EmptyPolicy, Freshness, Publisher, Selector, ServiceWatch, Snapshot, View};

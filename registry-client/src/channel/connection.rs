@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::body::Body;
 
 use super::{ChannelError, with_origin};
@@ -27,15 +27,15 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 pub(super) struct Connection {
     sender: SendRequest<Body>,
     endpoint: Endpoint,
-    number: u64,
+    pub(super) opened_at: Instant,
 }
 
 impl Connection {
-    pub(super) async fn open(endpoint: &Endpoint, number: u64) -> Result<Self, String> {
+    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, String> {
         let opened = timeout(CONNECT_LIMIT, Self::handshake(endpoint)).await;
         let sender = opened.map_err(|_| format!("no answer within {CONNECT_LIMIT:?}"))??;
-        tracing::debug!(%endpoint, number, "connected");
-        Ok(Self { sender, endpoint: endpoint.clone(), number })
+        tracing::debug!(%endpoint, "connected");
+        Ok(Self { sender, endpoint: endpoint.clone(), opened_at: Instant::now() })
     }
 
     async fn handshake(endpoint: &Endpoint) -> Result<SendRequest<Body>, String> {
@@ -61,8 +61,8 @@ impl Connection {
         Ok(sender)
     }
 
-    pub(super) fn is_usable(&self, condemned: u64) -> bool {
-        self.number > condemned && !self.sender.is_closed()
+    pub(super) fn is_usable(&self) -> bool {
+        !self.sender.is_closed()
     }
 
     pub(super) async fn send(mut self, mut request: Request<Body>) -> Result<Response<Incoming>, ChannelError> {

@@ -6,7 +6,14 @@ use tonic::{Code, Status};
 
 use super::ChannelError;
 use crate::error::Error;
-use crate::registration::machine::Failure;
+
+/// Why a call failed, as far as the next step depends on it.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// The registry may have carried the call out all the same.
+    pub(crate) maybe_done: bool,
+}
 
 /// Turns a status into an error of the SDK, and says whether the call may have been carried out.
 pub(crate) fn failure(status: &Status) -> Failure {
@@ -27,8 +34,10 @@ pub(crate) fn failure(status: &Status) -> Failure {
         | Code::Internal
         | Code::Aborted
         | Code::DataLoss => Failure { error: Error::Unavailable { message }, maybe_done: true },
-        // Too many requests, or no space: both pass.
-        Code::ResourceExhausted => Failure { error: Error::Unavailable { message }, maybe_done: false },
+        // Too many requests, or no space: both pass. A message above the server's limit does not.
+        Code::ResourceExhausted if !message.contains("larger than max") => {
+            Failure { error: Error::Unavailable { message }, maybe_done: false }
+        }
         code => Failure { error: Error::Refused { code: format!("{code:?}"), message }, maybe_done: false },
     }
 }

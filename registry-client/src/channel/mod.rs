@@ -11,13 +11,11 @@ mod failure;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use backon::ExponentialBackoff;
 use connection::Connection;
-pub(crate) use failure::failure;
+pub(crate) use failure::{Failure, failure};
 use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use tokio::sync::Mutex;
@@ -25,11 +23,17 @@ use tokio::time::Instant;
 use tonic::body::Body;
 use tower_service::Service;
 
+use crate::backoff::Delays;
 use crate::instance::Endpoint;
-use crate::registration::machine::delays;
 
 /// A call that has no answer by then is given up; its outcome is unknown.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// A stream that has not begun by then will not.
+pub(crate) const OPEN_LIMIT: Duration = Duration::from_secs(4);
+/// A call that has no connection by then was not sent, which says more than that it was given up. It is
+/// shorter than the limits above.
+const DIAL_LIMIT: Duration = Duration::from_millis(2_500);
 
 /// Why a call did not get an answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -52,19 +56,15 @@ pub(crate) struct Channel {
 struct Shared {
     endpoints: Vec<Endpoint>,
     dial: Mutex<Dial>,
-    /// Connections up to this number are not used for new calls.
-    condemned: AtomicU64,
 }
 
 /// What whoever connects needs; calls that need a connection wait in turn for it.
 #[derive(Debug)]
 struct Dial {
     current: Option<Connection>,
-    /// The number of the newest connection.
-    number: u64,
     /// The endpoint to try next.
     next: usize,
-    delays: ExponentialBackoff,
+    delays: Delays,
     not_before: Instant,
 }
 
@@ -72,23 +72,23 @@ impl Channel {
     /// Endpoints must not be empty; they are tried in turn, from a random one on.
     pub(crate) fn new(endpoints: Vec<Endpoint>) -> Self {
         let next = fastrand::usize(..endpoints.len().max(1));
-        let dial = Dial { current: None, number: 0, next, delays: delays(fastrand::u64(..)), not_before: now() };
-        let shared = Shared { endpoints, dial: Mutex::new(dial), condemned: AtomicU64::new(0) };
-        Self { shared: Arc::new(shared) }
+        let dial = Dial { current: None, next, delays: Delays::random(), not_before: now() };
+        Self { shared: Arc::new(Shared { endpoints, dial: Mutex::new(dial) }) }
     }
 
-    /// Leaves the present connection to the calls that are on it: new ones take the next endpoint.
-    pub(crate) fn condemn(&self) {
-        // A dial in progress holds the lock and will yield a connection nobody has complained about yet.
-        if let Ok(dial) = self.shared.dial.try_lock() {
-            self.shared.condemned.fetch_max(dial.number, Ordering::Relaxed);
+    /// Leaves the connection that a call of that time went over to the calls that are still on it: new ones
+    /// take the next endpoint. A connection that was made since is not to blame.
+    pub(crate) fn condemn(&self, called_at: Instant) {
+        // A dial in progress holds the lock: the old connection has been left already.
+        if let Ok(mut dial) = self.shared.dial.try_lock() {
+            dial.current.take_if(|current| current.opened_at <= called_at);
         }
     }
 
+    /// Dropping it midway loses nothing: the next call goes on with the next endpoint.
     async fn connection(&self) -> Result<Connection, ChannelError> {
         let mut dial = self.shared.dial.lock().await;
-        let condemned = self.shared.condemned.load(Ordering::Relaxed);
-        if let Some(connection) = dial.current.as_ref().filter(|current| current.is_usable(condemned)) {
+        if let Some(connection) = dial.current.as_ref().filter(|current| current.is_usable()) {
             return Ok(connection.clone());
         }
         dial.current = None;
@@ -97,13 +97,12 @@ impl Channel {
         for _ in 0..self.shared.endpoints.len() {
             let endpoint = &self.shared.endpoints[dial.next % self.shared.endpoints.len()];
             dial.next = dial.next.wrapping_add(1);
-            match Connection::open(endpoint, dial.number + 1).await {
+            match Connection::open(endpoint).await {
                 Ok(connection) => {
-                    dial.number += 1;
-                    dial.delays = delays(fastrand::u64(..));
+                    dial.delays = Delays::random();
                     dial.current = Some(connection.clone());
                     // An endpoint that accepts and breaks at once must not be dialled in a circle.
-                    dial.not_before = now() + dial.delays.next().unwrap_or(CALL_LIMIT);
+                    dial.not_before = now() + dial.delays.next();
                     return Ok(connection);
                 }
                 Err(error) => {
@@ -112,12 +111,13 @@ impl Channel {
                 }
             }
         }
-        dial.not_before = now() + dial.delays.next().unwrap_or(CALL_LIMIT);
+        dial.not_before = now() + dial.delays.next();
         Err(ChannelError::NotSent(last))
     }
 
     async fn send(self, request: Request<Body>) -> Result<Response<Incoming>, ChannelError> {
-        let connection = self.connection().await?;
+        let dialled = tokio::time::timeout(DIAL_LIMIT, self.connection()).await;
+        let connection = dialled.map_err(|_| ChannelError::NotSent("still connecting".to_owned()))??;
         connection.send(request).await
     }
 }

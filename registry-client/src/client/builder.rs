@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::outstanding::Outstanding;
 use super::thread::Thread;
 use super::{Registry, Shared};
 use crate::channel::Channel;
 use crate::error::Error;
 use crate::instance::Endpoint;
+use crate::registration::outstanding::Outstanding;
 
 /// Gathers what a [`Registry`] needs; see [`Registry::builder`].
 #[derive(Debug, Clone)]

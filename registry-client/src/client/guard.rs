@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::outstanding::Outstanding;
+use crate::registration::outstanding::Outstanding;
 
 /// How long the end of the process waits for revokes.
 const LIMIT: Duration = Duration::from_secs(2);

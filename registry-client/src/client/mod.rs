@@ -1,11 +1,11 @@
 //! The client: where it finds the registry, and the thread on which all its work is done.
 //!
-//! [`Registry`] is the handle; `builder` makes it, `thread` owns the runtime, `outstanding` counts the
-//! revokes that the process should not end before, and [`RegistryGuard`] waits for them.
+//! [`Registry`] is the handle; `builder` makes it, `thread` owns the runtime, [`Register`] starts a
+//! registration, and [`RegistryGuard`] waits for the last revokes.
 
 mod builder;
 mod guard;
-pub(crate) mod outstanding;
+mod register;
 mod thread;
 
 use std::collections::HashMap;
@@ -14,17 +14,18 @@ use std::sync::Arc;
 
 pub use builder::RegistryBuilder;
 pub use guard::RegistryGuard;
-use outstanding::Outstanding;
 use parking_lot::Mutex;
+pub use register::Register;
 use thread::Thread;
 
 use crate::error::Error;
 use crate::instance::{Instance, check_name};
 use crate::registration::driver::Driver;
 use crate::registration::machine::Settings;
+use crate::registration::outstanding::Outstanding;
+use crate::registration::rpc;
 use crate::registration::rpc::Keys;
 use crate::registration::slot::Slot;
-use crate::registration::{Register, rpc};
 use crate::watch::driver::Driver as WatchDriver;
 use crate::watch::{ServiceWatch, WeakServiceWatch};
 

@@ -14,12 +14,12 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::outstanding::Outstanding;
 use crate::channel::Channel;
 use crate::clock;
 use crate::error::Error;
 use crate::registration::driver::Tools;
 use crate::registration::keepalive::KeepAlives;
+use crate::registration::outstanding::Outstanding;
 use crate::watch::hub::WatchHub;
 
 /// How often it is looked whether the machine was asleep.

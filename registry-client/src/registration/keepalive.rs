@@ -15,9 +15,10 @@ use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::machine::{Event, LeaseId, delays};
+use super::machine::{Event, LeaseId};
 use super::rpc::seconds_of;
-use crate::channel::{CALL_LIMIT, Channel, failure};
+use crate::backoff::Delays;
+use crate::channel::{CALL_LIMIT, Channel, OPEN_LIMIT, failure};
 use crate::error::LeaseTrouble;
 
 /// Keep-alives that wait for the stream; one that finds no place is asked for again a third of a TTL later.
@@ -77,7 +78,7 @@ struct KeepAliveStream {
 
 impl KeepAliveStream {
     async fn run(mut self) {
-        let mut pauses = delays(fastrand::u64(..));
+        let mut pauses = Delays::random();
         while let Some(first) = self.asked.recv().await {
             let opened_at = now();
             let trouble = match self.open(first).await {
@@ -87,15 +88,15 @@ impl KeepAliveStream {
             let Some(trouble) = trouble else { return };
             tracing::debug!(%trouble, "the keep-alive stream is lost");
             if trouble != LeaseTrouble::StreamEnded {
-                self.channel.condemn();
+                self.channel.condemn(opened_at);
             }
             if opened_at.elapsed() > CALL_LIMIT * 2 {
-                pauses = delays(fastrand::u64(..));
+                pauses = Delays::random();
             }
             // What was asked for until now is asked for again by those who are told.
             while self.asked.try_recv().is_ok() {}
             self.tell_all(&trouble);
-            tokio::time::sleep(pauses.next().unwrap_or(CALL_LIMIT)).await;
+            tokio::time::sleep(pauses.next()).await;
         }
     }
 
@@ -107,7 +108,7 @@ impl KeepAliveStream {
         let (requests, outgoing) = mpsc::channel(QUEUE_LIMIT);
         let _ = requests.try_send(LeaseKeepAliveRequest { id: first });
         let mut client = LeaseClient::new(self.channel.clone());
-        match timeout(CALL_LIMIT, client.lease_keep_alive(ReceiverStream::new(outgoing))).await {
+        match timeout(OPEN_LIMIT, client.lease_keep_alive(ReceiverStream::new(outgoing))).await {
             Ok(Ok(answers)) => Ok((requests, answers.into_inner())),
             Ok(Err(status)) => Err(LeaseTrouble::StreamError(failure(&status).error.to_string())),
             Err(_) => Err(LeaseTrouble::Silent),

@@ -8,8 +8,8 @@
 pub(crate) mod driver;
 pub(crate) mod keepalive;
 pub(crate) mod machine;
+pub(crate) mod outstanding;
 mod ownkey;
-mod register;
 pub(crate) mod rpc;
 mod shutdown;
 pub(crate) mod slot;
@@ -18,7 +18,6 @@ mod state;
 use std::fmt;
 use std::sync::Arc;
 
-pub use register::Register;
 pub use shutdown::{Shutdown, shutdown_signal};
 use slot::Slot;
 pub use state::{Conflict, LeaseState, StateReceiver};
@@ -38,8 +37,20 @@ pub struct Registration {
 }
 
 impl Registration {
+    /// A handle whose drop closes the slot, from before the registration stands.
     pub(crate) fn new(slot: Arc<Slot>) -> Self {
         Self { slot }
+    }
+
+    /// Waits until the registration stands for the first time.
+    pub(crate) async fn standing(&self) -> Result<(), Error> {
+        let mut progress = self.slot.progress();
+        let settled = |state: &LeaseState| !matches!(state, LeaseState::Registering(_));
+        let progress = progress.wait_for(|progress| settled(&progress.state)).await.map_err(|_| Error::Closed)?;
+        match &progress.state {
+            LeaseState::Closed(error) => Err(error.as_deref().cloned().unwrap_or(Error::Closed)),
+            _ => Ok(()),
+        }
     }
 
     /// The instance as it was last set.
@@ -78,7 +89,7 @@ impl Registration {
     /// Ends the registration in order: [`Status::Draining`] is put, watchers get the drain time to take it
     /// in and requests to finish, then the lease is revoked, all within the limit.
     ///
-    /// Dropping the future does not stop the shutdown.
+    /// Dropping the future cuts the drain short: the lease is revoked at once.
     ///
     /// # Errors
     /// [`Error::Deadline`] when the revoke is not confirmed within the limit; it goes on in the background.

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::machine::{Event, delays};
+use super::machine::Event;
 use super::rpc::{holder, read};
+use crate::backoff::Delays;
 use crate::channel::Channel;
 use crate::watch::hub::{Message, Span, WatchHub};
 use registry_proto::mvccpb::event::EventType;
@@ -12,7 +13,7 @@ use registry_proto::mvccpb::event::EventType;
 /// Tells what becomes of `key` after `revision`, until it is dropped.
 pub(super) async fn watch_key(channel: Channel, hub: WatchHub, key: Bytes, revision: i64, route: mpsc::Sender<Event>) {
     let mut next = revision + 1;
-    let mut pauses = delays(fastrand::u64(..));
+    let mut pauses = Delays::random();
     loop {
         let mut watch = hub.watch(Span::key(key.clone()), next).await;
         let mut read_again = false;
@@ -23,7 +24,7 @@ pub(super) async fn watch_key(channel: Channel, hub: WatchHub, key: Bytes, revis
                     read_again = true;
                     break;
                 }
-                Message::Created { .. } => pauses = delays(fastrand::u64(..)),
+                Message::Created { .. } => pauses = Delays::random(),
                 Message::Events { events, .. } => {
                     for event in events {
                         let put = event.r#type() == EventType::Put;
@@ -44,7 +45,7 @@ pub(super) async fn watch_key(channel: Channel, hub: WatchHub, key: Bytes, revis
             }
         }
         drop(watch);
-        tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+        tokio::time::sleep(pauses.next()).await;
         if read_again && let Ok((revision, holder)) = read(&channel, &key).await {
             next = revision + 1;
             if route.send(Event::Key { revision, holder }).await.is_err() {

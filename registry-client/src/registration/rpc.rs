@@ -12,10 +12,11 @@ use registry_proto::etcdserverpb::{
     Compare, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse,
 };
 use registry_proto::mvccpb::KeyValue;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::machine::{Event, Expect, Failure, Holder, LeaseId, PutOutcome, RevokeOutcome};
-use crate::channel::{CALL_LIMIT, Channel, failure};
+use super::machine::{Event, Expect, Holder, LeaseId, PutOutcome, RevokeOutcome};
+use crate::channel::{CALL_LIMIT, Channel, Failure, failure};
 
 /// The two keys of an instance.
 #[derive(Debug, Clone)]
@@ -141,12 +142,13 @@ async fn limited<T>(
     channel: &Channel,
     call: impl Future<Output = Result<tonic::Response<T>, Status>>,
 ) -> Result<T, Refusal> {
+    let called_at = Instant::now();
     let refusal = match tokio::time::timeout(CALL_LIMIT, call).await {
         Ok(Ok(response)) => return Ok(response.into_inner()),
         Ok(Err(status)) if status.code() != Code::Unavailable => return Err(Refusal::Status(status)),
         Ok(Err(status)) => Refusal::Status(status),
         Err(_) => Refusal::Timeout,
     };
-    channel.condemn();
+    channel.condemn(called_at);
     Err(refusal)
 }

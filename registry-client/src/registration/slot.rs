@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::machine::{Moment, Progress};
+use super::outstanding::Outstanding;
 use super::state::LeaseState;
-use crate::client::outstanding::Outstanding;
 use crate::error::Error;
 use crate::instance::Instance;
 

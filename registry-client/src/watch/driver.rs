@@ -14,10 +14,10 @@ use super::hub::{Message, Span, Watch, WatchHub};
 use super::list::{Listing, list};
 use super::snapshot::{Freshness, Snapshot};
 use super::table::{Entry, Table};
+use crate::backoff::Delays;
 use crate::channel::Channel;
 use crate::clock;
 use crate::error::Error;
-use crate::registration::machine::delays;
 
 /// Why a watch is over.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Driver {
     /// Runs until it is dropped.
     pub(crate) async fn run(mut self) {
         let span = Span::prefix(&self.prefix);
-        let mut pauses = delays(fastrand::u64(..));
+        let mut pauses = Delays::random();
         let mut listed = false;
         loop {
             if !listed {
@@ -65,7 +65,7 @@ impl Driver {
                     Ok(listing) => self.take_listing(&listing),
                     Err(error) => {
                         self.lose(error);
-                        tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+                        tokio::time::sleep(pauses.next()).await;
                         continue;
                     }
                 }
@@ -73,13 +73,13 @@ impl Driver {
             let watch = self.hub.watch(span.clone(), self.table.revision() + 1).await;
             let (end, created) = self.follow(watch).await;
             if created {
-                pauses = delays(fastrand::u64(..));
+                pauses = Delays::random();
             }
             listed = end != End::Gap;
             if let End::Lost(error) = end {
                 self.lose(error);
             }
-            tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+            tokio::time::sleep(pauses.next()).await;
         }
     }
 

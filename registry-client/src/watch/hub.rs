@@ -14,11 +14,11 @@ use registry_proto::etcdserverpb::watch_request::RequestUnion;
 use registry_proto::etcdserverpb::{WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse};
 use registry_proto::mvccpb::Event;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::channel::{CALL_LIMIT, Channel, failure};
+use crate::channel::{Channel, OPEN_LIMIT, failure};
 use crate::error::Error;
 
 /// Messages that wait for one watch.
@@ -148,13 +148,14 @@ struct WatchStream {
 impl WatchStream {
     async fn run(mut self) {
         while let Some(first) = self.asked.recv().await {
+            let opened_at = Instant::now();
             let lost = match self.open(first).await {
                 Ok((requests, answers)) => self.follow(requests, answers).await,
                 Err(error) => Some(error),
             };
             let Some(error) = lost else { return };
             tracing::debug!(%error, "the watch stream is lost");
-            self.channel.condemn();
+            self.channel.condemn(opened_at);
             while let Ok(create) = self.asked.try_recv() {
                 self.watches.insert(create.id, create.route);
             }
@@ -169,7 +170,7 @@ impl WatchStream {
         let (requests, outgoing) = mpsc::channel(REQUEST_LIMIT);
         self.create(first, &requests).await;
         let mut client = WatchClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_LIMIT_BYTES);
-        match timeout(CALL_LIMIT, client.watch(ReceiverStream::new(outgoing))).await {
+        match timeout(OPEN_LIMIT, client.watch(ReceiverStream::new(outgoing))).await {
             Ok(Ok(answers)) => Ok((requests, answers.into_inner())),
             Ok(Err(status)) => Err(failure(&status).error),
             Err(_) => Err(Error::Unavailable { message: "the watch stream does not open".to_owned() }),

@@ -3,7 +3,7 @@
 use registry_proto::etcdserverpb::RangeRequest;
 use registry_proto::etcdserverpb::kv_client::KvClient;
 use registry_proto::mvccpb::KeyValue;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::Code;
 
 use super::hub::Span;
@@ -29,6 +29,7 @@ pub(super) async fn list(channel: &Channel, span: &Span) -> Result<Listing, Erro
         RangeRequest { key: span.key.clone(), range_end: span.end.clone(), limit: PAGE_LIMIT, ..Default::default() };
     let mut client = KvClient::new(channel.clone()).max_decoding_message_size(PAGE_LIMIT_BYTES);
     loop {
+        let called_at = Instant::now();
         let answer = match timeout(CALL_LIMIT, client.range(request.clone())).await {
             Ok(Ok(answer)) => answer.into_inner(),
             Ok(Err(status)) if is_too_large(status.code(), status.message()) && request.limit > 1 => {
@@ -37,12 +38,12 @@ pub(super) async fn list(channel: &Channel, span: &Span) -> Result<Listing, Erro
             }
             Ok(Err(status)) => {
                 if status.code() == Code::Unavailable {
-                    channel.condemn();
+                    channel.condemn(called_at);
                 }
                 return Err(failure(&status).error);
             }
             Err(_) => {
-                channel.condemn();
+                channel.condemn(called_at);
                 return Err(Error::Unavailable { message: format!("no list within {CALL_LIMIT:?}") });
             }
         };

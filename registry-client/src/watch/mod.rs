@@ -2,11 +2,13 @@
 //!
 //! [`ServiceWatch`] is the shared watch of one service; [`Snapshot`] is what it knows at one revision;
 //! [`View`] is the part of it that a [`Selector`] lets through; [`Changes`] is the stream of snapshots.
-//! `table` holds the instances between events. A snapshot's instances go only when the registry said so:
+//! `table` holds the instances between events, `empty` what
+//! a view shows when none is left. A snapshot's instances go only when the registry said so:
 //! losing the registry makes a snapshot stale and nothing else.
 
 mod changes;
 pub(crate) mod driver;
+mod empty;
 pub(crate) mod hub;
 mod list;
 mod publisher;
@@ -18,6 +20,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 pub use changes::Changes;
+pub use empty::EmptyPolicy;
 pub use publisher::Publisher;
 pub use snapshot::{Discovered, Freshness, Snapshot};
 use tokio::sync::watch;

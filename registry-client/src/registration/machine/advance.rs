@@ -95,7 +95,7 @@ impl Machine {
     }
 
     fn grant_wanted(&self) -> bool {
-        self.lease.as_ref().is_none_or(|lease| lease.held.is_none() && !lease.asking)
+        self.lease.as_ref().is_none_or(|lease| lease.held.is_none() && !lease.attempts.in_flight)
     }
 
     fn grant(&mut self, now: Moment, actions: &mut Vec<Action>) {

@@ -2,13 +2,13 @@
 //!
 //! A revoke can overtake a grant that is still on its way, so "not found" proves nothing as long as a
 //! grant of that id has no answer. It is final once every grant was answered before the revoke was sent,
-//! or once the TTL has passed since the last grant was sent.
+//! or once the TTL has passed since the last grant was given up.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::backoff::Backoff;
 use super::event::{LeaseId, Moment, RevokeOutcome};
+use super::retry::Backoff;
 
 /// How often a lease was asked for, and how much of that is still open.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +17,34 @@ pub(super) struct Attempts {
     /// Grants without an answer, the one in flight included.
     pub(super) unanswered: u32,
     pub(super) last_sent_at: Moment,
+    /// A grant is in flight.
+    pub(super) in_flight: bool,
+    /// When a grant was given up without an answer; it may be carried out for some time after.
+    pub(super) given_up_at: Moment,
+}
+
+impl Attempts {
+    /// The grant in flight has failed.
+    pub(super) fn fail(&mut self, maybe_done: bool, now: Moment) {
+        self.in_flight = false;
+        if maybe_done {
+            self.given_up_at = now;
+        } else {
+            self.answer();
+        }
+    }
+
+    /// The grant in flight was answered.
+    pub(super) fn answer(&mut self) {
+        self.in_flight = false;
+        self.unanswered = self.unanswered.saturating_sub(1);
+    }
+
+    /// Every grant was answered: none was carried out that nobody knows of.
+    pub(super) fn answer_all(&mut self) {
+        self.in_flight = false;
+        self.unanswered = 0;
+    }
 }
 
 #[derive(Debug)]
@@ -52,21 +80,19 @@ impl DoomedLeases {
         self.0.values().all(|doomed| doomed.confirmed)
     }
 
-    /// A grant of a doomed lease was answered; the lease may have come into being just now.
-    pub(super) fn grant_settled(&mut self, id: LeaseId, maybe_done: bool, settles_all: bool) {
+    /// A grant of a doomed lease was settled; the lease may have come into being just now.
+    pub(super) fn grant_settled(&mut self, id: LeaseId, settle: impl FnOnce(&mut Attempts)) {
         let Some(doomed) = self.0.get_mut(&id) else { return };
-        if settles_all {
-            doomed.attempts.unanswered = 0;
-        } else if !maybe_done {
-            doomed.attempts.unanswered = doomed.attempts.unanswered.saturating_sub(1);
-        }
+        settle(&mut doomed.attempts);
         doomed.retry.reset();
     }
 
     pub(super) fn revoke_settled(&mut self, id: LeaseId, outcome: &RevokeOutcome, now: Moment) {
         let Some(doomed) = self.0.get_mut(&id) else { return };
         let unanswered_then = doomed.revoking.take().unwrap_or(u32::MAX);
-        let settled = unanswered_then == 0 || now >= doomed.attempts.last_sent_at + doomed.ttl;
+        let attempts = &doomed.attempts;
+        let passed = !attempts.in_flight && now >= attempts.last_sent_at.max(attempts.given_up_at) + doomed.ttl;
+        let settled = unanswered_then == 0 || passed;
         let gone = match outcome {
             RevokeOutcome::Revoked => settled || doomed.attempts.sent <= 1,
             RevokeOutcome::NotFound => settled,

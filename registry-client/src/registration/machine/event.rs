@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::channel::Failure;
 use crate::error::{Error, LeaseTrouble};
 use crate::instance::Instance;
 use crate::registration::LeaseState;
@@ -14,14 +15,6 @@ pub(crate) type Moment = Duration;
 
 /// A lease's id, chosen by the client.
 pub(crate) type LeaseId = i64;
-
-/// Why a call failed, as far as the next step depends on it.
-#[derive(Debug, Clone)]
-pub(crate) struct Failure {
-    pub(crate) error: Error,
-    /// The registry may have carried the call out all the same.
-    pub(crate) maybe_done: bool,
-}
 
 /// Who holds the key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,8 +16,6 @@ const UNANSWERED_LIMIT: usize = 8;
 pub(super) struct Lease {
     pub(super) id: LeaseId,
     pub(super) attempts: Attempts,
-    /// A grant is in flight.
-    pub(super) asking: bool,
     pub(super) held: Option<Held>,
 }
 
@@ -33,11 +31,11 @@ pub(super) struct Held {
 
 impl Lease {
     pub(super) fn new(id: LeaseId) -> Self {
-        Self { id, attempts: Attempts::default(), asking: false, held: None }
+        Self { id, attempts: Attempts::default(), held: None }
     }
 
     pub(super) fn ask(&mut self, now: Moment) {
-        self.asking = true;
+        self.attempts.in_flight = true;
         self.attempts.sent += 1;
         self.attempts.unanswered += 1;
         self.attempts.last_sent_at = now;
@@ -46,8 +44,7 @@ impl Lease {
     /// The grant was answered with a lease of that TTL.
     pub(super) fn grant(&mut self, ttl: Duration) {
         let sent_at = self.attempts.last_sent_at;
-        self.asking = false;
-        self.attempts.unanswered = self.attempts.unanswered.saturating_sub(1);
+        self.attempts.answer();
         self.held = Some(Held { ttl, renewed_at: sent_at, asked: VecDeque::new(), next_at: sent_at + ttl / 3 });
     }
 
@@ -56,16 +53,9 @@ impl Lease {
     pub(super) fn adopt(&mut self, ttl: Duration) {
         let sent_at = self.attempts.last_sent_at;
         self.grant(ttl);
-        self.attempts.unanswered = 0;
+        self.attempts.answer_all();
         if let Some(held) = &mut self.held {
             held.next_at = sent_at;
-        }
-    }
-
-    pub(super) fn refuse(&mut self, maybe_done: bool) {
-        self.asking = false;
-        if !maybe_done {
-            self.attempts.unanswered = self.attempts.unanswered.saturating_sub(1);
         }
     }
 }

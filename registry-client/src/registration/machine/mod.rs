@@ -9,10 +9,10 @@
 //! is asked for.
 
 mod advance;
-mod backoff;
 mod doomed;
 mod event;
 mod lease;
+mod retry;
 #[cfg(test)]
 mod tests;
 
@@ -20,14 +20,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backoff::Backoff;
-pub(crate) use backoff::delays;
 use bytes::Bytes;
-use doomed::DoomedLeases;
-pub(crate) use event::{Action, Event, Expect, Failure, Holder, LeaseId, Moment, Progress, PutOutcome, RevokeOutcome};
+use doomed::{Attempts, DoomedLeases};
+pub(crate) use event::{Action, Event, Expect, Holder, LeaseId, Moment, Progress, PutOutcome, RevokeOutcome};
 use lease::Lease;
+use retry::Backoff;
 
 use super::{Conflict, LeaseState};
+use crate::channel::Failure;
 use crate::error::{Error, LeaseTrouble};
 use crate::instance::{Instance, Status};
 
@@ -171,7 +171,7 @@ impl Machine {
                 lease.grant(ttl);
                 self.retry.reset();
             }
-            _ => self.doomed.grant_settled(id, false, false),
+            _ => self.doomed.grant_settled(id, Attempts::answer),
         }
     }
 
@@ -183,17 +183,17 @@ impl Machine {
             }
             // Somebody else's lease: leave it alone and take another id.
             Some(lease) if lease.id == id => self.lease = None,
-            _ => self.doomed.grant_settled(id, false, true),
+            _ => self.doomed.grant_settled(id, Attempts::answer_all),
         }
     }
 
     fn grant_failed(&mut self, id: LeaseId, failure: Failure, now: Moment) {
         match &mut self.lease {
             Some(lease) if lease.id == id => {
-                lease.refuse(failure.maybe_done);
+                lease.attempts.fail(failure.maybe_done, now);
                 self.failed(failure.error, now);
             }
-            _ => self.doomed.grant_settled(id, failure.maybe_done, false),
+            _ => self.doomed.grant_settled(id, |attempts| attempts.fail(failure.maybe_done, now)),
         }
     }
 
@@ -245,7 +245,8 @@ impl Machine {
         }
         let waiting = matches!(self.key, Key::Foreign { .. });
         self.key_seen(revision, holder);
-        if matches!(self.key, Key::Foreign { .. }) && !(self.settings.conflict == Conflict::TakeOver && !waiting) {
+        let takes_at_once = self.settings.conflict == Conflict::TakeOver && !waiting;
+        if matches!(self.key, Key::Foreign { .. }) && !takes_at_once {
             let pause = (self.settings.ttl / 3).max(Duration::from_secs(1));
             self.retry.wait_until(now + pause.min(Duration::from_secs(10)));
         }

@@ -4,13 +4,11 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
-use super::Registration;
-use super::machine::Settings;
-use super::slot::Slot;
-use super::state::{Conflict, LeaseState};
-use crate::client::Registry;
+use super::Registry;
 use crate::error::Error;
 use crate::instance::{Instance, Status};
+use crate::registration::machine::Settings;
+use crate::registration::{Conflict, Registration};
 
 /// What is asked for unless [`Register::ttl`] says otherwise.
 const DEFAULT_TTL: Duration = Duration::from_secs(15);
@@ -62,7 +60,7 @@ impl Register {
         let settings = Settings { key, ttl: self.ttl, conflict: self.conflict, seed: fastrand::u64(..) };
         // From here on the handle's drop ends what the thread has begun.
         let registration = Registration::new(self.registry.start(self.instance, settings));
-        standing(&registration.slot).await?;
+        registration.standing().await?;
         Ok(registration)
     }
 }
@@ -73,16 +71,5 @@ impl IntoFuture for Register {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.register())
-    }
-}
-
-/// Waits until the registration stands for the first time.
-async fn standing(slot: &Slot) -> Result<(), Error> {
-    let mut progress = slot.progress();
-    let settled = |state: &LeaseState| !matches!(state, LeaseState::Registering(_));
-    let progress = progress.wait_for(|progress| settled(&progress.state)).await.map_err(|_| Error::Closed)?;
-    match &progress.state {
-        LeaseState::Closed(error) => Err(error.as_deref().cloned().unwrap_or(Error::Closed)),
-        _ => Ok(()),
     }
 }
