@@ -56,3 +56,8 @@ pub fn exit_code(result: Result<(), BoxError>) -> ExitCode {
     }
     ExitCode::FAILURE
 }
+
+/// The README's examples, so that they are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

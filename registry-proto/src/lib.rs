@@ -9,38 +9,7 @@
 //! it is written.
 
 pub mod codec;
+mod generated;
 pub mod stored;
 
-/// Key-values and events, as they are stored and watched.
-#[expect(missing_docs, reason = "generated; the .proto files say what the fields mean")]
-pub mod mvccpb {
-    tonic::include_proto!("mvccpb");
-}
-
-/// Users, roles and permissions.
-#[expect(missing_docs, reason = "generated; the .proto files say what the fields mean")]
-pub mod authpb {
-    tonic::include_proto!("authpb");
-}
-
-/// KV, Watch, Lease, Cluster, Maintenance and Auth.
-#[expect(missing_docs, reason = "generated; the .proto files say what the fields mean")]
-pub mod etcdserverpb {
-    #![expect(unused_qualifications, reason = "generated code")]
-    tonic::include_proto!("etcdserverpb");
-    pub use crate::stored::{RangeResponse, WatchResponse};
-}
-
-/// The Lock service.
-#[expect(missing_docs, reason = "generated; the .proto files say what the fields mean")]
-pub mod v3lockpb {
-    #![expect(unused_qualifications, reason = "generated code")]
-    tonic::include_proto!("v3lockpb");
-}
-
-/// The Election service.
-#[expect(missing_docs, reason = "generated; the .proto files say what the fields mean")]
-pub mod v3electionpb {
-    #![expect(unused_qualifications, reason = "generated code")]
-    tonic::include_proto!("v3electionpb");
-}
+pub use generated::{authpb, etcdserverpb, mvccpb, v3electionpb, v3lockpb};

@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn a_command_survives_its_bytes() {
-        let command = Command::Put(PutRequest { key: "k".into(), value: "v".into(), lease: 7, ..PutRequest::default() });
+        let command =
+            Command::Put(PutRequest { key: "k".into(), value: "v".into(), lease: 7, ..PutRequest::default() });
         assert_eq!(Command::decode(command.encode()).unwrap(), command);
     }
 

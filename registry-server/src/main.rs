@@ -1,66 +1,11 @@
-//! The `registry-server` program: reads its command line, serves until it is told to stop.
+//! The `registry-server` program.
 
 use std::process::ExitCode;
-
-use registry_server::server::flags::{self, FlagsError, Parsed};
-use registry_server::server::{Config, Server, logging};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Half the system allocator's cost under many small answers.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let parsed = match flags::parse(std::env::args().skip(1), std::env::vars()) {
-        Ok(parsed) => parsed,
-        Err(FlagsError::Usage(usage)) => return show(&usage),
-        Err(error) => return refuse(&error),
-    };
-    match run(parsed) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => refuse(&*error),
-    }
-}
-
-fn run(parsed: Parsed) -> Result<(), Box<dyn std::error::Error>> {
-    let Parsed { config, warnings } = parsed;
-    logging::init(&config)?;
-    for line in warnings {
-        tracing::warn!("{line}");
-    }
-    // The node brings its own threads; this one only waits for signals.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(config))
-}
-
-async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), name = %config.name, data_dir = %config.data_dir.display(), "starting");
-    let mut node = tokio::select! {
-        biased;
-        _ = terminate.recv() => return Ok(()),
-        _ = interrupt.recv() => return Ok(()),
-        node = Server::start(config) => node?,
-    };
-    let signal = tokio::select! {
-        biased;
-        outcome = node.stopped() => return Ok(outcome?),
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
-    tracing::info!(signal, "stopping on a signal");
-    Ok(node.shutdown().await?)
-}
-
-/// Help and version go to standard output and are no error; a wrong flag is.
-fn show(usage: &clap::Error) -> ExitCode {
-    // A closed pipe is the reader's choice.
-    drop(usage.print());
-    ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(1))
-}
-
-#[expect(clippy::print_stderr, reason = "the last word of a program that does not start, log or no log")]
-fn refuse(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("registry-server: {error}");
-    ExitCode::FAILURE
+    registry_server::server::program::main()
 }

@@ -51,7 +51,10 @@ impl<R: Runtime, V: Vfs> Cluster for ClusterService<R, V> {
         Ok(Response::new(MemberListResponse { header: Some(header), members }))
     }
 
-    async fn member_promote(&self, _: Request<MemberPromoteRequest>) -> Result<Response<MemberPromoteResponse>, Status> {
+    async fn member_promote(
+        &self,
+        _: Request<MemberPromoteRequest>,
+    ) -> Result<Response<MemberPromoteResponse>, Status> {
         Err(one_member("MemberPromote"))
     }
 }

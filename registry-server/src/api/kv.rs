@@ -11,8 +11,9 @@ use registry_proto::etcdserverpb::{
 use tonic::{Request, Response, Status};
 
 use super::backend::{SharedBackend, mvcc_status};
-use super::range::{Ranges, range, range_stream};
 use super::check;
+use super::range::{Ranges, range, range_stream};
+use super::status::WireError;
 use crate::apply::{Outcome, is_read_only, is_serializable, read_only_txn};
 use crate::command::Command;
 use crate::storage::Vfs;
@@ -66,7 +67,10 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
         Ok(Response::new(response))
     }
 
-    async fn delete_range(&self, request: Request<DeleteRangeRequest>) -> Result<Response<DeleteRangeResponse>, Status> {
+    async fn delete_range(
+        &self,
+        request: Request<DeleteRangeRequest>,
+    ) -> Result<Response<DeleteRangeResponse>, Status> {
         let request = request.into_inner();
         check::delete_range(&request)?;
         let (revision, outcome) = self.0.propose(&Command::DeleteRange(request)).await?;
@@ -93,7 +97,8 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
         let at = Revision(request.revision);
         let (revision, _) = self.0.propose(&Command::Compact(request)).await?;
         if physical {
-            self.0.state.compacted_physically(at).await;
+            let swept = R::timeout(self.0.node.request_timeout(), self.0.state.swept_to(at)).await;
+            swept.map_err(|_| WireError::Timeout)?;
         }
         Ok(Response::new(CompactionResponse { header: Some(self.0.header(revision)) }))
     }

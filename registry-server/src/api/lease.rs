@@ -55,7 +55,10 @@ impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
         }))
     }
 
-    async fn lease_revoke(&self, request: Request<LeaseRevokeRequest>) -> Result<Response<LeaseRevokeResponse>, Status> {
+    async fn lease_revoke(
+        &self,
+        request: Request<LeaseRevokeRequest>,
+    ) -> Result<Response<LeaseRevokeResponse>, Status> {
         let (revision, _) = self.backend.propose(&Command::LeaseRevoke(request.into_inner())).await?;
         Ok(Response::new(LeaseRevokeResponse { header: Some(self.backend.header(revision)) }))
     }

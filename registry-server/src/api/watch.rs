@@ -162,3 +162,118 @@ impl<R> std::fmt::Debug for WatchAnswers<R> {
         f.debug_struct("WatchAnswers").field("stream", &self.stream).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use bytes::Bytes;
+    use futures_util::StreamExt;
+    use registry_proto::etcdserverpb::watch_request::RequestUnion;
+    use registry_proto::etcdserverpb::{ResponseHeader, WatchCreateRequest};
+    use tokio_stream::wrappers::ReceiverStream;
+
+    use super::*;
+    use crate::mvcc::{Event, EventKind, RevisionEvents};
+    use crate::types::Revision;
+    use crate::watch::{Compacted, History};
+
+    struct Empty;
+
+    impl History for Empty {
+        fn revision(&self) -> Revision {
+            Revision::FIRST
+        }
+
+        fn events(&self, _: Revision, _: usize) -> Result<Vec<RevisionEvents>, Compacted> {
+            Ok(Vec::new())
+        }
+    }
+
+    type Requests = tokio::sync::mpsc::Sender<Result<WatchRequest, Status>>;
+    type Answers = WatchAnswers<ReceiverStream<Result<WatchRequest, Status>>>;
+
+    /// A service, a client's sender and the answers it reads.
+    fn opened() -> (WatchService, Requests, Answers) {
+        let headers = |revision: Revision| ResponseHeader { revision: revision.0, ..ResponseHeader::default() };
+        let hub = Hub::new(Arc::new(Empty));
+        let service = WatchService::new(hub, Arc::new(headers), WatchSettings::default(), CancellationToken::new());
+        let (sender, receiver) = tokio::sync::mpsc::channel(64);
+        let answers = service.answers(ReceiverStream::new(receiver));
+        (service, sender, answers)
+    }
+
+    fn create() -> WatchRequest {
+        let key = Bytes::from_static(b"a");
+        let create = WatchCreateRequest { key, progress_notify: true, ..WatchCreateRequest::default() };
+        WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) }
+    }
+
+    fn put(revision: i64) -> Arc<RevisionEvents> {
+        let bytes = Bytes::from_static(b"a");
+        let event = Event { kind: EventKind::Put, key: bytes, kv: Bytes::new(), prev_kv: None };
+        Arc::new(RevisionEvents { revision: Revision(revision), events: vec![event] })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn shutdown_ends_the_stream_with_etcds_error() {
+        let (service, requests, mut answers) = opened();
+        requests.send(Ok(create())).await.unwrap();
+        assert!(answers.next().await.unwrap().unwrap().created);
+        let waiting = tokio::spawn(async move { (answers.next().await, answers.next().await) });
+        service.shutdown.cancel();
+        let (last, after) = waiting.await.unwrap();
+        let status = last.unwrap().unwrap_err();
+        assert_eq!((status.code(), status.message()), (tonic::Code::Unavailable, "etcdserver: server stopped"));
+        assert!(after.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_has_sent_its_last_still_gets_events() {
+        let (service, requests, mut answers) = opened();
+        requests.send(Ok(create())).await.unwrap();
+        drop(requests);
+        assert!(answers.next().await.unwrap().unwrap().created);
+        assert!(poll_fn(|cx| Poll::Ready(answers.poll_next_unpin(cx).is_pending())).await);
+        service.hub.publish(&put(2));
+        assert!(!answers.next().await.unwrap().unwrap().events.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_of_the_request_stream_ends_the_answers() {
+        let (_service, requests, mut answers) = opened();
+        requests.send(Err(Status::cancelled("gone"))).await.unwrap();
+        assert_eq!(answers.next().await.unwrap().unwrap_err().code(), tonic::Code::Cancelled);
+        assert!(answers.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_watchers_hear_of_progress_once_an_interval() {
+        let (_service, requests, mut answers) = opened();
+        requests.send(Ok(create())).await.unwrap();
+        answers.next().await.unwrap().unwrap();
+        for _ in 0..3 {
+            let before = Instant::now();
+            let answer = answers.next().await.unwrap().unwrap();
+            assert!(answer.events.is_empty() && answer.watch_id == 0 && !answer.created);
+            let waited = before.elapsed();
+            assert!((600..661).contains(&waited.as_secs()), "{waited:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_requests_does_not_starve_events() {
+        let (service, requests, mut answers) = opened();
+        requests.send(Ok(create())).await.unwrap();
+        answers.next().await.unwrap().unwrap();
+        service.hub.publish(&put(2));
+        for _ in 0..64 {
+            requests.send(Ok(create())).await.unwrap();
+        }
+        let mut created_before = 0;
+        while answers.next().await.unwrap().unwrap().created {
+            created_before += 1;
+        }
+        assert!(created_before <= REQUESTS_AT_ONCE, "{created_before} answers to requests came first");
+    }
+}

@@ -42,14 +42,14 @@ pub struct Machine {
     state: Arc<State>,
     lease_observer: Arc<dyn LeaseObserver>,
     hub: Arc<Hub>,
-    /// A compaction was decided; its physical work is done between entries.
-    compacting: bool,
+    /// The last slice of physical compaction left something to do.
+    reclaiming: bool,
 }
 
 impl Machine {
     /// A machine over `state`, which nobody else writes; `hub` is told of every revision.
     pub fn new(state: Arc<State>, lease_observer: Arc<dyn LeaseObserver>, hub: Arc<Hub>) -> Self {
-        Self { state, lease_observer, hub, compacting: false }
+        Self { state, lease_observer, hub, reclaiming: false }
     }
 
     fn command(&mut self, command: Command) -> Reply {
@@ -99,7 +99,6 @@ impl Machine {
 
     fn compact(&mut self, at: Revision) -> Reply {
         let result = self.state.store.write().compact(at);
-        self.compacting |= result.is_ok();
         self.reply(result.map(|()| Outcome::Done).map_err(ApplyError::from))
     }
 
@@ -151,15 +150,21 @@ impl StateMachine for Machine {
     }
 
     fn background(&mut self) -> bool {
-        if self.compacting {
-            let mut store = self.state.store.write();
-            self.compacting = !store.compact_step(COMPACT_KEYS);
-            if !self.compacting {
-                tracing::info!(revision = %store.compacted(), "finished scheduled compaction");
-                self.state.set_compacted_physically(store.compacted());
-            }
+        let waiting = {
+            let store = self.state.store.read();
+            store.swept() < store.compacted()
+        };
+        if !waiting && !self.reclaiming {
+            return false;
         }
-        self.compacting
+        let mut store = self.state.store.write();
+        self.reclaiming = !store.compact_step(COMPACT_KEYS);
+        let swept = store.swept();
+        drop(store);
+        if !self.reclaiming && self.state.set_swept(swept) {
+            tracing::info!(revision = %swept, "finished scheduled compaction");
+        }
+        self.reclaiming
     }
 
     fn snapshot(&mut self) -> StateSnapshot {
@@ -174,8 +179,6 @@ impl StateMachine for Machine {
         for (id, lease) in leases.iter() {
             self.lease_observer.granted(id, lease.ttl_seconds);
         }
-        // History before the compacted revision may still be in the file: trimmed like after a compaction.
-        self.compacting = true;
         *self.state.store.write() = store;
         *self.state.leases.write() = leases;
         *self.state.cluster.write() = cluster;

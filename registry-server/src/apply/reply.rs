@@ -29,7 +29,7 @@ pub enum Outcome {
 }
 
 /// Why a command did nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ApplyError {
     /// A revision that cannot be read or compacted.
     #[error(transparent)]

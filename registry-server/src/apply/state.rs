@@ -21,8 +21,8 @@ pub struct State {
     /// The members.
     pub cluster: RwLock<Cluster>,
     /// Up to where the physical work of compaction has come.
-    compacted: AtomicI64,
-    compaction_moved: Notify,
+    swept: AtomicI64,
+    swept_moved: Notify,
 }
 
 impl History for State {
@@ -37,18 +37,21 @@ impl History for State {
 }
 
 impl State {
-    /// The physical work of a compaction is done.
-    pub(super) fn set_compacted_physically(&self, at: Revision) {
-        self.compacted.store(at.0, Ordering::Release);
-        self.compaction_moved.notify_waiters();
+    /// The physical side of compaction has come so far; false if that is no news.
+    pub(super) fn set_swept(&self, at: Revision) -> bool {
+        let news = self.swept.fetch_max(at.0, Ordering::AcqRel) < at.0;
+        if news {
+            self.swept_moved.notify_waiters();
+        }
+        news
     }
 
     /// Waits until nothing is left of what a compaction at `at` trims.
-    pub async fn compacted_physically(&self, at: Revision) {
+    pub async fn swept_to(&self, at: Revision) {
         loop {
             // Registered before the look, so that no wake-up in between is missed.
-            let moved = self.compaction_moved.notified();
-            if self.compacted.load(Ordering::Acquire) >= at.0 {
+            let moved = self.swept_moved.notified();
+            if self.swept.load(Ordering::Acquire) >= at.0 {
                 return;
             }
             moved.await;

@@ -98,9 +98,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Applier<S, R, V> {
     async fn on_lane<T: Send + 'static>(&self, work: impl FnOnce(&mut S) -> T + Send + 'static) -> io::Result<T> {
         let (done, outcome) = oneshot::channel();
         let machine = self.machine.clone();
-        self.lane
-            .submit(move || drop(done.send(work(&mut machine.lock()))))
-            .map_err(io::Error::other)?;
+        self.lane.submit(move || drop(done.send(work(&mut machine.lock())))).map_err(io::Error::other)?;
         outcome.await.map_err(|_| io::Error::other("the apply lane stopped in the middle of its work"))
     }
 
@@ -191,16 +189,16 @@ impl Background {
     /// Begins, unless it is under way.
     fn start<S: StateMachine>(&self, machine: &Arc<Mutex<S>>, lane: &Lane) {
         if !self.0.swap(true, Ordering::AcqRel) {
-            self.submit(machine.clone(), lane.clone());
+            self.submit(machine.clone(), lane);
         }
     }
 
-    fn submit<S: StateMachine>(&self, machine: Arc<Mutex<S>>, lane: Lane) {
+    fn submit<S: StateMachine>(&self, machine: Arc<Mutex<S>>, lane: &Lane) {
         let this = self.clone();
         let next = lane.clone();
         let slice = move || {
             if machine.lock().background() {
-                this.submit(machine, next);
+                this.submit(machine, &next);
             } else {
                 this.0.store(false, Ordering::Release);
             }

@@ -15,8 +15,8 @@ use super::encoding::put_command;
 use super::error::ProposeError;
 use super::state_machine::StateMachine;
 use super::types::{Batch, Callback, TypeConfig};
-use crate::types::Runtime;
 use crate::storage::Vfs;
+use crate::types::Runtime;
 
 /// Proposals that may wait; beyond, a proposal is refused with "too many requests".
 const MAX_WAITING: usize = 8_192;
@@ -80,7 +80,7 @@ async fn run<S: StateMachine, R: Runtime, V: Vfs>(
         }) else {
             return;
         };
-        let (batch, replies, left) = gather(first, &mut waiting);
+        let Gathered { batch, replies, next: left } = gather(first, &mut waiting);
         next = left;
         if let Err(error) = room(batch.0.len()) {
             answer_all(replies, error);
@@ -97,17 +97,22 @@ async fn run<S: StateMachine, R: Runtime, V: Vfs>(
     }
 }
 
-/// One entry of `first` and what waits behind it; the proposal that did not fit begins the next one.
-fn gather<S: StateMachine>(
-    first: Proposal<S>,
-    waiting: &mut mpsc::Receiver<Proposal<S>>,
-) -> (Batch, Vec<oneshot::Sender<Outcome<S>>>, Option<Proposal<S>>) {
+/// What one entry is made of.
+struct Gathered<S: StateMachine> {
+    batch: Batch,
+    replies: Vec<oneshot::Sender<Outcome<S>>>,
+    /// The proposal that did not fit and begins the next entry.
+    next: Option<Proposal<S>>,
+}
+
+/// Makes one entry of `first` and what waits behind it.
+fn gather<S: StateMachine>(first: Proposal<S>, waiting: &mut mpsc::Receiver<Proposal<S>>) -> Gathered<S> {
     let mut bytes = BytesMut::with_capacity(first.command.len() + 4);
     let mut replies = Vec::new();
     let mut next = Some(first);
     while let Some(proposal) = next.take() {
         if !replies.is_empty() && bytes.len() + proposal.command.len() > MAX_BYTES {
-            return (Batch(bytes.freeze()), replies, Some(proposal));
+            return Gathered { batch: Batch(bytes.freeze()), replies, next: Some(proposal) };
         }
         put_command(&mut bytes, &proposal.command);
         replies.push(proposal.reply);
@@ -115,7 +120,7 @@ fn gather<S: StateMachine>(
             next = waiting.try_recv().ok();
         }
     }
-    (Batch(bytes.freeze()), replies, None)
+    Gathered { batch: Batch(bytes.freeze()), replies, next: None }
 }
 
 fn distribute<S: StateMachine, R: Runtime>(

@@ -11,7 +11,9 @@ use openraft::EntryPayload;
 use openraft::impls::leader_id_adv::LeaderId;
 
 use super::state_machine::RestoreError;
-use super::types::{Batch, PeerNode, RaftEntry, RaftLogId, RaftMembership, RaftSnapshotMeta, RaftStoredMembership, RaftVote};
+use super::types::{
+    Batch, PeerNode, RaftEntry, RaftLogId, RaftMembership, RaftSnapshotMeta, RaftStoredMembership, RaftVote,
+};
 
 const VERSION: u8 = 1;
 
@@ -142,7 +144,9 @@ fn batch_len(payload: &EntryPayload<Batch, u64, PeerNode>) -> usize {
 fn version(bytes: &mut Bytes, what: &'static str) -> Read<()> {
     match bytes.try_get_u8().map_err(short(what))? {
         VERSION => Ok(()),
-        newer => Err(RestoreError::new(what, format!("format {newer} is not known to this version (it knows {VERSION})"))),
+        newer => {
+            Err(RestoreError::new(what, format!("format {newer} is not known to this version (it knows {VERSION})")))
+        }
     }
 }
 

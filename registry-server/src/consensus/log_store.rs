@@ -53,9 +53,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> LogStore<S, R, V> {
     async fn read_files(&self, range: std::ops::Range<u64>, max_bytes: usize) -> io::Result<Vec<(u64, Bytes)>> {
         let (done, records) = oneshot::channel();
         let wal = self.wal.clone();
-        self.read_lane
-            .submit(move || drop(done.send(wal.read(range, max_bytes))))
-            .map_err(io::Error::other)?;
+        self.read_lane.submit(move || drop(done.send(wal.read(range, max_bytes)))).map_err(io::Error::other)?;
         records.await.map_err(|_| io::Error::other("the log's read lane stopped"))?
     }
 }

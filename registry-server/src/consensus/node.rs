@@ -17,7 +17,7 @@ use super::reads::Reads;
 use super::snapshots::Snapshots;
 use super::state_machine::StateMachine;
 use super::transport::Transport;
-use super::types::{PeerNode};
+use super::types::PeerNode;
 use crate::storage::{Vfs, Wal, WalOptions};
 use crate::types::{Executor, MemberId, Runtime};
 
@@ -118,7 +118,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         machine: S,
     ) -> Result<Self, ConsensusError> {
         let config = Arc::new(options.raft_config()?);
-        let (wal, _) = Wal::open(vfs.clone(), &options.wal_dir, options.wal.clone(), executor).map_err(std::io::Error::other)?;
+        let (wal, _) =
+            Wal::open(vfs.clone(), &options.wal_dir, options.wal, executor).map_err(std::io::Error::other)?;
         let since_snapshot = Arc::new(SinceSnapshot::default());
         let snapshots = Snapshots::new(
             vfs,
@@ -154,10 +155,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
             .metrics(has_leader, "a leader")
             .await
             .map_err(|error| ConsensusError::Raft(error.to_string()))?;
-        self.raft
-            .wait_for_recovery(Some(timeout))
-            .await
-            .map_err(|error| ConsensusError::Raft(error.to_string()))?;
+        self.raft.wait_for_recovery(Some(timeout)).await.map_err(|error| ConsensusError::Raft(error.to_string()))?;
         Ok(())
     }
 
@@ -177,6 +175,12 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
     /// See [`ReadError`].
     pub async fn read_barrier(&self) -> Result<(), ReadError> {
         R::timeout(self.request_timeout, self.reads.barrier()).await.unwrap_or(Err(ReadError::TimedOut))
+    }
+
+    /// How long a request may take before it is answered with "timed out".
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        self.request_timeout
     }
 
     /// The current term.

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::applier::RaftHandle;
 use super::error::ReadError;
 use super::state_machine::StateMachine;
-use crate::types::Runtime;
 use crate::storage::Vfs;
+use crate::types::Runtime;
 
 /// Reads that may wait for a round; beyond, a read is refused.
 const MAX_WAITING: usize = 65_536;
@@ -40,10 +40,7 @@ impl Reads {
     }
 }
 
-async fn rounds<S: StateMachine, R: Runtime, V: Vfs>(
-    raft: RaftHandle<S, R, V>,
-    mut waiting: mpsc::Receiver<Waiter>,
-) {
+async fn rounds<S: StateMachine, R: Runtime, V: Vfs>(raft: RaftHandle<S, R, V>, mut waiting: mpsc::Receiver<Waiter>) {
     let mut round = Vec::new();
     while waiting.recv_many(&mut round, MAX_WAITING).await > 0 {
         let outcome = match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {

@@ -58,6 +58,7 @@ pub struct RestoreError {
 
 impl RestoreError {
     /// Names the bytes and what is wrong with them.
+    #[expect(clippy::needless_pass_by_value, reason = "errors are given away at every call")]
     pub fn new(what: &'static str, why: impl ToString) -> Self {
         Self { what, why: why.to_string() }
     }

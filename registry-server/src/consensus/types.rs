@@ -30,7 +30,7 @@ impl fmt::Display for Batch {
 }
 
 /// One reply a command of the entry; empty for entries without commands.
-pub type Replies<S> = Vec<<S as StateMachine>::Reply>;
+pub(super) type Replies<S> = Vec<<S as StateMachine>::Reply>;
 
 /// openraft's view of a node with state machine `S` on runtime `R`.
 pub struct TypeConfig<S, R>(PhantomData<fn() -> (S, R)>);

@@ -186,4 +186,15 @@ mod tests {
         sweep_all(&mut store);
         assert_eq!(store.index[b"a".as_slice()].changes().count(), 1);
     }
+
+    #[test]
+    fn a_key_with_a_long_history_is_trimmed_to_its_end() {
+        let mut store = Store::new();
+        for _ in 0..10_000 {
+            put(&mut store, "a", "value");
+        }
+        store.compact(store.revision()).unwrap();
+        while !store.compact_step(500) {}
+        assert_eq!(store.index[b"a".as_slice()].changes().count(), 1);
+    }
 }

@@ -1,7 +1,7 @@
 //! What the store refuses.
 
 /// Why a read, a compaction or a restore failed. The first two texts are etcd's and go on the wire.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MvccError {
     /// The revision lies before the compacted one; for a compaction also at it.
     #[error("mvcc: required revision has been compacted")]

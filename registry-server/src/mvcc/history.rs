@@ -5,6 +5,10 @@ use smallvec::SmallVec;
 use super::chunks::Address;
 use crate::types::Revision;
 
+/// How many changes [`KeyHistory::trim`] takes out at most, so that one key with a long history does not
+/// hold writers up.
+const TRIM_MAX: usize = 4096;
+
 /// One change of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Change {
@@ -77,13 +81,16 @@ impl KeyHistory {
         }
     }
 
-    /// Takes out what a compaction at `compacted` leaves no more. The history may then be empty, and the
-    /// key must go.
+    /// Takes out what a compaction at `compacted` leaves no more, the oldest [`TRIM_MAX`] of it. The history
+    /// may then be empty, and the key must go.
+    ///
+    /// The sweep comes here for each change it passes, and each gives rise to at most two that go: the one
+    /// before it, and itself if it is a deletion. So nothing is left behind.
     pub(super) fn trim(&mut self, compacted: Revision) -> SmallVec<[Change; 4]> {
         let upto = self.0.partition_point(|change| change.revision <= compacted);
         let keeps_last = upto > 0 && self.keeps(self.0[upto - 1], compacted);
         let dropped = if keeps_last { upto - 1 } else { upto };
-        let dropped = self.0.drain(..dropped).collect();
+        let dropped = self.0.drain(..dropped.min(TRIM_MAX)).collect();
         if self.0.spilled() && self.0.len() * 4 <= self.0.capacity() {
             self.0.shrink_to_fit();
         }

@@ -30,9 +30,7 @@ mod store;
 mod write_txn;
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
-mod model_test;
+mod testing;
 
 pub use error::MvccError;
 pub use event::{Event, EventKind, RevisionEvents};

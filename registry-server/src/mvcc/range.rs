@@ -125,17 +125,14 @@ impl Store {
 
     fn fill(&self, query: &RangeQuery, progress: &mut Progress, slice: Slice, kvs: &mut Vec<u8>) {
         let limit = query.take_limit();
-        let reads_records = query.has_filters();
+        let has_filters = query.has_filters();
         self.visit(query, progress, slice, |progress, change| {
-            if progress.taken >= limit && (progress.more || !reads_records) {
-                progress.more = true;
-                return 0;
-            }
-            if reads_records && !query.lets_through(&self.chunks.record(change.address)) {
-                return 0;
-            }
+            let matches = || !has_filters || query.lets_through(&self.chunks.record(change.address));
             if progress.taken >= limit {
-                progress.more = true;
+                progress.more = progress.more || matches();
+                return 0;
+            }
+            if !matches() {
                 return 0;
             }
             progress.taken += 1;
@@ -166,7 +163,7 @@ impl Store {
             progress.more = true;
             found.truncate(usize::try_from(query.limit).expect("less than the records found"));
         }
-        progress.taken = found.len() as i64;
+        progress.taken += found.len() as i64;
         for record in found {
             query.stripped(record).append_framed(kvs);
         }
@@ -313,5 +310,16 @@ mod tests {
         }
         assert_eq!(found, "abcde");
         assert_eq!(store.range_slice(&mut cursor, 2, usize::MAX).len, 0);
+    }
+
+    #[test]
+    fn a_sorted_range_is_one_slice_and_then_empty_ones() {
+        let store = store();
+        let mut cursor = store.range_cursor(RangeQuery { sort_order: SortOrder::Descend, ..all() }).unwrap();
+        let answer = store.range_slice(&mut cursor, 1, 1);
+        assert!(answer.done);
+        assert_eq!(keys(answer), "edcba");
+        let answer = store.range_slice(&mut cursor, 1, 1);
+        assert_eq!((answer.len, answer.count, answer.done), (0, 5, true));
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::chunks::{CHUNK_BYTES, Chunks};
 use super::compaction::Sweep;
-use super::key_range::key_bounds;
 use super::history::{Change, KeyHistory};
+use super::key_range::key_bounds;
 use super::pins::{Pin, Pins};
 use super::record::Record;
 use super::{MvccError, WriteTxn};
@@ -70,6 +70,13 @@ impl Store {
     #[must_use]
     pub fn compacted(&self) -> Revision {
         self.compacted
+    }
+
+    /// Up to where the physical side of compaction has come; [`Self::compacted`] unless slices are left or a
+    /// pin holds them back.
+    #[must_use]
+    pub fn swept(&self) -> Revision {
+        self.swept
     }
 
     /// The newest state of a key, if it is there.
@@ -194,6 +201,13 @@ mod tests {
         assert_eq!((store.revision(), store.compacted()), (Revision(1), Revision(-1)));
         assert_eq!((store.keys(), store.size_bytes()), (0, 0));
         assert_eq!(store.get(b"a"), None);
+    }
+
+    #[test]
+    fn threads_share_a_store_and_move_its_cursors() {
+        fn is_shared<T: Send + Sync>() {}
+        is_shared::<Store>();
+        is_shared::<(crate::mvcc::RangeCursor, crate::mvcc::SnapshotCursor, crate::mvcc::HashCursor)>();
     }
 
     #[test]

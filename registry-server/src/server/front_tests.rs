@@ -311,9 +311,11 @@ async fn a_service_that_panics_ends_one_request_only() {
 #[tokio::test]
 async fn a_stop_lets_requests_under_way_finish() {
     let echo = Echo::default();
-    let door = open(echo.clone(), |_| {});
+    let door = open(echo.clone(), |config| config.shutdown_grace = Duration::from_secs(3600));
     let address = door.addresses()[0];
-    let mut client = client(&door).await;
+    // This one stays open, so that the connection ends only because it is asked to.
+    let idle = client(&door).await;
+    let mut client = idle.clone();
     let waiting = tokio::spawn(async move { client.range(RangeRequest::default()).await });
     echo.entered.notified().await;
     let stopping = tokio::spawn(door.shutdown());
@@ -324,7 +326,8 @@ async fn a_stop_lets_requests_under_way_finish() {
     assert!(!stopping.is_finished());
     echo.let_go.notify_one();
     assert_eq!(waiting.await.unwrap().unwrap().into_inner().count, 7);
-    stopping.await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), stopping).await.expect("the connection was not asked").unwrap();
+    drop(idle);
 }
 
 #[tokio::test]

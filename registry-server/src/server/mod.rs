@@ -17,6 +17,7 @@ mod health;
 mod identity;
 mod listen;
 pub mod logging;
+pub mod program;
 mod start;
 mod urls;
 mod workers;

@@ -25,7 +25,8 @@ use super::listen::{Bound, ListenError, Listener};
 use super::urls::MemberUrl;
 use super::workers::FrontDoor;
 use crate::api::{
-    Backend, ClusterService, KvService, LeaseService, Limits, MaintenanceService, SharedBackend, WatchService, WatchSettings,
+    Backend, ClusterService, KvService, LeaseService, Limits, MaintenanceService, SharedBackend, WatchService,
+    WatchSettings,
 };
 use crate::apply::{Machine, State};
 use crate::command::Command;
@@ -115,7 +116,7 @@ impl Server {
         let (started, outcome) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let token = stop.clone();
-        thread::Builder::new().name("raft".to_owned()).spawn(move || run(config, token, started, end))?;
+        thread::Builder::new().name("raft".to_owned()).spawn(move || run(&config, &token, started, end))?;
         let client_urls = outcome.await.map_err(|_| StartError::Panicked)??;
         drop(guard.disarm());
         Ok(Running { client_urls, stop, ended })
@@ -162,13 +163,13 @@ impl Drop for Running {
 type Started = oneshot::Sender<Result<Vec<String>, StartError>>;
 
 /// The body of the node's thread.
-fn run(config: Config, stop: CancellationToken, started: Started, end: oneshot::Sender<Result<(), RunError>>) {
+fn run(config: &Config, stop: &CancellationToken, started: Started, end: oneshot::Sender<Result<(), RunError>>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return drop(started.send(Err(error.into()))),
     };
     let outcome = runtime.block_on(async {
-        let serving = match Serving::begin(&config, &stop).await {
+        let serving = match Serving::begin(config, stop).await {
             Ok(serving) => serving,
             Err(error) => {
                 drop(started.send(Err(error)));
@@ -177,7 +178,7 @@ fn run(config: Config, stop: CancellationToken, started: Started, end: oneshot::
         };
         // Nobody waits any more: `stop` is cancelled and the node ends at once.
         drop(started.send(Ok(serving.client_urls.clone())));
-        serving.until_stopped(&stop).await
+        serving.until_stopped(stop).await
     });
     // Whoever waits for the end may open the data directory again.
     drop(runtime);

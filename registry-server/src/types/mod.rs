@@ -5,5 +5,5 @@ mod ids;
 mod runtime;
 
 pub use executor::{Executor, Job, Lane, LaneClosed, ThreadExecutor};
-pub use runtime::Runtime;
 pub use ids::{ClusterId, LeaseId, MemberId, Revision};
+pub use runtime::Runtime;

@@ -24,6 +24,9 @@ pub(super) struct CatchUp {
     position: Revision,
 }
 
+/// Watchers, each with the first revision it wants.
+pub(super) type Wanted = Vec<(Serial, Revision)>;
+
 /// One step of catch-up.
 #[derive(Debug)]
 pub(super) enum Slice {
@@ -70,8 +73,8 @@ impl CatchUp {
         });
     }
 
-    /// Takes out the watchers of one interest, with the first revision that each wants.
-    pub(super) fn take_group(&mut self) -> Option<(Arc<Interest>, Vec<(Serial, Revision)>)> {
+    /// Takes out the watchers of one interest.
+    pub(super) fn take_group(&mut self) -> Option<(Arc<Interest>, Wanted)> {
         let mut group = self.groups.pop()?;
         let watchers = group.members.drain(self.position);
         Some((group.interest, watchers))

@@ -144,7 +144,7 @@ impl<V> Node<V> {
 
     /// Restores the heights' balance, after at most one of the children changed by one.
     fn balanced(mut self: Box<Self>) -> Box<Self> {
-        let (left, right) = (height(self.left.as_ref()), height(self.right.as_ref()));
+        let (left, right) = (height(&self.left), height(&self.right));
         if left > right + 1 {
             self.left = self.left.map(|child| if child.leans_right() { child.rotated_left() } else { child });
             return self.rotated_right();
@@ -158,11 +158,11 @@ impl<V> Node<V> {
     }
 
     fn leans_left(&self) -> bool {
-        height(self.left.as_ref()) > height(self.right.as_ref())
+        height(&self.left) > height(&self.right)
     }
 
     fn leans_right(&self) -> bool {
-        height(self.right.as_ref()) > height(self.left.as_ref())
+        height(&self.right) > height(&self.left)
     }
 
     fn rotated_right(mut self: Box<Self>) -> Box<Self> {
@@ -184,7 +184,7 @@ impl<V> Node<V> {
     }
 
     fn update(&mut self) {
-        self.height = 1 + height(self.left.as_ref()).max(height(self.right.as_ref()));
+        self.height = 1 + height(&self.left).max(height(&self.right));
         let own = self.ends.last_key_value().map(|(end, _)| end);
         let below = [&self.left, &self.right].into_iter().flatten().map(|child| &child.max_end);
         if let Some(max) = own.into_iter().chain(below).max() {
@@ -193,8 +193,8 @@ impl<V> Node<V> {
     }
 }
 
-fn height<V>(node: Option<&Box<Node<V>>>) -> u8 {
-    node.map_or(0, |node| node.height)
+fn height<V>(link: &Link<V>) -> u8 {
+    link.as_ref().map_or(0, |node| node.height)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Watch: what was written reaches those who watch it, in order, without a gap and without a duplicate.
 //!
 //! The apply thread publishes each revision once to the [`Hub`]. The hub finds the groups of watchers that
-//! it concerns ([`groups`], over [`interval`]), has the events encoded once for each group ([`encode`]) and
-//! puts them into the bounded queue of each stream ([`queue`]). A [`WatchStream`] is polled by the task of
-//! its client: it merges what waits ([`backlog`]), and feeds from [`History`] the watchers that start in the
-//! past or did not keep up ([`catch_up`]). The gRPC service over it is `api::watch`.
+//! it concerns (`groups`, over `interval`), has the events encoded once for each group (`encode`) and
+//! puts them into the bounded queue of each stream (`queue`). A [`WatchStream`] is polled by the task of
+//! its client: it merges what waits (`backlog`), and feeds from [`History`] the watchers that start in the
+//! past or did not keep up (`catch_up`). The gRPC service over it is `api::watch`.
 //!
 //! What always holds:
 //! - A watcher is live (the hub feeds it) or behind (its stream feeds it from history), never both, and goes

@@ -118,7 +118,8 @@ pub fn remove_older<V: Vfs>(vfs: &V, dir: &Path, keep: &SnapshotFile) -> Result<
     remove_matching(vfs, dir, |name| parse_name(name).is_some_and(|found| found < (keep.index, keep.unique)))
 }
 
-/// Removes what unfinished writers of an earlier process left. Call it before any writer is made.
+/// Removes what unfinished writers of an earlier process left, and makes what it finished durable. Call it
+/// at start, before [`latest`] is trusted and before any writer is made.
 ///
 /// # Errors
 /// [`SnapshotError::Io`].

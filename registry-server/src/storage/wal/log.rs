@@ -48,6 +48,11 @@ impl Log {
         if self.slots.is_empty() { self.index_after_purge() } else { Some(self.end()) }
     }
 
+    /// Whether the log holds no entry.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     fn index_after_purge(&self) -> Option<u64> {
         self.purged.as_ref().map(|(index, _)| index.saturating_add(1))
     }

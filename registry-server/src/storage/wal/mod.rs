@@ -51,7 +51,7 @@ const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 16 << 10..=1 << 30;
 const MAX_WAITERS: usize = 1024;
 
 /// Settings of a log.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct WalOptions {
     /// The size of a segment, in bytes: 16 KiB to 1 GiB, else the nearest bound; 64 MiB by default. An entry
     /// may take an eighth of it, one append a half.
@@ -279,6 +279,7 @@ impl<V: Vfs> Wal<V> {
             state.queue.push(VecDeque::from([record]), Some(done));
         }
         self.core.kick();
+        self.core.prepare_spare();
     }
 
     fn check_control(&self, record: &Record) -> Result<(), WalError> {
@@ -309,10 +310,12 @@ impl<V: Vfs> Wal<V> {
 fn check_order(entries: &[(u64, Bytes)], expected: Option<u64>) -> Result<(), WalError> {
     let mut expected = expected;
     for (index, _) in entries {
-        if let Some(expected) = expected.filter(|expected| expected != index) {
-            return Err(WalError::OutOfOrder { index: *index, expected });
+        // The greatest index of all has none after it.
+        let next = index.checked_add(1);
+        if next.is_none() || expected.is_some_and(|expected| expected != *index) {
+            return Err(WalError::OutOfOrder { index: *index, expected: expected.unwrap_or(0) });
         }
-        expected = Some(index.saturating_add(1));
+        expected = next;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::WalError;
-use super::batch::{ALIGN_BYTES, padded_bytes};
+use super::batch::{ALIGN_BYTES, BATCH_HEADER_BYTES, padded_bytes};
 use super::record::Record;
 
 /// Called once with the outcome of an operation.
@@ -129,5 +129,5 @@ impl Queue {
 /// and padding.
 pub(super) fn cost_bytes(record_bytes: u64) -> u64 {
     let batches = record_bytes / MAX_BATCH_BYTES + 2;
-    record_bytes + batches * 2 * ALIGN_BYTES as u64
+    record_bytes + batches * (ALIGN_BYTES + BATCH_HEADER_BYTES) as u64
 }

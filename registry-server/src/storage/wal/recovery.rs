@@ -119,16 +119,19 @@ impl Replay {
             if self.sequence.is_some_and(|sequence| sequence != header.sequence) {
                 break;
             }
-            let max = self.batch(segment, offset, batch)?;
+            if header.sequence == u64::MAX {
+                return Err(corrupt(segment, offset, "a batch's number is out of bounds"));
+            }
+            let max = self.batch(segment, offset, &batch)?;
             max_index = max_index.max(max);
-            self.sequence = Some(header.sequence.saturating_add(1));
+            self.sequence = Some(header.sequence + 1);
             self.log.evict(cache_bytes, 0);
             offset += padded_bytes(u64::from(header.payload_bytes));
         }
         Ok((offset, max_index))
     }
 
-    fn batch<F>(&mut self, segment: &Segment<F>, start: u64, batch: Bytes) -> Result<Option<u64>, WalError> {
+    fn batch<F>(&mut self, segment: &Segment<F>, start: u64, batch: &Bytes) -> Result<Option<u64>, WalError> {
         let mut at = BATCH_HEADER_BYTES;
         let mut max_index = None;
         while at < batch.len() {
@@ -148,11 +151,13 @@ impl Replay {
         self.head.note(&record);
         match record {
             Record::Entry { index, bytes } => {
-                let state = self.log.state();
+                if index == u64::MAX {
+                    return Err("an index is out of bounds".to_owned());
+                }
                 let expected = self.log.expected_index().unwrap_or(index);
                 // The first entries may be in segments that were removed; the end of recovery checks that
                 // they were purged.
-                let continues = index == expected || (state.last_index.is_none() && index > expected);
+                let continues = index == expected || (self.log.is_empty() && index > expected);
                 if !continues {
                     return Err(format!("entry {index} is where entry {expected} belongs"));
                 }

@@ -89,7 +89,7 @@ impl<V: Vfs> Core<V> {
 
     fn make_spare(self: &Arc<Self>, number: u32) {
         let made = Segment::create(&self.vfs, &self.dir, number, self.options.segment_bytes);
-        let waiters = {
+        let (waiters, is_full) = {
             let mut state = self.state.lock();
             let was_full = state.no_space;
             match made {
@@ -107,12 +107,14 @@ impl<V: Vfs> Core<V> {
                 }
             }
             self.tell_space(was_full, state.no_space);
-            std::mem::take(&mut state.waiters)
+            (std::mem::take(&mut state.waiters), state.no_space)
         };
         for wake in waiters {
             wake();
         }
-        self.kick();
+        if !is_full {
+            self.kick();
+        }
     }
 
     fn tell_space(&self, was_full: bool, is_full: bool) {

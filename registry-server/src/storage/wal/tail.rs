@@ -10,6 +10,9 @@ use crate::storage::vfs::VfsFile;
 /// How much of a tail is looked through at once, in bytes.
 const SCAN_BYTES: usize = 1 << 20;
 
+/// What a sector that was never written holds; comparing whole sectors is one `memcmp` each.
+const ZEROS: [u8; ALIGN_BYTES] = [0; ALIGN_BYTES];
+
 /// Looks through all that lies behind the log's end: the rest of its last segment, then the segments after
 /// it. Answers for each where its garbage ends; `None`: it is all zeros. `expected` is the number of the
 /// batch that the log's end waits for.
@@ -52,7 +55,7 @@ fn scan_segment<F: VfsFile>(segment: &Segment<F>, start: u64, expected: u64) -> 
         let chunk = &mut buffer[..length as usize];
         segment.file.read_exact_at(chunk, offset).map_err(WalError::open(&segment.path))?;
         for (sector, at) in chunk.chunks(ALIGN_BYTES).zip((offset..).step_by(ALIGN_BYTES)) {
-            if sector.iter().any(|byte| *byte != 0) {
+            if sector != &ZEROS[..sector.len()] {
                 tail.garbage_end = Some(at + sector.len() as u64);
                 let header = BatchHeader::decode(sector).filter(|header| header.segment == segment.number);
                 tail.proof_of_loss |= at >= torn_end && header.is_some_and(|header| header.sequence > expected);

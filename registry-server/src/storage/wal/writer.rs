@@ -173,13 +173,16 @@ impl<V: Vfs> Core<V> {
 
     /// One batch: taken, written, synced, then shown as durable, then acknowledged.
     fn flush(self: &Arc<Self>) {
-        let batch = {
+        let (batch, is_full) = {
             let mut state = self.state.lock();
             let batch = if state.failed.is_some() { None } else { state.take_batch() };
             state.flushing = batch.is_some();
-            batch
+            (batch, state.no_space)
         };
-        self.prepare_spare();
+        // On a full disk only callers look for room: the writer would look without pause.
+        if !is_full {
+            self.prepare_spare();
+        }
         let Some(batch) = batch else { return };
         match self.write(&batch) {
             Ok(()) => self.acknowledge(batch.taken),

@@ -9,7 +9,7 @@ use prost::Message;
 use registry_proto::mvccpb::KeyValue;
 use registry_proto::stored::put_record;
 
-use super::{Event, EventKind, MvccError, RangeQuery, RevisionEvents, SortOrder, SortTarget};
+use crate::mvcc::{Event, EventKind, MvccError, RangeQuery, RevisionEvents, SortOrder, SortTarget};
 use crate::types::Revision;
 
 /// What the model answers to a range.

@@ -1,10 +1,12 @@
 //! Random operations on the store and on the model give the same answers.
 
+mod model;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use registry_proto::stored::KeyValues;
 
-use super::model::{Model, ModelAnswer, is_in};
+use self::model::{Model, ModelAnswer, is_in};
 use super::{MvccError, RangeAnswer, RangeCursor, RangeQuery, Restore, SnapshotCursor, SortOrder, SortTarget, Store};
 use crate::types::{LeaseId, Revision};
 
@@ -141,8 +143,8 @@ impl Pair {
     fn run(&mut self, op: Op) {
         match op {
             Op::Write(changes) => self.write(changes),
-            Op::Range { query, ago } => self.range(RangeQuery { revision: self.ago(ago), ..query }),
-            Op::BeginSliced { query, ago } => self.begin_sliced(RangeQuery { revision: self.ago(ago), ..query }),
+            Op::Range { query, ago } => self.range(&RangeQuery { revision: self.ago(ago), ..query }),
+            Op::BeginSliced { query, ago } => self.begin_sliced(&RangeQuery { revision: self.ago(ago), ..query }),
             Op::Slice { max_keys, max_bytes } => self.slice(max_keys, max_bytes),
             Op::BeginSnapshot => self.snapshot = Some((self.store.snapshot(), self.model.clone())),
             Op::EndSnapshot => drop(self.end_snapshot()),
@@ -203,14 +205,14 @@ impl Pair {
         assert_eq!(committed.revision.0, self.model.revision);
     }
 
-    fn range(&self, query: RangeQuery) {
-        let answer = self.store.range(&query);
+    fn range(&self, query: &RangeQuery) {
+        let answer = self.store.range(query);
         assert!(answer.as_ref().is_ok_and(|answer| answer.done) || answer.is_err());
-        assert_eq!(answer.map(|answer| decoded(&[answer])), self.model.range(&query), "{query:?}");
+        assert_eq!(answer.map(|answer| decoded(&[answer])), self.model.range(query), "{query:?}");
     }
 
-    fn begin_sliced(&mut self, query: RangeQuery) {
-        match (self.store.range_cursor(query.clone()), self.model.range(&query)) {
+    fn begin_sliced(&mut self, query: &RangeQuery) {
+        match (self.store.range_cursor(query.clone()), self.model.range(query)) {
             (Ok(cursor), Ok(expected)) => self.sliced = Some((cursor, Vec::new(), expected)),
             (refused, expected) => assert_eq!(refused.err(), expected.err()),
         }
@@ -274,7 +276,7 @@ proptest! {
         pair.sliced = None;
         pair.snapshot = None;
         while !pair.store.compact_step(3) {}
-        pair.range(RangeQuery::range("\0", "\0"));
+        pair.range(&RangeQuery::range("\0", "\0"));
         pair.events(Revision(pair.model.compacted.max(1)), usize::MAX);
         pair.hash(Revision(0));
         let kept = pair.model.snapshot().len() as u64;

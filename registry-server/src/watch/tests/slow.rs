@@ -1,0 +1,136 @@
+//! Streams that do not keep up, snapshots, and many watchers.
+
+use registry_proto::etcdserverpb::WatchCreateRequest;
+
+use super::kit::{Bench, decoded, key, range, revision, seen};
+use crate::watch::Limits;
+
+fn tiny() -> Limits {
+    Limits { queue_items: 2, slice_bytes: 40, ..Limits::default() }
+}
+
+#[test]
+fn a_full_queue_loses_nothing() {
+    let bench = Bench::new();
+    let mut client = bench.client_with(tiny());
+    client.created(key("a"));
+    for _ in 0..20 {
+        bench.put("a");
+    }
+    let mut events: Vec<_> = client.answers().iter().flat_map(seen).collect();
+    bench.put("a");
+    events.extend(client.answers().iter().flat_map(seen));
+    let expected: Vec<_> = (2..23).map(|revision| format!("a@{revision}")).collect();
+    assert_eq!(events, expected);
+}
+
+#[test]
+fn a_slow_stream_does_not_hold_up_a_fast_one() {
+    let bench = Bench::new();
+    let mut slow = bench.client_with(tiny());
+    let mut fast = bench.client_with(tiny());
+    slow.created(key("a"));
+    fast.created(key("a"));
+    for revision in 2..50 {
+        bench.put("a");
+        let answers = fast.answers();
+        assert_eq!((answers.len(), seen(&answers[0])), (1, vec![format!("a@{revision}")]));
+    }
+    assert_eq!(slow.answers().iter().map(|answer| decoded(answer).len()).sum::<usize>(), 48);
+}
+
+#[test]
+fn a_watcher_whose_events_are_compacted_while_it_is_behind_is_told() {
+    let bench = Bench::new();
+    let mut client = bench.client_with(tiny());
+    client.created(key("a"));
+    for _ in 0..10 {
+        bench.put("a");
+    }
+    bench.store.compact(8);
+    let answers = client.answers();
+    assert_eq!(answers.iter().flat_map(seen).collect::<Vec<_>>(), ["a@2", "a@3"]);
+    let last = answers.last().unwrap();
+    assert!(last.canceled && last.compact_revision == 8 && last.watch_id == 0);
+    bench.put("a");
+    assert!(client.answers().is_empty());
+}
+
+#[test]
+fn a_header_never_goes_beyond_what_the_watcher_has_got() {
+    let bench = Bench::new();
+    for number in 0..10 {
+        bench.put(if number % 3 == 0 { "a" } else { "b" });
+    }
+    let mut client = bench.client_with(tiny());
+    client.created(WatchCreateRequest { start_revision: 2, ..key("a") });
+    let mut before = 1;
+    let answers = client.answers();
+    for answer in &answers {
+        let expected: Vec<_> =
+            (before + 1..=revision(answer)).filter(|rev| rev % 3 == 2).map(|rev| format!("a@{rev}")).collect();
+        assert_eq!(seen(answer), expected);
+        before = revision(answer);
+    }
+    assert_eq!(before, 11);
+}
+
+#[test]
+fn after_a_snapshot_watchers_go_on_from_history_or_are_cancelled() {
+    let bench = Bench::new();
+    let mut client = bench.client();
+    client.created(key("a"));
+    client.created(WatchCreateRequest { start_revision: 5, ..key("a") });
+    client.created(WatchCreateRequest { start_revision: 50, ..key("a") });
+    for _ in 0..5 {
+        bench.store.write(&[("a", Some("1"))]);
+    }
+    bench.store.compact(3);
+    bench.hub.restored();
+    bench.put("a");
+    let answers = client.answers();
+    let of = |id| answers.iter().filter(|answer| answer.watch_id == id).collect::<Vec<_>>();
+    assert!(of(0).len() == 1 && of(0)[0].canceled && of(0)[0].compact_revision == 3);
+    let events: Vec<_> = of(1).into_iter().flat_map(seen).collect();
+    assert_eq!(events, ["a@5", "a@6", "a@7"]);
+    assert!(of(2).is_empty());
+}
+
+#[test]
+fn ten_thousand_watchers_on_one_stream_all_get_their_events() {
+    let bench = Bench::new();
+    let mut client = bench.client();
+    for number in 0..10_000 {
+        let name = format!("key{number:05}");
+        client.created(if number % 2 == 0 { key(&name) } else { range(&name, "kez") });
+    }
+    bench.put("key09999");
+    bench.put("key00000");
+    let answers = client.answers();
+    assert_eq!(answers.len(), 5_000 + 1);
+    bench.store.compact(2);
+    drop(client);
+    assert!(bench.hub.is_idle());
+}
+
+#[test]
+fn ten_thousand_equal_watchers_catch_up_together() {
+    let bench = Bench::new();
+    for _ in 0..100 {
+        bench.put("a");
+    }
+    let mut client = bench.client();
+    for _ in 0..10_000 {
+        client.created(WatchCreateRequest { start_revision: 2, ..key("a") });
+    }
+    let answers = client.answers();
+    assert!(answers.len() >= 10_000 && answers.len() < 30_000, "{} answers", answers.len());
+    assert_eq!(answers.iter().map(|answer| answer.watch_id).max(), Some(9_999));
+    let last: Vec<_> = answers.iter().filter(|answer| answer.watch_id == 9_999).flat_map(seen).collect();
+    assert_eq!(last.len(), 100);
+    for id in 0..10_000 {
+        client.cancel(id);
+        client.poll().unwrap();
+    }
+    assert!(bench.hub.is_idle());
+}
