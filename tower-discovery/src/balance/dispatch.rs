@@ -72,8 +72,8 @@ where
     }
 }
 
-fn expired(limit: Duration, attempt: Option<Attempt>) -> Error {
-    if let Some(attempt) = &attempt {
+fn expired(limit: Duration, mut attempt: Option<Attempt>) -> Error {
+    if let Some(attempt) = &mut attempt {
         attempt.in_flight.failed(Instant::now());
     }
     Error::DeadlineExceeded { limit, target: attempt.map(|attempt| attempt.target) }
@@ -87,7 +87,7 @@ fn told_as_status<R>(error: Error) -> Response<ResponseBody<R>> {
     response
 }
 
-fn watch<R: Body>(response: Response<R>, watched: Watched) -> Response<ResponseBody<R>> {
+fn watch<R: Body>(response: Response<R>, mut watched: Watched) -> Response<ResponseBody<R>> {
     watched.in_flight.answered();
     if response.status().is_server_error() || grpc::blames_the_endpoint(response.headers()) {
         watched.in_flight.failed(Instant::now());
@@ -203,10 +203,13 @@ where
     let failure = match error.downcast::<Unsent<Request<RequestBody>>>() {
         Ok(unsent) => {
             member.target.liveness().end();
+            attempt.in_flight.excused();
             Failure::Unsent(unsent.request, unsent.source)
         }
         Err(error) => {
-            if !is_the_callers(error.as_ref()) {
+            if is_the_callers(error.as_ref()) {
+                attempt.in_flight.excused();
+            } else {
                 attempt.in_flight.failed(Instant::now());
             }
             if is_refused(error.as_ref()) { Failure::Refused(error) } else { Failure::Failed(error) }
