@@ -1,8 +1,8 @@
 //! The whole state as a snapshot's blocks, and back.
 //!
 //! The first block is the head: revisions, leases, members. Keys under a lease are not in it, as each
-//! record names its lease. The other blocks are the store's records, taken about 1 MiB at a time under a
-//! short read lock while later commands are applied; the cursor pins what it still needs.
+//! record names its lease. The other blocks are the store's records, taken in slices, each under a short read
+//! lock while later commands are applied; the cursor pins what it still needs.
 
 use std::sync::Arc;
 
@@ -45,6 +45,9 @@ struct HeadLease {
 
 const VERSION: u32 = 1;
 
+/// A block is closed once it has this many bytes of records; the slice that reaches them is still in it.
+const BLOCK_BYTES: usize = 512 << 10;
+
 /// A cut of the state between two commands.
 pub struct StateSnapshot {
     state: Arc<State>,
@@ -74,7 +77,14 @@ impl SnapshotSource for StateSnapshot {
         if let Some(head) = self.head.take() {
             return Some(head);
         }
-        self.state.store.read().snapshot_block(&mut self.cursor).map(Bytes::from)
+        let mut block = Vec::new();
+        // The lock is taken anew for each slice, so that a long run of garbage does not hold writers up.
+        while block.len() < BLOCK_BYTES {
+            let slice = self.state.store.read().snapshot_block(&mut self.cursor);
+            let Some(mut slice) = slice else { break };
+            block.append(&mut slice);
+        }
+        if block.is_empty() { None } else { Some(block.into()) }
     }
 }
 
