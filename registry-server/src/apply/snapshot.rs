@@ -121,3 +121,29 @@ fn restore_leases(granted: &[HeadLease], store: &Store) -> Result<Leases, Restor
     }
     Ok(leases)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbage_between_records_neither_ends_a_snapshot_nor_gives_empty_blocks() {
+        let state = Arc::new(State::default());
+        let put = |key: &[u8], value: &[u8]| {
+            let mut store = state.store.write();
+            let mut txn = store.write();
+            txn.put(key, value, LeaseId(0));
+            txn.end();
+        };
+        put(b"first", b"");
+        (0..40).for_each(|_| put(b"changing", &[b'v'; 100_000]));
+        put(b"last", b"");
+        let newest = state.store.read().revision();
+        state.store.write().compact(newest).unwrap();
+        let mut source = StateSnapshot::new(state.clone());
+        let blocks: Vec<_> = std::iter::from_fn(|| source.next_block()).collect();
+        assert_eq!(blocks.len(), 2, "the head, and all records in one block");
+        let (store, ..) = restore(&mut blocks.into_iter().map(Ok)).unwrap();
+        assert_eq!((store.revision(), store.keys()), (newest, 3));
+    }
+}

@@ -201,13 +201,13 @@ mod tests {
             store.range_cursor(RangeQuery { revision: Revision(3), ..RangeQuery::range("a", "z") }).unwrap();
         store.compact(Revision(5)).unwrap();
         sweep_all(&mut store);
-        assert_eq!(store.index[b"a".as_slice()].changes().count(), 3);
+        assert_eq!(store.index[b"a".as_slice()].changes_from(Revision(0)).count(), 3);
         let answer = store.range_slice(&mut cursor, 10, usize::MAX);
         let record = Record::parse(body_of(&answer.kvs)).unwrap();
         assert_eq!((record.mod_revision, record.value), (Revision(3), b"2".as_slice()));
         drop(cursor);
         sweep_all(&mut store);
-        assert_eq!(store.index[b"a".as_slice()].changes().count(), 1);
+        assert_eq!(store.index[b"a".as_slice()].changes_from(Revision(0)).count(), 1);
     }
 
     #[test]
@@ -218,6 +218,6 @@ mod tests {
         }
         store.compact(store.revision()).unwrap();
         while !store.compact_step(500) {}
-        assert_eq!(store.index[b"a".as_slice()].changes().count(), 1);
+        assert_eq!(store.index[b"a".as_slice()].changes_from(Revision(0)).count(), 1);
     }
 }

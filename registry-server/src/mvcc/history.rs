@@ -106,9 +106,4 @@ impl KeyHistory {
         let before = self.0.partition_point(|change| change.revision < from);
         self.0[before..].iter().copied()
     }
-
-    /// All changes, oldest first.
-    pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
-        self.0.iter().copied()
-    }
 }
