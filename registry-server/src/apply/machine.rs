@@ -42,6 +42,8 @@ pub struct Machine {
     state: Arc<State>,
     lease_observer: Arc<dyn LeaseObserver>,
     hub: Arc<Hub>,
+    /// Asks for `background` to be called; given to each store that is restored, too.
+    wake_background: Option<Arc<dyn Fn() + Send + Sync>>,
     /// The last slice of physical compaction left something to do.
     reclaiming: bool,
 }
@@ -49,7 +51,7 @@ pub struct Machine {
 impl Machine {
     /// A machine over `state`, which nobody else writes; `hub` is told of every revision.
     pub fn new(state: Arc<State>, lease_observer: Arc<dyn LeaseObserver>, hub: Arc<Hub>) -> Self {
-        Self { state, lease_observer, hub, reclaiming: false }
+        Self { state, lease_observer, hub, wake_background: None, reclaiming: false }
     }
 
     fn command(&mut self, command: Command) -> Reply {
@@ -166,6 +168,13 @@ impl StateMachine for Machine {
         self.reclaiming
     }
 
+    fn on_background_work(&mut self, wake: Arc<dyn Fn() + Send + Sync>) {
+        // A pin that goes may be all that physical compaction waited for.
+        let unpinned = wake.clone();
+        self.state.store.read().on_unpin(Box::new(move || unpinned()));
+        self.wake_background = Some(wake);
+    }
+
     fn snapshot(&mut self) -> StateSnapshot {
         StateSnapshot::new(self.state.clone())
     }
@@ -177,6 +186,9 @@ impl StateMachine for Machine {
         }
         for (id, lease) in leases.iter() {
             self.lease_observer.granted(id, lease.ttl_seconds);
+        }
+        if let Some(wake) = self.wake_background.clone() {
+            store.on_unpin(Box::new(move || wake()));
         }
         *self.state.store.write() = store;
         *self.state.leases.write() = leases;

@@ -1,8 +1,8 @@
 //! The whole state as a snapshot's blocks, and back.
 //!
 //! The first block is the head: revisions, members, and how many blocks of leases follow it. Keys under a
-//! lease are not in those, as each record names its lease. The other blocks are the store's records, taken about 1 MiB at a time under a
-//! short read lock while later commands are applied; the cursor pins what it still needs.
+//! lease are not in those, as each record names its lease. The other blocks are the store's records, taken in
+//! slices, each under a short read lock while later commands are applied; the cursor pins what it still needs.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -55,6 +55,9 @@ const VERSION: u32 = 1;
 /// Leases in one block: about half a megabyte.
 const LEASES_A_BLOCK: usize = 32_768;
 
+/// A block is closed once it has this many bytes of records; the slice that reaches them is still in it.
+const BLOCK_BYTES: usize = 512 << 10;
+
 /// A cut of the state between two commands.
 pub struct StateSnapshot {
     state: Arc<State>,
@@ -93,7 +96,14 @@ impl SnapshotSource for StateSnapshot {
         if let Some(block) = self.small.pop_front() {
             return Some(block);
         }
-        self.state.store.read().snapshot_block(&mut self.cursor).map(Bytes::from)
+        let mut block = Vec::new();
+        // The lock is taken anew for each slice, so that a long run of garbage does not hold writers up.
+        while block.len() < BLOCK_BYTES {
+            let slice = self.state.store.read().snapshot_block(&mut self.cursor);
+            let Some(mut slice) = slice else { break };
+            block.append(&mut slice);
+        }
+        if block.is_empty() { None } else { Some(block.into()) }
     }
 }
 
@@ -134,4 +144,30 @@ fn restore_leases(granted: &[StoredLease], store: &Store) -> Result<Leases, Rest
         leases.move_key(&Bytes::copy_from_slice(key), LeaseId(0), lease);
     }
     Ok(leases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbage_between_records_neither_ends_a_snapshot_nor_gives_empty_blocks() {
+        let state = Arc::new(State::default());
+        let put = |key: &[u8], value: &[u8]| {
+            let mut store = state.store.write();
+            let mut txn = store.write();
+            txn.put(key, value, LeaseId(0));
+            txn.end();
+        };
+        put(b"first", b"");
+        (0..40).for_each(|_| put(b"changing", &[b'v'; 100_000]));
+        put(b"last", b"");
+        let newest = state.store.read().revision();
+        state.store.write().compact(newest).unwrap();
+        let mut source = StateSnapshot::new(state.clone());
+        let blocks: Vec<_> = std::iter::from_fn(|| source.next_block()).collect();
+        assert_eq!(blocks.len(), 2, "the head, and all records in one block");
+        let (store, ..) = restore(&mut blocks.into_iter().map(Ok)).unwrap();
+        assert_eq!((store.revision(), store.keys()), (newest, 3));
+    }
 }
