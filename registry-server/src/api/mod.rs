@@ -11,6 +11,7 @@ mod kv;
 mod lease;
 mod maintenance;
 mod overlap;
+mod quota;
 mod range;
 pub mod status;
 pub mod version;

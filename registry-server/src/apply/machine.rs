@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use registry_proto::etcdserverpb::{DeleteRangeRequest, LeaseGrantRequest, PutRequest, TxnRequest};
+use parking_lot::RwLockWriteGuard;
+use registry_proto::etcdserverpb::{AlarmRequest, DeleteRangeRequest, LeaseGrantRequest, PutRequest, TxnRequest};
 
 use super::reply::{ApplyError, Outcome, Reply};
-use super::snapshot::{StateSnapshot, restore};
+use super::snapshot::{Restored, StateSnapshot, restore};
 use super::state::State;
-use super::{kv, leases, txn};
+use super::{cost, kv, leases, txn};
 use crate::command::Command;
 use crate::consensus::{Position, RestoreError, StateMachine};
-use crate::lease::Keeper;
-use crate::mvcc::{Committed, RevisionEvents};
+use crate::lease::{Keeper, Leases};
+use crate::mvcc::{Committed, RevisionEvents, Store};
 use crate::types::{LeaseId, Revision, Runtime};
 use crate::watch::Hub;
 
@@ -55,6 +56,9 @@ impl Machine {
     }
 
     fn command(&mut self, command: Command) -> Reply {
+        if self.state.alarms.read().no_space() && cost(&command) > 0 {
+            return self.reply(Err(ApplyError::NoSpace));
+        }
         match command {
             Command::Put(request) => self.put(&request),
             Command::DeleteRange(request) => self.delete_range(&request),
@@ -66,6 +70,7 @@ impl Machine {
                 self.state.cluster.write().publish(member);
                 self.reply(Ok(Outcome::Done))
             }
+            Command::Alarm(request) => self.alarm(&request),
         }
     }
 
@@ -77,7 +82,7 @@ impl Machine {
             let response = kv::put(request, &mut txn, &mut leases);
             (Outcome::Put(response), txn.end())
         });
-        drop((store, leases));
+        self.release(store, leases);
         self.committed(result)
     }
 
@@ -87,7 +92,7 @@ impl Machine {
         let mut txn = store.write();
         let response = kv::delete_range(request, &mut txn, &mut leases);
         let committed = txn.end();
-        drop((store, leases));
+        self.release(store, leases);
         self.committed(Ok((Outcome::DeleteRange(response), committed)))
     }
 
@@ -95,7 +100,7 @@ impl Machine {
         let mut store = self.state.store.write();
         let mut leases = self.state.leases.write();
         let result = txn::write_txn(request, &mut store, &mut leases);
-        drop((store, leases));
+        self.release(store, leases);
         self.committed(result.map(|(response, committed)| (Outcome::Txn(response), committed)))
     }
 
@@ -116,11 +121,22 @@ impl Machine {
         let mut store = self.state.store.write();
         let mut leases = self.state.leases.write();
         let result = leases::revoke(id, &mut store, &mut leases);
-        drop((store, leases));
+        self.release(store, leases);
         // Before anybody can see that the keys are gone: no keep-alive succeeds from then on. A lease that
         // was not there is forgotten too.
         self.lease_observer.revoked(id);
         self.committed(result.map(|committed| (Outcome::Done, committed)))
+    }
+
+    fn alarm(&mut self, request: &AlarmRequest) -> Reply {
+        let result = self.state.alarms.write().change(request);
+        self.reply(result.map(Outcome::Alarm))
+    }
+
+    /// Lets readers in again, and those who ask for the size see what it is now.
+    fn release(&self, store: RwLockWriteGuard<'_, Store>, leases: RwLockWriteGuard<'_, Leases>) {
+        self.state.note_size(&store);
+        drop((store, leases));
     }
 
     /// Tells the watchers, then answers.
@@ -161,6 +177,7 @@ impl StateMachine for Machine {
         let mut store = self.state.store.write();
         self.reclaiming = !store.compact_step(COMPACT_KEYS);
         let swept = store.swept();
+        self.state.note_size(&store);
         drop(store);
         if !self.reclaiming && self.state.set_swept(swept) {
             tracing::info!(revision = %swept, "finished scheduled compaction");
@@ -180,7 +197,7 @@ impl StateMachine for Machine {
     }
 
     fn restore(&mut self, blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreError>>) -> Result<(), RestoreError> {
-        let (store, leases, cluster) = restore(blocks)?;
+        let Restored { store, leases, cluster, alarms } = restore(blocks)?;
         for (id, _) in self.state.leases.read().iter() {
             self.lease_observer.revoked(id);
         }
@@ -190,10 +207,16 @@ impl StateMachine for Machine {
         if let Some(wake) = self.wake_background.clone() {
             store.on_unpin(Box::new(move || wake()));
         }
+        self.state.note_size(&store);
         *self.state.store.write() = store;
         *self.state.leases.write() = leases;
         *self.state.cluster.write() = cluster;
+        *self.state.alarms.write() = alarms;
         self.hub.restored();
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

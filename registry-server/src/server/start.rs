@@ -229,6 +229,7 @@ impl Serving {
             cluster: identity.cluster,
             member: identity.member,
             limits: limits(config),
+            raising: tokio::sync::Mutex::default(),
         });
         let client_urls = listening_urls(config, &bound);
         publish(&backend, config, peer_urls, &bound).await?;

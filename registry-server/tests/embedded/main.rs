@@ -1,0 +1,4 @@
+//! An embedded node over its whole life, driven by generated clients as a program elsewhere would be.
+
+mod kit;
+mod quota;
