@@ -6,8 +6,8 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 use registry_proto::etcdserverpb::{
-    AlarmRequest, CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, Member, PutRequest,
-    TxnRequest,
+    AlarmRequest, CompactionRequest, DeleteRangeRequest, LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest,
+    Member, PutRequest, TxnRequest,
 };
 
 const VERSION: u8 = 1;
@@ -32,6 +32,8 @@ pub enum Command {
     Publish(Member),
     /// Raise or clear an alarm of a member.
     Alarm(AlarmRequest),
+    /// Record what remains of leases; 0 for the whole TTL.
+    LeaseCheckpoint(LeaseCheckpointRequest),
 }
 
 /// Bytes that should be a command are not.
@@ -66,6 +68,7 @@ impl Command {
             Self::LeaseRevoke(message) => encode(6, message),
             Self::Publish(message) => encode(7, message),
             Self::Alarm(message) => encode(8, message),
+            Self::LeaseCheckpoint(message) => encode(9, message),
         }
     }
 
@@ -88,6 +91,7 @@ impl Command {
             6 => Self::LeaseRevoke(LeaseRevokeRequest::decode(bytes)?),
             7 => Self::Publish(Member::decode(bytes)?),
             8 => Self::Alarm(AlarmRequest::decode(bytes)?),
+            9 => Self::LeaseCheckpoint(LeaseCheckpointRequest::decode(bytes)?),
             kind => return Err(CommandError::Unknown { version, kind }),
         })
     }

@@ -7,6 +7,7 @@
 mod backend;
 pub mod check;
 mod cluster;
+mod keep_alive;
 mod kv;
 mod lease;
 mod maintenance;

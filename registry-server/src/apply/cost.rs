@@ -24,7 +24,8 @@ pub fn cost(command: &Command) -> u64 {
         | Command::Compact(_)
         | Command::LeaseRevoke(_)
         | Command::Publish(_)
-        | Command::Alarm(_) => 0,
+        | Command::Alarm(_)
+        | Command::LeaseCheckpoint(_) => 0,
     }
 }
 

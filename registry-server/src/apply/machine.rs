@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLockWriteGuard;
-use registry_proto::etcdserverpb::{AlarmRequest, DeleteRangeRequest, LeaseGrantRequest, PutRequest, TxnRequest};
+use registry_proto::etcdserverpb::{
+    AlarmRequest, DeleteRangeRequest, LeaseCheckpointRequest, LeaseGrantRequest, PutRequest, TxnRequest,
+};
 
 use super::reply::{ApplyError, Outcome, Reply};
 use super::snapshot::{Restored, StateSnapshot, restore};
@@ -24,6 +26,8 @@ const COMPACT_KEYS: usize = 2_000;
 pub trait LeaseObserver: Send + Sync + 'static {
     /// A lease is there, with its whole TTL.
     fn granted(&self, id: LeaseId, ttl_seconds: i64);
+    /// The log says how many seconds remain of a lease; none for its whole TTL.
+    fn recorded(&self, id: LeaseId, remaining_seconds: Option<i64>);
     /// A lease is gone.
     fn revoked(&self, id: LeaseId);
 }
@@ -31,6 +35,10 @@ pub trait LeaseObserver: Send + Sync + 'static {
 impl<R: Runtime> LeaseObserver for Keeper<R> {
     fn granted(&self, id: LeaseId, ttl_seconds: i64) {
         Self::granted(self, id, ttl_seconds);
+    }
+
+    fn recorded(&self, id: LeaseId, remaining_seconds: Option<i64>) {
+        Self::recorded(self, id, remaining_seconds);
     }
 
     fn revoked(&self, id: LeaseId) {
@@ -71,6 +79,7 @@ impl Machine {
                 self.reply(Ok(Outcome::Done))
             }
             Command::Alarm(request) => self.alarm(&request),
+            Command::LeaseCheckpoint(request) => self.lease_checkpoint(&request),
         }
     }
 
@@ -126,6 +135,18 @@ impl Machine {
         // was not there is forgotten too.
         self.lease_observer.revoked(id);
         self.committed(result.map(|committed| (Outcome::Done, committed)))
+    }
+
+    fn lease_checkpoint(&mut self, request: &LeaseCheckpointRequest) -> Reply {
+        let mut leases = self.state.leases.write();
+        for checkpoint in &request.checkpoints {
+            let id = LeaseId(checkpoint.id);
+            leases.checkpoint(id, checkpoint.remaining_ttl);
+            let remaining = leases.get(id).and_then(|lease| lease.remaining_seconds);
+            self.lease_observer.recorded(id, remaining);
+        }
+        drop(leases);
+        self.reply(Ok(Outcome::Done))
     }
 
     fn alarm(&mut self, request: &AlarmRequest) -> Reply {
@@ -203,6 +224,7 @@ impl StateMachine for Machine {
         }
         for (id, lease) in leases.iter() {
             self.lease_observer.granted(id, lease.ttl_seconds);
+            self.lease_observer.recorded(id, lease.remaining_seconds);
         }
         if let Some(wake) = self.wake_background.clone() {
             store.on_unpin(Box::new(move || wake()));

@@ -2,7 +2,9 @@
 
 use registry_proto::etcdserverpb::alarm_request::AlarmAction;
 use registry_proto::etcdserverpb::request_op::Request;
-use registry_proto::etcdserverpb::{AlarmType, CompactionRequest, LeaseRevokeRequest, RangeRequest, RequestOp};
+use registry_proto::etcdserverpb::{
+    AlarmType, CompactionRequest, LeaseCheckpoint, LeaseRevokeRequest, RangeRequest, RequestOp,
+};
 
 use super::*;
 use crate::consensus::SnapshotSource;
@@ -11,6 +13,7 @@ struct Deaf;
 
 impl LeaseObserver for Deaf {
     fn granted(&self, _: LeaseId, _: i64) {}
+    fn recorded(&self, _: LeaseId, _: Option<i64>) {}
     fn revoked(&self, _: LeaseId) {}
 }
 
@@ -71,6 +74,23 @@ fn while_space_is_exceeded_only_what_adds_to_it_is_refused() {
     for command in &accepted {
         apply(&mut machine, command).unwrap();
     }
+}
+
+#[test]
+fn checkpoints_come_back_with_a_snapshot() {
+    let (mut machine, _) = machine();
+    for id in [1, 2] {
+        apply(&mut machine, &Command::LeaseGrant(LeaseGrantRequest { id, ttl: 60 })).unwrap();
+    }
+    let checkpoints = [(1, 20), (2, 20), (2, 0), (3, 20)];
+    let checkpoints = checkpoints.map(|(id, remaining_ttl)| LeaseCheckpoint { id, remaining_ttl }).to_vec();
+    apply(&mut machine, &Command::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints })).unwrap();
+    let blocks = blocks(&mut machine);
+    let (mut other, state) = self::machine();
+    other.restore(&mut blocks.into_iter().map(Ok)).unwrap();
+    let leases = state.leases.read();
+    let remaining: Vec<_> = leases.iter().map(|(id, lease)| (id.0, lease.remaining_seconds)).collect();
+    assert_eq!(remaining, [(1, Some(20)), (2, None)]);
 }
 
 #[test]

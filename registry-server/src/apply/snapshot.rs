@@ -15,7 +15,7 @@ use super::alarms::Alarms;
 use super::state::State;
 use crate::cluster::Cluster;
 use crate::consensus::{RestoreError, SnapshotSource};
-use crate::lease::Leases;
+use crate::lease::{Lease, Leases};
 use crate::mvcc::{Restore, SnapshotCursor, Store};
 use crate::types::{LeaseId, Revision};
 
@@ -53,6 +53,9 @@ struct StoredLease {
     id: i64,
     #[prost(int64, tag = "2")]
     ttl_seconds: i64,
+    /// 0 for the whole TTL, as in blocks of before there were checkpoints.
+    #[prost(int64, tag = "3")]
+    remaining_seconds: i64,
 }
 
 const VERSION: u32 = 1;
@@ -90,8 +93,12 @@ impl StateSnapshot {
 }
 
 fn lease_blocks(leases: &Leases) -> Vec<Bytes> {
-    let stored: Vec<_> =
-        leases.iter().map(|(id, lease)| StoredLease { id: id.0, ttl_seconds: lease.ttl_seconds }).collect();
+    let stored = |(id, lease): (LeaseId, &Lease)| StoredLease {
+        id: id.0,
+        ttl_seconds: lease.ttl_seconds,
+        remaining_seconds: lease.remaining_seconds.unwrap_or(0),
+    };
+    let stored: Vec<_> = leases.iter().map(stored).collect();
     let blocks = stored.chunks(LEASES_A_BLOCK);
     blocks.map(|leases| LeaseBlock { leases: leases.to_vec() }.encode_to_vec().into()).collect()
 }
@@ -150,6 +157,7 @@ fn restore_leases(granted: &[StoredLease], store: &Store) -> Result<Leases, Rest
     let mut leases = Leases::default();
     for lease in granted {
         leases.grant(LeaseId(lease.id), lease.ttl_seconds).map_err(|error| RestoreError::new(WHAT, error))?;
+        leases.checkpoint(LeaseId(lease.id), lease.remaining_seconds);
     }
     for (key, lease) in store.leased_keys() {
         leases.move_key(&Bytes::copy_from_slice(key), LeaseId(0), lease);

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
+use super::checkpoints::record_leases;
 use super::config::{Config, ConfigError};
 use super::dispatch::{Parts, Services};
 use super::expiry::expire_leases;
@@ -236,7 +237,8 @@ impl Serving {
         // Nobody could keep a lease alive while the log was replayed.
         keeper.restart();
         let (door, health) = open_door(config, &backend, &hub, bound, stop)?;
-        drop(tokio::spawn(expire_leases(node.clone(), keeper)));
+        drop(tokio::spawn(expire_leases(node.clone(), keeper.clone())));
+        drop(tokio::spawn(record_leases(node.clone(), keeper)));
         tracing::info!(cluster = %identity.cluster, member = %identity.member, urls = ?client_urls, "ready to serve client requests");
         Ok(Self { client_urls, node, door, health, _data_dir: data_dir })
     }
