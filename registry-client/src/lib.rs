@@ -25,4 +25,4 @@ pub use client::{Register, Registry, RegistryBuilder, RegistryGuard, WatchBuilde
 pub use error::{Error, LeaseTrouble};
 pub use instance::{Endpoint, EndpointError, Instance, InstanceBuilder, InstanceError, Status};
 pub use registration::{Conflict, LeaseState, Registration, Shutdown, StateReceiver, shutdown_signal};
-pub use watch::{Changes, Discovered, Freshness, Publisher, Selector, ServiceWatch, Snapshot, View};
+pub use watch::{Changes, Discovered, EmptyPolicy, Freshness, Publisher, Selector, ServiceWatch, Snapshot, View};

@@ -14,6 +14,17 @@ use crate::resolve::Resolve;
 use crate::target::{Key, Target};
 
 /// Makes streams of changes out of a view of a service.
+///
+/// ```
+/// use registry_client::{Selector, ServiceWatch};
+/// use tower_discovery::{ServiceWatchExt, Target};
+///
+/// # let (watch, _publisher) = ServiceWatch::manual("pay");
+/// let view = watch.select(Selector::endpoint("grpc"));
+/// let endpoints = view.discover(|target: &Target| target.endpoint().uri());
+/// # fn takes_any_discover<D: tower::discover::Discover>(_: D) {}
+/// takes_any_discover(endpoints);
+/// ```
 pub trait ServiceWatchExt {
     /// The endpoints of the view as a stream of [`discover::Change`], each with the service that `make`
     /// makes of it.

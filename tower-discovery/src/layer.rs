@@ -10,27 +10,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::backoff::Backoff;
-use crate::balance::{Balance, Board};
+use crate::balance::{Balance, Board, NoEndpoint};
 use crate::driver::{ConnectPolicy, Driver};
 use crate::error::BoxError;
 use crate::target::Target;
-
-/// What a request does while no endpoint is connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NoEndpoint {
-    /// It waits for one, and fails when this time has passed.
-    WaitUpTo(Duration),
-    /// It fails at once, except while the first list and the first attempts to connect are under way.
-    FailFast,
-}
-
-impl Default for NoEndpoint {
-    /// Waits up to 5 s.
-    fn default() -> Self {
-        Self::WaitUpTo(Duration::from_secs(5))
-    }
-}
 
 /// Makes a [`Balance`] over the endpoints of a view from any connector: a `Service<Target>` that answers a
 /// cloneable service of HTTP requests, such as [`GrpcConnect`](crate::GrpcConnect).

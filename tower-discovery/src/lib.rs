@@ -20,16 +20,18 @@ pub mod error;
 mod grpc;
 mod layer;
 mod liveness;
+mod load;
+mod picker;
 mod resolve;
 mod target;
 
 pub use backoff::Backoff;
-pub use balance::Balance;
+pub use balance::{Balance, NoEndpoint};
 pub use body::{RequestBody, ResponseBody};
 pub use connect::{GrpcConnect, GrpcConnection, HttpConnect, HttpConnection};
 pub use discover::{Discover, ServiceWatchExt};
 pub use error::{BoxError, ConnectError, Error, NoEndpointError, Unsent};
-pub use layer::{DiscoveryLayer, NoEndpoint};
+pub use layer::DiscoveryLayer;
 pub use liveness::{Liveness, LivenessGuard};
 pub use target::{Key, ServedBy, Target};
 
@@ -38,3 +40,12 @@ pub type GrpcChannel = Balance<GrpcConnection>;
 
 /// A balanced HTTP channel: a service of [`http::Request`]s.
 pub type HttpChannel = Balance<HttpConnection>;
+
+/// Fails to compile when a channel could no longer be kept anywhere and used from any task.
+const _: () = {
+    const fn is_shareable<T: Clone + Send + Sync + 'static>() {}
+    is_shareable::<GrpcChannel>();
+    is_shareable::<HttpChannel>();
+    is_shareable::<DiscoveryLayer>();
+    is_shareable::<Error>();
+};

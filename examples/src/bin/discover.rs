@@ -29,7 +29,9 @@ fn main() -> ExitCode {
 #[tokio::main(flavor = "current_thread")]
 async fn run(args: &Args) -> Result<(), BoxError> {
     let watch = args.registry.build()?.watch(&args.service).start()?;
-    tokio::time::timeout(Duration::from_secs(args.timeout), watch.synced()).await??;
+    let limit = Duration::from_secs(args.timeout);
+    let synced = tokio::time::timeout(limit, watch.synced()).await;
+    synced.map_err(|_| format!("the registry has not answered within {limit:?}"))??;
     for instance in watch.snapshot().instances() {
         let endpoints: Vec<_> = instance.endpoints().map(|(name, endpoint)| format!("{name}={endpoint}")).collect();
         println!("{}\t{:?}\t{}", instance.id(), instance.status(), endpoints.join(" "));

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "the program's output")]
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -13,6 +14,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt};
 use tower_discovery::{DiscoveryLayer, HttpChannel, HttpConnect, ServedBy};
+
+/// How long clients have to see that an instance is draining.
+const NOTICE: Duration = Duration::from_secs(1);
 
 /// An HTTP service that registers itself, and its client.
 #[derive(Parser)]
@@ -63,11 +67,12 @@ async fn serve(registry: &Registry) -> Result<(), BoxError> {
     println!("{address} is registered as hello/{}", registration.instance().id());
 
     shutdown_signal().await;
-    // No new request is sent here from now on; those under way end before the lease does.
+    // Visible as draining → clients have had time → what is under way ends → the lease goes.
     registration.set_status(Status::Draining).await?;
+    tokio::time::sleep(NOTICE).await;
     stop.cancel();
     serving.await??;
-    registration.shutdown(Shutdown::new()).await?;
+    registration.shutdown(Shutdown::new().drain(Duration::ZERO)).await?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Building a client.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -18,16 +19,24 @@ use crate::registration::outstanding::Outstanding;
 pub struct RegistryBuilder {
     endpoints: Vec<String>,
     namespace: String,
+    cache_dir: Option<PathBuf>,
 }
 
 impl RegistryBuilder {
     pub(super) fn new(endpoints: Vec<String>) -> Self {
-        Self { endpoints, namespace: String::new() }
+        Self { endpoints, namespace: String::new(), cache_dir: None }
     }
 
     /// What every key begins with, as in `/prod`; nothing unless given. A `/` at its end is left out.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
+        self
+    }
+
+    /// A folder of this program's own, in which the last known instances of each watched service are kept
+    /// for a start while the registry is down; none unless given.
+    pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache_dir = Some(folder.into());
         self
     }
 
@@ -47,7 +56,8 @@ impl RegistryBuilder {
         let outstanding = Arc::new(Outstanding::default());
         let thread = Thread::start(Channel::new(endpoints), Arc::clone(&outstanding))?;
         let namespace = self.namespace.trim_end_matches('/').to_owned();
-        let shared = Shared { namespace, thread, outstanding, watches: Mutex::new(HashMap::new()) };
+        let shared =
+            Shared { namespace, cache_dir: self.cache_dir, thread, outstanding, watches: Mutex::new(HashMap::new()) };
         Ok(Registry { shared: Arc::new(shared) })
     }
 }

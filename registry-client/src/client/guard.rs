@@ -31,6 +31,25 @@ impl Drop for RegistryGuard {
     }
 }
 
+/// How long a panicking thread waits for a lock that it may hold itself.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+pub(super) fn revoke_on_abort(outstanding: Arc<Outstanding>) {
+    if cfg!(panic = "abort") {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            before(panic);
+            revoke_all(&outstanding);
+        }));
+    }
+}
+
+/// Revokes what nobody will drop any more.
+fn revoke_all(outstanding: &Outstanding) {
+    outstanding.close_all(PATIENCE);
+    outstanding.wait(LIMIT);
+}
+
 impl fmt::Debug for RegistryGuard {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("RegistryGuard").finish_non_exhaustive()

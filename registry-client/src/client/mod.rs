@@ -3,6 +3,7 @@
 //! [`Registry`] is the handle; `builder` makes it, `thread` owns the runtime, [`Register`] starts a
 //! registration, and [`RegistryGuard`] waits for the last revokes.
 
+mod asserts;
 mod builder;
 mod guard;
 mod register;
@@ -10,6 +11,7 @@ mod thread;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use builder::RegistryBuilder;
@@ -26,6 +28,7 @@ use crate::registration::outstanding::Outstanding;
 use crate::registration::rpc;
 use crate::registration::rpc::Keys;
 use crate::registration::slot::Slot;
+use crate::watch::cache::Cache;
 use crate::watch::driver::Driver as WatchDriver;
 use crate::watch::{ServiceWatch, WeakServiceWatch};
 
@@ -58,6 +61,7 @@ pub struct Registry {
 
 struct Shared {
     namespace: String,
+    cache_dir: Option<PathBuf>,
     thread: Thread,
     outstanding: Arc<Outstanding>,
     /// The watches that somebody holds, by service.
@@ -99,6 +103,13 @@ impl Registry {
         RegistryGuard::new(Arc::clone(&self.shared.outstanding))
     }
 
+    /// Adds to the process's panic hook: where panics abort, so that nothing is dropped, every registration
+    /// of this client is revoked before the process ends, within 2 s. Where panics unwind it does nothing,
+    /// as drops revoke.
+    pub fn revoke_on_abort(&self) {
+        guard::revoke_on_abort(Arc::clone(&self.shared.outstanding));
+    }
+
     /// The namespace, without a `/` at its end.
     pub fn namespace(&self) -> &str {
         &self.shared.namespace
@@ -111,6 +122,7 @@ impl Registry {
     /// Puts a registration on the SDK's thread; it ends when the slot is closed.
     pub(crate) fn start(&self, instance: Instance, settings: Settings) -> Arc<Slot> {
         let slot = Arc::new(Slot::new(instance.clone(), Arc::clone(&self.shared.outstanding)));
+        self.shared.outstanding.watch_over(&slot);
         let tombstone = format!("{}/tombstones/{}/{}", self.shared.namespace, instance.service(), instance.id());
         let keys = Keys { instance: settings.key.clone().into(), tombstone: tombstone.into() };
         let tools = self.shared.thread.tools.clone();
@@ -152,9 +164,10 @@ impl WatchBuilder {
         let service: Arc<str> = self.service.as_str().into();
         // The prefix ends in a slash, so that `pay` never sees `payments`.
         let prefix = format!("{}/services/{}/", shared.namespace, self.service);
+        let cache = shared.cache_dir.as_deref().map(|folder| Cache::new(folder, &prefix));
         let tools = &shared.thread.tools;
         let (driver, published) =
-            WatchDriver::new(tools.channel.clone(), tools.watches.clone(), prefix, Arc::clone(&service));
+            WatchDriver::new(tools.channel.clone(), tools.watches.clone(), prefix, Arc::clone(&service), cache);
         let stop = tokio_util::sync::CancellationToken::new();
         let stopped = stop.clone();
         drop(shared.thread.spawn(async move { stopped.run_until_cancelled(driver.run()).await }));

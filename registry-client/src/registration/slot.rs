@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
 use super::machine::{Moment, Progress};
@@ -76,7 +76,17 @@ impl Slot {
 
     /// The holder has gone. Only the first call counts.
     pub(super) fn close(&self) {
-        let mut wanted = self.wanted.lock();
+        self.close_locked(self.wanted.lock());
+    }
+
+    /// As `close`, unless somebody holds the slot for longer than `patience`.
+    pub(super) fn close_within(&self, patience: Duration) {
+        if let Some(wanted) = self.wanted.try_lock_for(patience) {
+            self.close_locked(wanted);
+        }
+    }
+
+    fn close_locked(&self, mut wanted: MutexGuard<'_, Wanted>) {
         if !wanted.closed {
             wanted.closed = true;
             self.outstanding.add();

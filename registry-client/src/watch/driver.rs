@@ -10,6 +10,7 @@ use registry_proto::mvccpb::event::EventType;
 use tokio::sync::watch;
 
 use super::Published;
+use super::cache::Cache;
 use super::hub::{Message, Span, Watch, WatchHub};
 use super::list::{Listing, list};
 use super::snapshot::{Freshness, Snapshot};
@@ -35,8 +36,7 @@ pub(crate) struct Driver {
     table: Table,
     freshness: Freshness,
     refused: Option<Error>,
-    /// 0 before the first answer.
-    cluster_id: u64,
+    cache: Option<Cache>,
     sender: watch::Sender<Published>,
 }
 
@@ -46,16 +46,36 @@ impl Driver {
         hub: WatchHub,
         prefix: String,
         service: Arc<str>,
+        cache: Option<Cache>,
     ) -> (Self, watch::Receiver<Published>) {
         let (sender, published) = watch::channel(Published { snapshot: Arc::new(Snapshot::pending()), refused: None });
         let table = Table::new(service);
-        let driver =
-            Self { channel, hub, prefix, table, freshness: Freshness::Pending, refused: None, cluster_id: 0, sender };
+        let driver = Self { channel, hub, prefix, table, freshness: Freshness::Pending, refused: None, cache, sender };
         (driver, published)
     }
 
     /// Runs until it is dropped.
     pub(crate) async fn run(mut self) {
+        match self.cache.take() {
+            None => self.follow_registry().await,
+            Some(cache) => {
+                self.load(&cache).await;
+                let published = self.sender.subscribe();
+                tokio::join!(self.follow_registry(), cache.keep(published));
+            }
+        }
+    }
+
+    /// Until the registry answers, what it said to an earlier process is better than nothing.
+    async fn load(&mut self, cache: &Cache) {
+        if let Some(loaded) = cache.load(&mut self.table).await {
+            self.table.set_cluster_id(loaded.cluster_id);
+            self.freshness = Freshness::Stale { since: loaded.since };
+            self.publish();
+        }
+    }
+
+    async fn follow_registry(&mut self) {
         let span = Span::prefix(&self.prefix);
         let mut pauses = Delays::random();
         let mut listed = false;
@@ -91,7 +111,7 @@ impl Driver {
                 Message::Created { cluster_id, revision } => {
                     // A lower revision is a member that lags, or a registry restored from a backup; only a
                     // list, which is linearizable, tells which.
-                    if cluster_id != self.cluster_id || revision < self.table.revision() {
+                    if cluster_id != self.table.cluster_id() || revision < self.table.revision() {
                         return (End::Gap, created);
                     }
                     created = true;
@@ -117,12 +137,13 @@ impl Driver {
     }
 
     fn take_listing(&mut self, listing: &Listing) {
-        let other = self.cluster_id != 0 && listing.cluster_id != self.cluster_id;
+        let known = self.table.cluster_id();
+        let other = known != 0 && listing.cluster_id != known;
         if other || listing.revision < self.table.revision() {
             tracing::warn!(prefix = self.prefix, "the registry is another one, or was restored; starting anew");
             self.table.reset();
         }
-        self.cluster_id = listing.cluster_id;
+        self.table.set_cluster_id(listing.cluster_id);
         let prefix = self.prefix.as_bytes();
         let entries = listing.kvs.iter().filter_map(|kv| {
             let id = std::str::from_utf8(kv.key.strip_prefix(prefix)?).ok()?;

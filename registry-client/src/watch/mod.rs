@@ -2,11 +2,14 @@
 //!
 //! [`ServiceWatch`] is the shared watch of one service; [`Snapshot`] is what it knows at one revision;
 //! [`View`] is the part of it that a [`Selector`] lets through; [`Changes`] is the stream of snapshots.
-//! `table` holds the instances between events. A snapshot's instances go only when the registry said so:
+//! `table` holds the instances between events, `cache` keeps them on disk, `empty` what
+//! a view shows when none is left. A snapshot's instances go only when the registry said so:
 //! losing the registry makes a snapshot stale and nothing else.
 
+pub(crate) mod cache;
 mod changes;
 pub(crate) mod driver;
+mod empty;
 pub(crate) mod hub;
 mod list;
 mod publisher;
@@ -18,6 +21,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 pub use changes::Changes;
+pub use empty::EmptyPolicy;
 pub use publisher::Publisher;
 pub use snapshot::{Discovered, Freshness, Snapshot};
 use tokio::sync::watch;
@@ -81,7 +85,8 @@ impl ServiceWatch {
         &self.shared.service
     }
 
-    /// Waits until the instances are known for the first time. Dropping the future has no effect.
+    /// Waits until the instances are known for the first time, from the registry or from the disk cache.
+    /// Dropping the future has no effect.
     ///
     /// # Errors
     /// When the registry refuses the watch, as for a missing permission, or what feeds the watch has ended.

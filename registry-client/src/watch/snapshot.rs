@@ -16,7 +16,7 @@ pub enum Freshness {
     Synced,
     /// The registry is away; these are the instances it told last.
     Stale {
-        /// When it was lost, by the wall clock.
+        /// When it was lost, by the wall clock; for instances from the disk cache, when that was written.
         since: SystemTime,
     },
 }
@@ -59,11 +59,20 @@ pub struct Snapshot {
     pub(super) instances: Vec<Arc<Discovered>>,
     pub(super) undecodable: usize,
     pub(super) resets: u64,
+    /// The registry's; 0 for one that is fed by hand.
+    pub(super) cluster_id: u64,
 }
 
 impl Snapshot {
     pub(super) fn pending() -> Self {
-        Self { revision: 0, freshness: Freshness::Pending, instances: Vec::new(), undecodable: 0, resets: 0 }
+        Self {
+            revision: 0,
+            freshness: Freshness::Pending,
+            instances: Vec::new(),
+            undecodable: 0,
+            resets: 0,
+            cluster_id: 0,
+        }
     }
 
     /// The registry's revision up to which every change is in. It goes backwards only together with a

@@ -23,6 +23,7 @@ pub(crate) struct Table {
     rows: BTreeMap<String, Row>,
     revision: i64,
     resets: u64,
+    cluster_id: u64,
 }
 
 /// A key-value of the service's prefix, its id already cut out of the key.
@@ -36,7 +37,7 @@ pub(crate) struct Entry<'a> {
 
 impl Table {
     pub(crate) fn new(service: Arc<str>) -> Self {
-        Self { service, rows: BTreeMap::new(), revision: 0, resets: 0 }
+        Self { service, rows: BTreeMap::new(), revision: 0, resets: 0, cluster_id: 0 }
     }
 
     pub(crate) fn revision(&self) -> i64 {
@@ -48,8 +49,19 @@ impl Table {
         self.revision = self.revision.max(revision);
     }
 
-    /// The registry is another cluster: its revisions have nothing to do with the ones so far.
+    /// 0 before the first answer.
+    pub(crate) fn cluster_id(&self) -> u64 {
+        self.cluster_id
+    }
+
+    pub(crate) fn set_cluster_id(&mut self, cluster_id: u64) {
+        self.cluster_id = cluster_id;
+    }
+
+    /// The registry is another cluster: its revisions have nothing to do with the ones so far, and equal
+    /// ones do not mean equal records. A whole list must follow at once.
     pub(crate) fn reset(&mut self) {
+        self.rows.clear();
         self.revision = 0;
         self.resets += 1;
     }
@@ -105,6 +117,7 @@ impl Table {
             instances: self.rows.values().filter_map(|row| row.readable.clone()).collect(),
             undecodable: self.rows.values().filter(|row| row.undecodable).count(),
             resets: self.resets,
+            cluster_id: self.cluster_id,
         }
     }
 

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::empty::{EmptyPolicy, Filter};
 use super::snapshot::{Discovered, Snapshot};
 use super::{Changes, ServiceWatch};
+use crate::clock;
 use crate::error::Error;
 use crate::instance::{Endpoint, Instance, Status};
 
@@ -89,19 +92,21 @@ impl Selector {
 pub struct View {
     watch: ServiceWatch,
     selector: Arc<Selector>,
-    /// The last snapshot that was filtered, and what was left of it.
-    filtered: Arc<Mutex<Option<Filtered>>>,
-}
-
-#[derive(Debug)]
-struct Filtered {
-    whole: Arc<Snapshot>,
-    part: Arc<Snapshot>,
+    policy: EmptyPolicy,
+    filter: Arc<Mutex<Filter>>,
 }
 
 impl View {
     pub(super) fn new(watch: ServiceWatch, selector: Selector) -> Self {
-        Self { watch, selector: Arc::new(selector), filtered: Arc::default() }
+        Self { watch, selector: Arc::new(selector), policy: EmptyPolicy::default(), filter: Arc::default() }
+    }
+
+    /// What to show when no selected instance is left; [`EmptyPolicy::Follow`] unless given.
+    #[must_use]
+    pub fn on_empty(mut self, policy: EmptyPolicy) -> Self {
+        self.policy = policy;
+        self.filter = Arc::default();
+        self
     }
 
     /// As [`ServiceWatch::synced`].
@@ -114,7 +119,7 @@ impl View {
 
     /// The instances that the selector lets through, as the watch knows them now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.filter(&self.watch.snapshot())
+        self.filter(&self.watch.snapshot()).0
     }
 
     /// As [`ServiceWatch::changes`]; what changes nothing among the selected instances is left out.
@@ -141,15 +146,13 @@ impl View {
         selected.filter_map(|found| Some((Arc::clone(found), found.endpoint(&self.selector.endpoint)?)))
     }
 
-    pub(super) fn filter(&self, whole: &Arc<Snapshot>) -> Arc<Snapshot> {
-        let mut filtered = self.filtered.lock();
-        if let Some(last) = filtered.as_ref().filter(|last| Arc::ptr_eq(&last.whole, whole)) {
-            return Arc::clone(&last.part);
-        }
-        let instances = whole.instances.iter().filter(|found| self.selector.matches(found)).cloned().collect();
-        let part = Arc::new(Snapshot { instances, ..Snapshot::clone(whole) });
-        *filtered = Some(Filtered { whole: Arc::clone(whole), part: Arc::clone(&part) });
-        part
+    /// What is shown of a snapshot, and until when on the boot-time clock, if that ends by itself.
+    pub(super) fn filter(&self, whole: &Arc<Snapshot>) -> (Arc<Snapshot>, Option<Duration>) {
+        let now = (clock::boot_time(), clock::wall_clock());
+        self.filter.lock().show(whole, self.policy, now, |whole| {
+            let instances = whole.instances.iter().filter(|found| self.selector.matches(found)).cloned().collect();
+            Snapshot { instances, ..whole.clone() }
+        })
     }
 }
 

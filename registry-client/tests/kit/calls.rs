@@ -107,6 +107,7 @@ impl Calls {
 async fn plain(endpoint: &str) -> Option<Plain> {
     let address = endpoint.strip_prefix("http://").unwrap();
     let stream = tokio::net::TcpStream::connect(address).await.ok()?;
+    stream.set_nodelay(true).ok()?;
     let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.ok()?;
     drop(tokio::spawn(connection));
     Some(Plain { sender, endpoint: endpoint.to_owned() })

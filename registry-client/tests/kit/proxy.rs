@@ -53,6 +53,8 @@ impl Proxy {
 
 async fn carry(near: TcpStream, target: String, mut modes: watch::Receiver<Mode>) {
     let Ok(far) = TcpStream::connect(target).await else { return };
+    near.set_nodelay(true).unwrap();
+    far.set_nodelay(true).unwrap();
     let (near_in, near_out) = near.into_split();
     let (far_in, far_out) = far.into_split();
     tokio::select! {

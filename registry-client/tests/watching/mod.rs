@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use registry_client::{Freshness, Registry, Selector, ServiceWatch, Snapshot, Status};
+use registry_client::{EmptyPolicy, Freshness, Registry, Selector, ServiceWatch, Snapshot, Status};
 use tokio_stream::StreamExt;
 
-use crate::kit::{Calls, Corner, Proxy, instance, own_server, soon};
+use crate::kit::{Calls, Corner, Proxy, eventually, free_port, instance, own_server, soon};
 
 const RECORD: &str = r#"{"version":1,"endpoints":{"grpc":{"url":"http://10.0.0.7:9000"}}}"#;
 
@@ -165,4 +165,64 @@ async fn a_watch_is_shared_and_ends_with_the_last_handle() {
     soon("the stream keeps it", changes.next()).await.unwrap();
     drop(registry);
     tokio::time::timeout(Duration::from_millis(50), changes.next()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn g13_a_view_holds_its_last_instances_for_a_bounded_time() {
+    let (watch, mut publisher) = ServiceWatch::manual("pay");
+    let limit = Duration::from_millis(200);
+    let view = watch.select(Selector::endpoint("grpc")).on_empty(EmptyPolicy::Hold(limit));
+    let mut changes = view.changes();
+    publisher.put(instance("1"));
+    assert_eq!(ids(&soon("one", changes.next()).await.unwrap()), ["1"]);
+    publisher.remove("1");
+    let held = soon("it is held", changes.next()).await.unwrap();
+    assert!(is_stale(&held) && ids(&held) == ["1"]);
+    assert!(soon("it is let go", changes.next()).await.unwrap().instances().is_empty());
+    assert!(view.snapshot().instances().is_empty());
+}
+
+#[tokio::test]
+async fn g13_a_client_that_starts_while_the_registry_is_down_uses_its_disk_cache() {
+    let Some(server) = own_server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut calls = Calls::connect(&server.endpoint).await;
+    calls.put("/services/pay/1", RECORD, 0).await;
+    let client = || Registry::builder([server.endpoint.clone()]).cache_dir(folder.path()).build().unwrap();
+    let watch = client().watch("pay").start().unwrap();
+    soon("synced", watch.synced()).await.unwrap();
+    eventually("it is written", || async { folder.path().read_dir().unwrap().count() == 1 }).await;
+    drop(watch);
+    let client = client();
+    let stopped = server.stop();
+    let watch = client.watch("pay").start().unwrap();
+    soon("synced", watch.synced()).await.unwrap();
+    let snapshot = watch.snapshot();
+    assert!(is_stale(&snapshot) && ids(&snapshot) == ["1"], "{snapshot:?}");
+    // A service that nobody watched before has no file.
+    let other = client.watch("ledger").start().unwrap();
+    assert_eq!(other.snapshot().freshness(), Freshness::Pending);
+    let _server = stopped.start(true);
+    until(&watch, "fresh", |snapshot| snapshot.freshness() == Freshness::Synced && ids(snapshot) == ["1"]).await;
+}
+
+#[tokio::test]
+async fn g04_endpoints_are_taken_in_turn() {
+    let Some(corner) = Corner::new("failover").await else { return };
+    let (first, second) = (Proxy::new(corner.endpoint()).await, Proxy::new(corner.endpoint()).await);
+    let dead = format!("http://127.0.0.1:{}", free_port());
+    let endpoints = [dead, first.endpoint.clone(), second.endpoint.clone()];
+    let registry = Registry::builder(endpoints).namespace(corner.namespace.clone()).build().unwrap();
+    let watch = registry.watch("pay").start().unwrap();
+    let registration = registry.register(instance("1")).ttl(Duration::from_secs(2)).await.unwrap();
+    for (cut, open) in [(&first, &second), (&second, &first)] {
+        open.open();
+        cut.cut();
+        registration.update(|instance| instance.set_weight(instance.weight() + 1)).await.unwrap();
+        let weight = registration.instance().weight();
+        let seen = |snapshot: &Snapshot| snapshot.instances().iter().any(|found| found.weight() == weight);
+        until(&watch, "the update by another endpoint", seen).await;
+    }
+    let mut state = registration.state();
+    soon("active", state.wait_for(|state| *state == registry_client::LeaseState::Active)).await.unwrap();
 }

@@ -13,7 +13,6 @@ use tonic::{Request, Response, Status};
 use super::backend::{SharedBackend, mvcc_status};
 use super::check;
 use super::range::{Ranges, range, range_stream};
-use super::status::WireError;
 use crate::apply::{Outcome, is_read_only, is_serializable, read_only_txn};
 use crate::command::Command;
 use crate::storage::Vfs;
@@ -97,8 +96,7 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
         let at = Revision(request.revision);
         let (revision, _) = self.0.propose(&Command::Compact(request)).await?;
         if physical {
-            let swept = R::timeout(self.0.node.request_timeout(), self.0.state.swept_to(at)).await;
-            swept.map_err(|_| WireError::Timeout)?;
+            self.0.state.swept_to(at).await;
         }
         Ok(Response::new(CompactionResponse { header: Some(self.0.header(revision)) }))
     }

@@ -42,6 +42,8 @@ pub struct Machine {
     state: Arc<State>,
     lease_observer: Arc<dyn LeaseObserver>,
     hub: Arc<Hub>,
+    /// Asks for `background` to be called; given to each store that is restored, too.
+    wake_background: Option<Arc<dyn Fn() + Send + Sync>>,
     /// The last slice of physical compaction left something to do.
     reclaiming: bool,
 }
@@ -49,7 +51,7 @@ pub struct Machine {
 impl Machine {
     /// A machine over `state`, which nobody else writes; `hub` is told of every revision.
     pub fn new(state: Arc<State>, lease_observer: Arc<dyn LeaseObserver>, hub: Arc<Hub>) -> Self {
-        Self { state, lease_observer, hub, reclaiming: false }
+        Self { state, lease_observer, hub, wake_background: None, reclaiming: false }
     }
 
     fn command(&mut self, command: Command) -> Reply {
@@ -115,11 +117,10 @@ impl Machine {
         let mut leases = self.state.leases.write();
         let result = leases::revoke(id, &mut store, &mut leases);
         drop((store, leases));
-        let reply = self.committed(result.map(|committed| (Outcome::Done, committed)));
-        if reply.outcome.is_ok() {
-            self.lease_observer.revoked(id);
-        }
-        reply
+        // Before anybody can see that the keys are gone: no keep-alive succeeds from then on. A lease that
+        // was not there is forgotten too.
+        self.lease_observer.revoked(id);
+        self.committed(result.map(|committed| (Outcome::Done, committed)))
     }
 
     /// Tells the watchers, then answers.
@@ -167,6 +168,13 @@ impl StateMachine for Machine {
         self.reclaiming
     }
 
+    fn on_background_work(&mut self, wake: Arc<dyn Fn() + Send + Sync>) {
+        // A pin that goes may be all that physical compaction waited for.
+        let unpinned = wake.clone();
+        self.state.store.read().on_unpin(Box::new(move || unpinned()));
+        self.wake_background = Some(wake);
+    }
+
     fn snapshot(&mut self) -> StateSnapshot {
         StateSnapshot::new(self.state.clone())
     }
@@ -178,6 +186,9 @@ impl StateMachine for Machine {
         }
         for (id, lease) in leases.iter() {
             self.lease_observer.granted(id, lease.ttl_seconds);
+        }
+        if let Some(wake) = self.wake_background.clone() {
+            store.on_unpin(Box::new(move || wake()));
         }
         *self.state.store.write() = store;
         *self.state.leases.write() = leases;

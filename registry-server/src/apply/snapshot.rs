@@ -1,9 +1,10 @@
 //! The whole state as a snapshot's blocks, and back.
 //!
-//! The first block is the head: revisions, leases, members. Keys under a lease are not in it, as each
-//! record names its lease. The other blocks are the store's records, taken about 1 MiB at a time under a
-//! short read lock while later commands are applied; the cursor pins what it still needs.
+//! The first block is the head: revisions, members, and how many blocks of leases follow it. Keys under a
+//! lease are not in those, as each record names its lease. The other blocks are the store's records, taken in
+//! slices, each under a short read lock while later commands are applied; the cursor pins what it still needs.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,14 +30,21 @@ struct Head {
     revision: i64,
     #[prost(int64, tag = "3")]
     compacted: i64,
-    #[prost(message, repeated, tag = "4")]
-    leases: Vec<HeadLease>,
+    #[prost(uint32, tag = "4")]
+    lease_blocks: u32,
     #[prost(message, repeated, tag = "5")]
     members: Vec<Member>,
 }
 
+/// Some of the leases, in the order of their ids.
 #[derive(Clone, PartialEq, Message)]
-struct HeadLease {
+struct LeaseBlock {
+    #[prost(message, repeated, tag = "1")]
+    leases: Vec<StoredLease>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredLease {
     #[prost(int64, tag = "1")]
     id: i64,
     #[prost(int64, tag = "2")]
@@ -44,11 +52,17 @@ struct HeadLease {
 }
 
 const VERSION: u32 = 1;
+/// Leases in one block: about half a megabyte.
+const LEASES_A_BLOCK: usize = 32_768;
+
+/// A block is closed once it has this many bytes of records; the slice that reaches them is still in it.
+const BLOCK_BYTES: usize = 512 << 10;
 
 /// A cut of the state between two commands.
 pub struct StateSnapshot {
     state: Arc<State>,
-    head: Option<Bytes>,
+    /// The head and the leases, taken at the cut.
+    small: VecDeque<Bytes>,
     cursor: SnapshotCursor,
 }
 
@@ -56,25 +70,40 @@ impl StateSnapshot {
     pub(super) fn new(state: Arc<State>) -> Self {
         let store = state.store.read();
         let cursor = store.snapshot();
-        let leases = state.leases.read();
+        let leases = lease_blocks(&state.leases.read());
         let head = Head {
             version: VERSION,
             revision: cursor.revision().0,
             compacted: cursor.compacted().0,
-            leases: leases.iter().map(|(id, lease)| HeadLease { id: id.0, ttl_seconds: lease.ttl_seconds }).collect(),
+            lease_blocks: u32::try_from(leases.len()).expect("leases fit in memory, and so in 2^32 blocks"),
             members: state.cluster.read().members().cloned().collect(),
         };
-        drop((leases, store));
-        Self { head: Some(head.encode_to_vec().into()), state, cursor }
+        drop(store);
+        let small = std::iter::once(head.encode_to_vec().into()).chain(leases).collect();
+        Self { small, state, cursor }
     }
+}
+
+fn lease_blocks(leases: &Leases) -> Vec<Bytes> {
+    let stored: Vec<_> =
+        leases.iter().map(|(id, lease)| StoredLease { id: id.0, ttl_seconds: lease.ttl_seconds }).collect();
+    let blocks = stored.chunks(LEASES_A_BLOCK);
+    blocks.map(|leases| LeaseBlock { leases: leases.to_vec() }.encode_to_vec().into()).collect()
 }
 
 impl SnapshotSource for StateSnapshot {
     fn next_block(&mut self) -> Option<Bytes> {
-        if let Some(head) = self.head.take() {
-            return Some(head);
+        if let Some(block) = self.small.pop_front() {
+            return Some(block);
         }
-        self.state.store.read().snapshot_block(&mut self.cursor).map(Bytes::from)
+        let mut block = Vec::new();
+        // The lock is taken anew for each slice, so that a long run of garbage does not hold writers up.
+        while block.len() < BLOCK_BYTES {
+            let slice = self.state.store.read().snapshot_block(&mut self.cursor);
+            let Some(mut slice) = slice else { break };
+            block.append(&mut slice);
+        }
+        if block.is_empty() { None } else { Some(block.into()) }
     }
 }
 
@@ -88,6 +117,11 @@ pub(super) fn restore(
         let why = format!("version {} is not known to this server (it knows {VERSION})", head.version);
         return Err(RestoreError::new(WHAT, why));
     }
+    let mut granted = Vec::new();
+    for _ in 0..head.lease_blocks {
+        let block = blocks.next().ok_or_else(|| RestoreError::new(WHAT, "its leases are cut off"))??;
+        granted.extend(LeaseBlock::decode(block).map_err(|error| RestoreError::new(WHAT, error))?.leases);
+    }
     let mut records: Restore = Store::restore();
     for block in blocks {
         records.block(&block?).map_err(|error| RestoreError::new(WHAT, error))?;
@@ -95,13 +129,13 @@ pub(super) fn restore(
     let store = records
         .finish(Revision(head.revision), Revision(head.compacted))
         .map_err(|error| RestoreError::new(WHAT, error))?;
-    let leases = restore_leases(&head.leases, &store)?;
+    let leases = restore_leases(&granted, &store)?;
     let mut cluster = Cluster::default();
     head.members.into_iter().for_each(|member| cluster.publish(member));
     Ok((store, leases, cluster))
 }
 
-fn restore_leases(granted: &[HeadLease], store: &Store) -> Result<Leases, RestoreError> {
+fn restore_leases(granted: &[StoredLease], store: &Store) -> Result<Leases, RestoreError> {
     let mut leases = Leases::default();
     for lease in granted {
         leases.grant(LeaseId(lease.id), lease.ttl_seconds).map_err(|error| RestoreError::new(WHAT, error))?;
@@ -110,4 +144,30 @@ fn restore_leases(granted: &[HeadLease], store: &Store) -> Result<Leases, Restor
         leases.move_key(&Bytes::copy_from_slice(key), LeaseId(0), lease);
     }
     Ok(leases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbage_between_records_neither_ends_a_snapshot_nor_gives_empty_blocks() {
+        let state = Arc::new(State::default());
+        let put = |key: &[u8], value: &[u8]| {
+            let mut store = state.store.write();
+            let mut txn = store.write();
+            txn.put(key, value, LeaseId(0));
+            txn.end();
+        };
+        put(b"first", b"");
+        (0..40).for_each(|_| put(b"changing", &[b'v'; 100_000]));
+        put(b"last", b"");
+        let newest = state.store.read().revision();
+        state.store.write().compact(newest).unwrap();
+        let mut source = StateSnapshot::new(state.clone());
+        let blocks: Vec<_> = std::iter::from_fn(|| source.next_block()).collect();
+        assert_eq!(blocks.len(), 2, "the head, and all records in one block");
+        let (store, ..) = restore(&mut blocks.into_iter().map(Ok)).unwrap();
+        assert_eq!((store.revision(), store.keys()), (newest, 3));
+    }
 }

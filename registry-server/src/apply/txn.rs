@@ -1,11 +1,13 @@
 //! Transactions: compare, check, then execute. etcd's order: all comparisons, nested ones included, see the
 //! state before the transaction; everything that could fail is checked before the first change.
 
+use std::cmp::Ordering;
+
 use registry_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use registry_proto::etcdserverpb::request_op::Request;
 use registry_proto::etcdserverpb::response_op::Response;
 use registry_proto::etcdserverpb::{
-    Compare, RangeRequest, RangeResponse, RequestOp, ResponseOp, TxnRequest, TxnResponse,
+    Compare, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
 };
 
 use super::kv::{check_put, delete_range, put, range_query, range_response};
@@ -68,6 +70,11 @@ pub fn read_only_txn(request: &TxnRequest, store: &Store) -> Result<TxnResponse,
     }
 
     let path = path(request, store);
+    for op in branch(request, &path) {
+        if let Some(Request::RequestRange(range)) = &op.request {
+            check_range(range, store)?;
+        }
+    }
     execute(request, &path, &mut Reading(store))
 }
 
@@ -148,7 +155,7 @@ fn check_range(range: &RangeRequest, store: &Store) -> Result<(), MvccError> {
     if range.revision > store.revision().0 {
         return Err(MvccError::FutureRevision);
     }
-    if range.revision > 0 && range.revision < store.compacted().0 {
+    if range.revision != 0 && range.revision < store.compacted().0 {
         return Err(MvccError::Compacted);
     }
     Ok(())
@@ -162,7 +169,9 @@ fn execute(txn: &TxnRequest, path: &Path, operations: &mut impl Operations) -> R
             Some(Request::RequestRange(range)) => Some(Response::ResponseRange(operations.range(range)?)),
             Some(Request::RequestTxn(inner)) => {
                 let path = nested.next().expect("the path has one part for each nested transaction");
-                Some(Response::ResponseTxn(execute(inner, path, operations)?))
+                let response = execute(inner, path, operations)?;
+                // etcd leaves the header of a nested answer empty.
+                Some(Response::ResponseTxn(TxnResponse { header: Some(ResponseHeader::default()), ..response }))
             }
             Some(write) => operations.write(write),
             None => None,
@@ -204,7 +213,8 @@ fn compare_missing(compare: &Compare) -> bool {
 fn compare_record(compare: &Compare, record: &Record<'_>) -> bool {
     let union = compare.target_union.as_ref();
     let number = |pick: fn(&TargetUnion) -> Option<i64>| union.and_then(pick).unwrap_or(0);
-    let ordering = match compare.target() {
+    let Ok(target) = CompareTarget::try_from(compare.target) else { return compare_ordering(compare, Ordering::Equal) };
+    let ordering = match target {
         CompareTarget::Version => record.version.cmp(&number(|union| match union {
             TargetUnion::Version(version) => Some(*version),
             _ => None,
@@ -226,10 +236,16 @@ fn compare_record(compare: &Compare, record: &Record<'_>) -> bool {
             _ => record.value.cmp(&[]),
         },
     };
-    match compare.result() {
-        CompareResult::Equal => ordering.is_eq(),
-        CompareResult::NotEqual => ordering.is_ne(),
-        CompareResult::Greater => ordering.is_gt(),
-        CompareResult::Less => ordering.is_lt(),
+    compare_ordering(compare, ordering)
+}
+
+/// As in etcd, a relation that this version does not know holds, and an unknown target compares as equal.
+fn compare_ordering(compare: &Compare, ordering: Ordering) -> bool {
+    match CompareResult::try_from(compare.result) {
+        Ok(CompareResult::Equal) => ordering.is_eq(),
+        Ok(CompareResult::NotEqual) => ordering.is_ne(),
+        Ok(CompareResult::Greater) => ordering.is_gt(),
+        Ok(CompareResult::Less) => ordering.is_lt(),
+        Err(_) => true,
     }
 }

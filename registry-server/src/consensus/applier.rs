@@ -6,8 +6,8 @@
 use std::io;
 use std::marker::PhantomData;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use futures_util::{FutureExt, Stream, StreamExt};
 use openraft::entry::RaftEntry as _;
@@ -61,7 +61,7 @@ pub(super) struct Applier<S, R, V: Vfs> {
     lane: Lane,
     snapshots: Snapshots<V>,
     since_snapshot: Arc<SinceSnapshot>,
-    background: Background,
+    background: Arc<Background<S>>,
     last_applied: Option<RaftLogId>,
     membership: RaftStoredMembership,
     runtime: PhantomData<fn() -> R>,
@@ -83,12 +83,17 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Applier<S, R, V> {
             }
             None => RaftSnapshotMeta::default(),
         };
+        let machine = Arc::new(Mutex::new(machine));
+        let background =
+            Arc::new(Background { machine: Arc::downgrade(&machine), lane: lane.clone(), state: AtomicU8::new(IDLE) });
+        let wake = background.clone();
+        machine.lock().on_background_work(Arc::new(move || wake.start()));
         Ok(Self {
-            machine: Arc::new(Mutex::new(machine)),
+            machine,
             lane,
             snapshots,
             since_snapshot,
-            background: Background::default(),
+            background,
             last_applied: meta.last_log_id,
             membership: meta.last_membership,
             runtime: PhantomData,
@@ -137,7 +142,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftStateMachine<TypeConfig<S, R>> for
             }
             self.on_lane(move |machine| apply_run::<S, R>(machine, run)).await?.map_err(io::Error::other)?;
             self.since_snapshot.add(bytes);
-            self.background.start(&self.machine, &self.lane);
+            self.background.start();
         }
         Ok(())
     }
@@ -158,8 +163,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftStateMachine<TypeConfig<S, R>> for
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<RaftSnapshot>> {
-        let snapshots = self.snapshots.clone();
-        self.on_lane(move |_| snapshots.current()).await?.map_err(io::Error::other)
+        self.snapshots.on_disk().await
     }
 }
 
@@ -176,36 +180,62 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftSnapshotBuilder<TypeConfig<S, R>> 
 
     async fn build_snapshot(&mut self) -> io::Result<RaftSnapshot> {
         let source = self.source.take().expect("openraft builds each snapshot once")?;
-        self.snapshots.write(self.meta.clone(), source).await
+        match self.snapshots.write(self.meta.clone(), source).await {
+            Ok(snapshot) => Ok(snapshot),
+            // openraft would stop the node. A snapshot only saves space: the log still has everything, so
+            // the last one stays the current one, nothing is purged, and the next is tried before long.
+            Err(error) => {
+                tracing::error!(%error, "cannot write a snapshot; the log is kept and it is tried again");
+                self.snapshots.try_again_soon();
+                Ok(self.snapshots.on_disk().await?.unwrap_or_else(no_snapshot))
+            }
+        }
     }
 }
 
 /// The state machine's work that can wait: one slice at a time at the end of the lane's queue, so that
 /// entries that came meanwhile go first.
-#[derive(Debug, Clone, Default)]
-struct Background(Arc<AtomicBool>);
+struct Background<S> {
+    machine: Weak<Mutex<S>>,
+    lane: Lane,
+    state: AtomicU8,
+}
 
-impl Background {
-    /// Begins, unless it is under way.
-    fn start<S: StateMachine>(&self, machine: &Arc<Mutex<S>>, lane: &Lane) {
-        if !self.0.swap(true, Ordering::AcqRel) {
-            self.submit(machine.clone(), lane);
+/// Nothing is to be done.
+const IDLE: u8 = 0;
+/// A slice is in the lane.
+const RUNNING: u8 = 1;
+/// A slice is in the lane, and somebody asked for another since it began.
+const ASKED: u8 = 2;
+
+impl<S: StateMachine> Background<S> {
+    /// Begins, unless it is under way; then it goes on until nothing is left of what was there at this call.
+    fn start(self: &Arc<Self>) {
+        if self.state.swap(ASKED, Ordering::AcqRel) == IDLE {
+            self.submit();
         }
     }
 
-    fn submit<S: StateMachine>(&self, machine: Arc<Mutex<S>>, lane: &Lane) {
+    fn submit(self: &Arc<Self>) {
         let this = self.clone();
-        let next = lane.clone();
-        let slice = move || {
-            if machine.lock().background() {
-                this.submit(machine, &next);
-            } else {
-                this.0.store(false, Ordering::Release);
-            }
-        };
         // A lane that has ended belongs to a node that stops: the work is done after the next start.
-        drop(lane.submit(slice));
+        drop(self.lane.submit(move || this.slice()));
     }
+
+    fn slice(self: &Arc<Self>) {
+        let Some(machine) = self.machine.upgrade() else { return };
+        self.state.store(RUNNING, Ordering::Release);
+        let more = machine.lock().background();
+        let done = || self.state.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if more || !done() {
+            self.submit();
+        }
+    }
+}
+
+/// What openraft takes for "nothing newer than before".
+fn no_snapshot() -> RaftSnapshot {
+    RaftSnapshot { meta: RaftSnapshotMeta::default(), snapshot: PathBuf::new() }
 }
 
 fn entry_len(entry: &RaftEntry) -> usize {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use openraft::errors::ClientWriteError;
 use openraft::raft::ClientWriteResult;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::applier::RaftHandle;
 use super::encoding::put_command;
@@ -18,8 +18,9 @@ use super::types::{Batch, Callback, TypeConfig};
 use crate::storage::Vfs;
 use crate::types::Runtime;
 
-/// Proposals that may wait; beyond, a proposal is refused with "too many requests".
+/// Proposals that may wait, and their bytes; beyond, a proposal is refused with "too many requests".
 const MAX_WAITING: usize = 8_192;
+const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// Commands of one entry, at most.
 const MAX_COMMANDS: usize = 1_000;
 /// An entry is closed once it holds this much.
@@ -31,15 +32,20 @@ type Outcome<S> = Result<<S as StateMachine>::Reply, ProposeError>;
 
 pub(super) struct Proposal<S: StateMachine> {
     command: Bytes,
+    /// Given back when the proposal has become part of an entry.
+    _waiting_bytes: OwnedSemaphorePermit,
     reply: oneshot::Sender<Outcome<S>>,
 }
 
 /// Where proposals wait for their entry.
-pub(super) struct Batcher<S: StateMachine>(mpsc::Sender<Proposal<S>>);
+pub(super) struct Batcher<S: StateMachine> {
+    sender: mpsc::Sender<Proposal<S>>,
+    waiting_bytes: Arc<Semaphore>,
+}
 
 impl<S: StateMachine> Clone for Batcher<S> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { sender: self.sender.clone(), waiting_bytes: self.waiting_bytes.clone() }
     }
 }
 
@@ -51,13 +57,17 @@ impl<S: StateMachine> Batcher<S> {
     pub(super) fn start<R: Runtime, V: Vfs>(raft: RaftHandle<S, R, V>, room: Room) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
         drop(R::spawn(run(raft, receiver, room)));
-        Self(sender)
+        Self { sender, waiting_bytes: Arc::new(Semaphore::new(MAX_WAITING_BYTES)) }
     }
 
     /// Submits a command and returns its outcome once it was applied.
     pub(super) async fn propose(&self, command: Bytes) -> Outcome<S> {
+        let bytes = u32::try_from(command.len()).unwrap_or(u32::MAX);
+        let waiting_bytes = self.waiting_bytes.clone().try_acquire_many_owned(bytes);
+        let waiting_bytes = waiting_bytes.map_err(|_| ProposeError::TooManyRequests)?;
         let (reply, outcome) = oneshot::channel();
-        self.0.try_send(Proposal { command, reply }).map_err(|error| match error {
+        let proposal = Proposal { command, _waiting_bytes: waiting_bytes, reply };
+        self.sender.try_send(proposal).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ProposeError::TooManyRequests,
             mpsc::error::TrySendError::Closed(_) => ProposeError::Stopped,
         })?;

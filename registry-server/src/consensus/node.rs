@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, Raft, SnapshotPolicy};
+use tokio_util::sync::CancellationToken;
 
 use super::applier::{Applier, RaftHandle, SinceSnapshot};
 use super::batcher::Batcher;
@@ -21,8 +22,9 @@ use super::types::PeerNode;
 use crate::storage::{Vfs, Wal, WalOptions};
 use crate::types::{Executor, MemberId, Runtime};
 
-/// Entries kept behind a snapshot, for peers that are a little behind.
-const KEEP_ENTRIES: u64 = 1_000;
+/// Entries kept behind a snapshot, for peers that are a little behind. A sole voter has none, and every
+/// entry kept may be a megabyte to read at the next start.
+const KEEP_ENTRIES: u64 = 0;
 
 /// How a node runs.
 #[derive(Debug, Clone)]
@@ -65,6 +67,8 @@ impl NodeOptions {
             enable_pre_vote: Some(true),
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: KEEP_ENTRIES,
+            // A restored leader may have lost entries that it sent in the same term before it synced them.
+            enable_leader_restore: Some(false),
             install_snapshot_timeout: 30_000,
             ..Config::default()
         };
@@ -91,6 +95,7 @@ pub struct Node<S: StateMachine, R: Runtime, V: Vfs> {
     batcher: Batcher<S>,
     reads: Reads,
     request_timeout: Duration,
+    stop: CancellationToken,
 }
 
 impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Node<S, R, V> {
@@ -100,6 +105,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Node<S, R, V> {
             batcher: self.batcher.clone(),
             reads: self.reads.clone(),
             request_timeout: self.request_timeout,
+            stop: self.stop.clone(),
         }
     }
 }
@@ -134,13 +140,17 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let raft: RaftHandle<S, R, V> = Arc::new(raft);
         form_cluster(&raft, options).await?;
 
-        drop(R::spawn(write_snapshots(raft.clone(), since_snapshot)));
+        let stop = CancellationToken::new();
+        let snapshots_end = stop.clone();
+        let snapshots = write_snapshots(raft.clone(), since_snapshot);
+        drop(R::spawn(async move { snapshots_end.run_until_cancelled(snapshots).await }));
         let room = Arc::new(move |bytes| wal.check_room(bytes).map_err(|_| ProposeError::NoSpace));
         Ok(Self {
             batcher: Batcher::start(raft.clone(), room),
             reads: Reads::start(raft.clone()),
             raft,
             request_timeout: options.request_timeout(),
+            stop,
         })
     }
 
@@ -177,12 +187,6 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         R::timeout(self.request_timeout, self.reads.barrier()).await.unwrap_or(Err(ReadError::TimedOut))
     }
 
-    /// How long a request may take before it is answered with "timed out".
-    #[must_use]
-    pub fn request_timeout(&self) -> Duration {
-        self.request_timeout
-    }
-
     /// The current term.
     #[must_use]
     pub fn term(&self) -> u64 {
@@ -215,8 +219,14 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         }
     }
 
+    /// Runs `work` until it ends or the node is stopped: for tasks that hold a handle.
+    pub async fn while_running(&self, work: impl Future<Output = ()>) {
+        self.stop.run_until_cancelled(work).await;
+    }
+
     /// Stops the node; proposals and reads under way fail with `Stopped`.
     pub async fn shutdown(&self) {
+        self.stop.cancel();
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "the raft task ended abnormally");
         }

@@ -14,6 +14,9 @@ use super::types::{RaftSnapshot, RaftSnapshotMeta};
 use crate::storage::{SnapshotError, SnapshotReader, SnapshotWriter, Vfs, latest, remove_older, remove_unfinished};
 use crate::types::Lane;
 
+/// A snapshot that failed is tried again after this part of the usual bytes.
+const RETRY_FRACTION: u64 = 16;
+
 /// Writes and reads the node's snapshots.
 pub(super) struct Snapshots<V: Vfs> {
     vfs: V,
@@ -48,7 +51,8 @@ impl<V: Vfs> Snapshots<V> {
         at_least_bytes: u64,
     ) -> io::Result<Self> {
         remove_unfinished(&vfs, &dir).map_err(io::Error::other)?;
-        since_snapshot.set_due_after(at_least_bytes);
+        let last = latest(&vfs, &dir).map_err(io::Error::other)?;
+        since_snapshot.set_due_after(at_least_bytes.max(last.map_or(0, |file| file.bytes)));
         Ok(Self { vfs, dir, lane, since_snapshot, at_least_bytes })
     }
 
@@ -58,6 +62,19 @@ impl<V: Vfs> Snapshots<V> {
         let reader = SnapshotReader::open(&self.vfs, &file.path).map_err(io::Error::other)?;
         let meta = snapshot_meta_from_bytes(reader.meta().clone()).map_err(io::Error::other)?;
         Ok(Some(RaftSnapshot { meta, snapshot: file.path }))
+    }
+
+    /// As [`Self::current`], on the lane.
+    pub(super) async fn on_disk(&self) -> io::Result<Option<RaftSnapshot>> {
+        let (done, outcome) = oneshot::channel();
+        let this = self.clone();
+        self.lane.submit(move || drop(done.send(this.current()))).map_err(io::Error::other)?;
+        outcome.await.map_err(|_| stopped())?
+    }
+
+    /// After a failure: the next attempt comes after a fraction of the usual bytes.
+    pub(super) fn try_again_soon(&self) {
+        self.since_snapshot.set_due_after(self.at_least_bytes / RETRY_FRACTION);
     }
 
     /// Replaces the machine's state by a snapshot. Blocking.
@@ -75,11 +92,14 @@ impl<V: Vfs> Snapshots<V> {
         self.lane
             .submit(move || drop(done.send(write_file(&vfs, &dir, index, &head, source).map_err(io::Error::other))))
             .map_err(io::Error::other)?;
-        let (path, bytes) =
-            outcome.await.map_err(|_| io::Error::other("the snapshot lane stopped in the middle of its work"))??;
+        let (path, bytes) = outcome.await.map_err(|_| stopped())??;
         self.since_snapshot.set_due_after(bytes.max(self.at_least_bytes));
         Ok(RaftSnapshot { meta, snapshot: path })
     }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the snapshot lane stopped in the middle of its work")
 }
 
 fn write_file<V: Vfs>(
@@ -96,7 +116,10 @@ fn write_file<V: Vfs>(
         writer.write_block(&block)?;
     }
     let file = writer.finish()?;
-    remove_older(vfs, dir, &file)?;
+    // The new one counts; what is left of the old ones only takes space.
+    if let Err(error) = remove_older(vfs, dir, &file) {
+        tracing::warn!(%error, "cannot remove older snapshots");
+    }
     tracing::info!(index, bytes, path = %file.path.display(), "saved snapshot");
     Ok((file.path, bytes))
 }

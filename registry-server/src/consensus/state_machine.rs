@@ -1,5 +1,7 @@
 //! The seam between consensus and what is replicated.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 /// A place in the Raft log.
@@ -29,6 +31,10 @@ pub trait StateMachine: Send + 'static {
 
     /// A slice of work that can wait (a millisecond or so), done between entries. True if more is left.
     fn background(&mut self) -> bool;
+
+    /// Takes what wakes [`StateMachine::background`] when there is work again while no entry is applied. It
+    /// may be called from anywhere, as it only puts a job into a queue.
+    fn on_background_work(&mut self, wake: Arc<dyn Fn() + Send + Sync>);
 
     /// A cut at the last applied entry. Cheap: the work is done by [`SnapshotSource::next_block`].
     fn snapshot(&mut self) -> Self::Snapshot;

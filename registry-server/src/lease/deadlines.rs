@@ -45,6 +45,13 @@ impl<I: Copy + Ord + std::ops::Add<Duration, Output = I>> Deadlines<I> {
         self.by_time.insert((at, id));
     }
 
+    pub(super) fn restart(&mut self, now: I) {
+        let ttls: Vec<_> = self.leases.iter().map(|(id, deadline)| (*id, deadline.ttl)).collect();
+        for (id, ttl) in ttls {
+            self.set(id, ttl, now);
+        }
+    }
+
     pub(super) fn remove(&mut self, id: LeaseId) {
         if let Some(deadline) = self.leases.remove(&id) {
             self.by_time.remove(&(deadline.at, id));

@@ -53,6 +53,12 @@ impl<R: Runtime> Keeper<R> {
         self.deadlines.lock().set(id, ttl, InstantOf::<R>::now());
     }
 
+    /// Every lease begins its whole TTL anew: this node has just come to serve, and nobody could have kept
+    /// one alive before.
+    pub fn restart(&self) {
+        self.deadlines.lock().restart(InstantOf::<R>::now());
+    }
+
     /// A lease was revoked.
     pub fn revoked(&self, id: LeaseId) {
         self.deadlines.lock().remove(id);

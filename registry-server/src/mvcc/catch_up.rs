@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::budget::Budget;
 use super::event::{Event, EventKind, RevisionEvents};
 use super::history::Change;
 use super::record::{Record, key_in};
@@ -9,19 +10,24 @@ use super::{MvccError, Store};
 use crate::types::Revision;
 
 impl Store {
-    /// What happened from a revision on, whole revisions each, until `max_bytes` bytes of key-values are
-    /// reached; at least one revision if there is one, none if `from` has not happened yet. The events are
-    /// those that the writes gave, except that `prev_kv` is missing where the revision before the event is
-    /// compacted.
+    /// What happened from a revision on, whole revisions each, until `max_bytes` bytes of key-values or
+    /// 16,384 events are reached; at least one revision if there is one, none if `from` has not happened yet.
+    /// The events are those that the writes gave, except that `prev_kv` is missing where the revision before
+    /// the event is compacted.
     ///
     /// # Errors
     /// [`MvccError::Compacted`] if `from` lies before the compacted revision.
     pub fn events(&self, from: Revision, max_bytes: usize) -> Result<Vec<RevisionEvents>, MvccError> {
+        self.events_within(from, Budget { bytes: max_bytes, ..Budget::SLICE })
+    }
+
+    /// The budget bounds the work, because nothing from the compacted revision on is garbage: all that is
+    /// walked is told, but for the records before `from` in the chunk where it begins.
+    pub(super) fn events_within(&self, from: Revision, mut budget: Budget) -> Result<Vec<RevisionEvents>, MvccError> {
         if from < self.compacted {
             return Err(MvccError::Compacted);
         }
         let mut revisions: Vec<RevisionEvents> = Vec::new();
-        let mut bytes = 0;
         let records = self.chunks.records_from(self.chunks.first_chunk_of(from), 0);
         for (address, record) in records.skip_while(|(_, record)| record.mod_revision < from) {
             let revision = record.mod_revision;
@@ -29,10 +35,10 @@ impl Store {
             let size = event.kv.len() + event.prev_kv.as_ref().map_or(0, Bytes::len);
             match revisions.last_mut() {
                 Some(last) if last.revision == revision => last.events.push(event),
-                Some(_) if bytes >= max_bytes => break,
+                Some(_) if budget.is_spent() => break,
                 _ => revisions.push(RevisionEvents { revision, events: vec![event] }),
             }
-            bytes += size;
+            budget.spend(size);
         }
         Ok(revisions)
     }

@@ -39,7 +39,7 @@ impl Store {
 
     /// One slice of the physical work of compaction, about as long as it takes to look `max_keys` keys up;
     /// a chunk is rewritten whole. True when nothing is left to do. What is pinned waits: once the pin is
-    /// gone, the next call goes on. A call with nothing to do costs next to nothing.
+    /// gone, which [`Self::on_unpin`] tells, the next call goes on. A call with nothing to do costs next to nothing.
     pub fn compact_step(&mut self, max_keys: usize) -> bool {
         let mut budget = max_keys.max(1);
         while budget > 0 {
@@ -52,7 +52,7 @@ impl Store {
     }
 
     fn begin_sweep(&mut self) -> bool {
-        let target = self.pins.oldest().map_or(self.compacted, |pinned| pinned.min(self.compacted));
+        let target = self.pins.sweep_target(self.compacted);
         if target <= self.swept {
             return false;
         }
@@ -169,6 +169,29 @@ mod tests {
     }
 
     #[test]
+    fn deletions_of_one_revision_in_two_chunks_go_with_the_next_compaction() {
+        let mut store = Store::with_chunk_bytes(32);
+        for key in ["a", "b", "c", "d"] {
+            put(&mut store, key, "");
+        }
+        let mut txn = store.write();
+        txn.delete_range(b"a", b"e");
+        let deleted = txn.end().revision;
+        let of_revision = store.chunks.records_from(0, 0).filter(|(_, record)| record.mod_revision == deleted);
+        let chunks: Vec<u32> = of_revision.map(|(address, _)| address.chunk()).collect();
+        assert!(
+            chunks[0] < chunks[3] && store.chunks.first_chunk_of(deleted) < store.chunks.first_chunk_of(deleted.next())
+        );
+        store.compact(deleted).unwrap();
+        sweep_all(&mut store);
+        assert_eq!(store.index.len(), 4);
+        let later = put(&mut store, "later", "");
+        store.compact(later).unwrap();
+        sweep_all(&mut store);
+        assert_eq!(store.index.keys().map(AsRef::as_ref).collect::<Vec<&[u8]>>(), [b"later"]);
+    }
+
+    #[test]
     fn a_pin_holds_its_revision_and_lets_the_rest_go() {
         let mut store = Store::with_chunk_bytes(32);
         for value in ["1", "2", "3", "4"] {
@@ -178,13 +201,13 @@ mod tests {
             store.range_cursor(RangeQuery { revision: Revision(3), ..RangeQuery::range("a", "z") }).unwrap();
         store.compact(Revision(5)).unwrap();
         sweep_all(&mut store);
-        assert_eq!(store.index[b"a".as_slice()].changes().count(), 3);
+        assert_eq!(store.index[b"a".as_slice()].changes_from(Revision(0)).count(), 3);
         let answer = store.range_slice(&mut cursor, 10, usize::MAX);
         let record = Record::parse(body_of(&answer.kvs)).unwrap();
         assert_eq!((record.mod_revision, record.value), (Revision(3), b"2".as_slice()));
         drop(cursor);
         sweep_all(&mut store);
-        assert_eq!(store.index[b"a".as_slice()].changes().count(), 1);
+        assert_eq!(store.index[b"a".as_slice()].changes_from(Revision(0)).count(), 1);
     }
 
     #[test]
@@ -195,6 +218,6 @@ mod tests {
         }
         store.compact(store.revision()).unwrap();
         while !store.compact_step(500) {}
-        assert_eq!(store.index[b"a".as_slice()].changes().count(), 1);
+        assert_eq!(store.index[b"a".as_slice()].changes_from(Revision(0)).count(), 1);
     }
 }

@@ -101,8 +101,9 @@ impl KeyHistory {
         self.0.is_empty()
     }
 
-    /// All changes, oldest first.
-    pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
-        self.0.iter().copied()
+    /// The changes from a revision on, oldest first.
+    pub(super) fn changes_from(&self, from: Revision) -> impl Iterator<Item = Change> {
+        let before = self.0.partition_point(|change| change.revision < from);
+        self.0[before..].iter().copied()
     }
 }

@@ -12,6 +12,7 @@
 //! - Compacted at C, every key still has its newest state at C, except one that was deleted before C, and
 //!   all that happened at C or later. So reads at C and watches from C are served, as in etcd.
 
+mod budget;
 mod catch_up;
 mod chunks;
 mod compaction;

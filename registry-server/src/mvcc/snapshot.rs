@@ -6,19 +6,18 @@
 //! ends and the next begins does.
 
 use super::Store;
+use super::budget::Budget;
 use super::history::Change;
 use super::pins::Pin;
 use crate::types::Revision;
-
-/// A block is closed once it has this many bytes.
-const BLOCK_BYTES: usize = 1 << 20;
 
 /// How far a snapshot has come. It pins what it has yet to read.
 #[derive(Debug)]
 pub struct SnapshotCursor {
     revision: Revision,
     compacted: Revision,
-    /// The chunk that is read next.
+    /// The chunk that is read next. Always a whole one: in between the sweep may write it anew, and then
+    /// offsets mean nothing.
     chunk: u32,
     _pin: Pin,
 }
@@ -45,18 +44,25 @@ impl Store {
         SnapshotCursor { revision: self.revision, compacted: self.compacted, chunk: 0, _pin: pin }
     }
 
-    /// The next block of records, about 1 MiB and at least one record; none at the end.
+    /// The next block of records; none at the end. One call looks at about 16,384 records or 1 MiB of them,
+    /// whichever comes first, and at whole chunks (256 KiB). So a block is empty, and more may follow, where
+    /// all of that is garbage.
     pub fn snapshot_block(&self, cursor: &mut SnapshotCursor) -> Option<Vec<u8>> {
-        let mut block = Vec::new();
-        while block.len() < BLOCK_BYTES
-            && let Some((number, _)) = self.chunks.held_from(cursor.chunk)
-        {
-            self.snapshot_chunk(cursor, number, &mut block);
-        }
-        if block.is_empty() { None } else { Some(block) }
+        self.snapshot_slice(cursor, Budget::SLICE)
     }
 
-    fn snapshot_chunk(&self, cursor: &mut SnapshotCursor, number: u32, block: &mut Vec<u8>) {
+    pub(super) fn snapshot_slice(&self, cursor: &mut SnapshotCursor, mut budget: Budget) -> Option<Vec<u8>> {
+        let mut block = None;
+        while let Some((number, _)) = self.chunks.held_from(cursor.chunk) {
+            self.snapshot_chunk(cursor, number, &mut budget, block.get_or_insert_default());
+            if budget.is_spent() {
+                break;
+            }
+        }
+        block
+    }
+
+    fn snapshot_chunk(&self, cursor: &mut SnapshotCursor, number: u32, budget: &mut Budget, block: &mut Vec<u8>) {
         cursor.chunk = number + 1;
         let records = self.chunks.records_from(number, 0).take_while(|(address, _)| address.chunk() == number);
         for (address, record) in records {
@@ -65,6 +71,7 @@ impl Store {
                 cursor.chunk = u32::MAX;
                 return;
             }
+            budget.spend(record.framed_len());
             let change = Change { revision: record.mod_revision, address };
             let history = self.index.get(record.key).filter(|history| history.refers_to(change));
             if history.is_some_and(|history| history.keeps(change, cursor.compacted)) {
@@ -96,7 +103,7 @@ mod tests {
         let mut restore = Store::restore();
         let mut blocks = 0;
         while let Some(block) = store.snapshot_block(&mut cursor) {
-            assert!(block.len() < BLOCK_BYTES + 300_000);
+            assert!(block.len() < (1 << 20) + 300_000);
             restore.block(&block).unwrap();
             blocks += 1;
             // The store goes on meanwhile, and throws away all that it may.
@@ -109,6 +116,33 @@ mod tests {
         assert_eq!(restored.hash_kv(Revision(0)).unwrap(), expected);
         let all = RangeQuery::range("\0", "\0");
         assert_eq!(restored.range(&all).unwrap().len, 35);
+    }
+
+    #[test]
+    fn a_block_over_garbage_ends_before_it_has_found_anything() {
+        let mut store = Store::new();
+        let value = vec![b'v'; 10_000];
+        (0..1000).for_each(|_| put(&mut store, 1, &value));
+        store.compact(store.revision()).unwrap();
+        let mut cursor = store.snapshot();
+        let blocks: Vec<_> = std::iter::from_fn(|| store.snapshot_block(&mut cursor)).collect();
+        assert!(blocks.len() >= 8, "10 MB were walked in {} slices", blocks.len());
+        let (last, garbage) = blocks.split_last().unwrap();
+        assert!(garbage.iter().all(Vec::is_empty) && last.len() > 10_000);
+        assert_eq!(store.snapshot_block(&mut cursor), None);
+    }
+
+    #[test]
+    fn small_records_end_a_block_before_its_bytes_do() {
+        let mut store = Store::new();
+        let mut txn = store.write();
+        for key in 0..100_000_u32 {
+            txn.put(&key.to_be_bytes(), b"", LeaseId(0));
+        }
+        txn.end();
+        let mut cursor = store.snapshot();
+        let blocks: Vec<_> = std::iter::from_fn(|| store.snapshot_block(&mut cursor)).collect();
+        assert!(blocks.iter().all(|block| block.len() < 768 << 10), "a block is 16,384 records and a chunk's rest");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The store: the index over the chunks, and the two revisions between which reads are served.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::chunks::{CHUNK_BYTES, Chunks};
 use super::compaction::Sweep;
@@ -113,6 +114,14 @@ impl Store {
     /// [`MvccError::Compacted`] and [`MvccError::FutureRevision`], as a range at that revision.
     pub fn pin(&self, at: Revision) -> Result<Pin, MvccError> {
         Ok(self.pins.pin(self.readable(at, self.revision)?))
+    }
+
+    /// Has `call` called whenever a pin ends at which the sweep had to stop, in place of what was called
+    /// before: [`Self::compact_step`] has something to do again. It runs in whatever thread drops the pin,
+    /// perhaps under locks of its own, so it should only wake somebody. Other pins end in silence. A store
+    /// that was restored begins without it.
+    pub fn on_unpin(&self, call: Box<dyn Fn() + Send + Sync>) {
+        self.pins.on_unpin(Arc::from(call));
     }
 
     /// How many keys there are at the newest revision.

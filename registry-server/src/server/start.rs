@@ -15,6 +15,7 @@ use openraft::impls::TokioRuntime;
 use registry_proto::etcdserverpb::Member;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tonic_health::server::HealthReporter;
 
 use super::config::{Config, ConfigError};
 use super::dispatch::{Parts, Services};
@@ -71,7 +72,7 @@ pub enum StartError {
 }
 
 /// Why a node stopped by itself.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// A disk that fails, or state that contradicts itself: going on would endanger what was acknowledged.
     #[error("the node has stopped: {0}")]
@@ -84,6 +85,8 @@ pub struct Running {
     client_urls: Vec<String>,
     stop: CancellationToken,
     ended: oneshot::Receiver<Result<(), RunError>>,
+    /// Kept when the node has ended, so that it can be asked for again.
+    outcome: Option<Result<(), RunError>>,
 }
 
 impl Server {
@@ -119,7 +122,7 @@ impl Server {
         thread::Builder::new().name("raft".to_owned()).spawn(move || run(&config, &token, started, end))?;
         let client_urls = outcome.await.map_err(|_| StartError::Panicked)??;
         drop(guard.disarm());
-        Ok(Running { client_urls, stop, ended })
+        Ok(Running { client_urls, stop, ended, outcome: None })
     }
 }
 
@@ -141,7 +144,14 @@ impl Running {
     /// # Errors
     /// Why it stopped.
     pub async fn stopped(&mut self) -> Result<(), RunError> {
-        (&mut self.ended).await.unwrap_or(Ok(()))
+        let outcome = match self.outcome.take() {
+            Some(outcome) => outcome,
+            None => {
+                (&mut self.ended).await.unwrap_or_else(|_| Err(RunError::Fatal("its thread has panicked".to_owned())))
+            }
+        };
+        self.outcome = Some(outcome.clone());
+        outcome
     }
 
     /// Ends streams, finishes requests under way, stops Raft, and waits for all of it.
@@ -169,12 +179,13 @@ fn run(config: &Config, stop: &CancellationToken, started: Started, end: oneshot
         Err(error) => return drop(started.send(Err(error.into()))),
     };
     let outcome = runtime.block_on(async {
-        let serving = match Serving::begin(config, stop).await {
-            Ok(serving) => serving,
-            Err(error) => {
+        let serving = match stop.run_until_cancelled(Serving::begin(config, stop)).await {
+            Some(Ok(serving)) => serving,
+            Some(Err(error)) => {
                 drop(started.send(Err(error)));
                 return Ok(());
             }
+            None => return Ok(()),
         };
         // Nobody waits any more: `stop` is cancelled and the node ends at once.
         drop(started.send(Ok(serving.client_urls.clone())));
@@ -190,6 +201,7 @@ struct Serving {
     client_urls: Vec<String>,
     node: Node<Machine, Production, StdVfs>,
     door: FrontDoor,
+    health: HealthReporter,
     /// Held until the end: the lock is in it.
     _data_dir: DataDir<StdVfs>,
 }
@@ -210,24 +222,25 @@ impl Serving {
         let node: Node<Machine, Production, _> =
             Node::start(&options, StdVfs, &ThreadExecutor, NoPeers, machine).await?;
         node.ready(READY_TIMEOUT).await?;
-        drop(tokio::spawn(expire_leases(node.clone(), keeper.clone())));
-
         let backend = Arc::new(Backend {
             node: node.clone(),
             state,
-            keeper,
+            keeper: keeper.clone(),
             cluster: identity.cluster,
             member: identity.member,
             limits: limits(config),
         });
         let client_urls = listening_urls(config, &bound);
         publish(&backend, config, peer_urls, &bound).await?;
-        let door = open_door(config, &backend, &hub, bound, stop).await?;
+        // Nobody could keep a lease alive while the log was replayed.
+        keeper.restart();
+        let (door, health) = open_door(config, &backend, &hub, bound, stop)?;
+        drop(tokio::spawn(expire_leases(node.clone(), keeper)));
         tracing::info!(cluster = %identity.cluster, member = %identity.member, urls = ?client_urls, "ready to serve client requests");
-        Ok(Self { client_urls, node, door, _data_dir: data_dir })
+        Ok(Self { client_urls, node, door, health, _data_dir: data_dir })
     }
 
-    async fn until_stopped(self, stop: &CancellationToken) -> Result<(), RunError> {
+    async fn until_stopped(mut self, stop: &CancellationToken) -> Result<(), RunError> {
         let failure = match select(Box::pin(stop.cancelled()), Box::pin(self.node.failed())).await {
             Either::Left(_) => None,
             Either::Right((failure, _)) => Some(failure),
@@ -237,6 +250,8 @@ impl Serving {
         }
         tracing::info!("stopping: streams end, requests under way are finished");
         stop.cancel();
+        // Ends the streams that watch the health.
+        self.health.clear_service_status("").await;
         self.door.shutdown().await;
         self.node.shutdown().await;
         tracing::info!("stopped");
@@ -303,15 +318,15 @@ async fn publish(
     Ok(())
 }
 
-async fn open_door(
+fn open_door(
     config: &Config,
     backend: &SharedBackend<Production, StdVfs>,
     hub: &Arc<Hub>,
     bound: Bound,
     stop: &CancellationToken,
-) -> Result<FrontDoor, StartError> {
-    let health = tonic_health::server::HealthReporter::new();
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+) -> Result<(FrontDoor, HealthReporter), StartError> {
+    // A new reporter says that the server as a whole, "", is serving.
+    let health = HealthReporter::new();
     let headers = {
         let backend = backend.clone();
         Arc::new(move |revision| backend.header(revision))
@@ -323,12 +338,12 @@ async fn open_door(
             lease: LeaseService::new(backend.clone(), stop.clone()),
             cluster: ClusterService::new(backend.clone()),
             maintenance: MaintenanceService::new(backend.clone()),
-            health,
+            health: health.clone(),
             paths: Paths::new(Arc::new(BackendHealth::new(backend.clone()))),
         },
         config,
     );
-    Ok(FrontDoor::start(bound, services, config)?)
+    Ok((FrontDoor::start(bound, services, config)?, health))
 }
 
 fn watch_settings(config: &Config) -> WatchSettings {

@@ -10,8 +10,8 @@ pub trait History: Send + Sync + 'static {
     /// The store's current revision; never below a revision that was published to the hub.
     fn revision(&self) -> Revision;
 
-    /// Whole revisions from `from` on, in order: about `max_bytes` of events, but at least one revision if
-    /// there is any. Empty when nothing happened from `from` on.
+    /// Whole revisions from `from` on, in order: about `max_bytes` of events at most, but at least one
+    /// revision if there is any. Empty when nothing happened from `from` on.
     ///
     /// # Errors
     /// [`Compacted`] when the events of `from` are gone.

@@ -15,15 +15,14 @@ use http_body::Body;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tower_service::Service;
 
-use super::{InFlight, Member, Picker, Shared};
+use super::Shared;
+use super::no_endpoint::{NoEndpoint, Patience};
 use crate::body::{RequestBody, ResponseBody, Watched};
 use crate::error::{BoxError, Chain, Error, NoEndpointError, Unsent};
 use crate::grpc;
-use crate::layer::NoEndpoint;
+use crate::load::InFlight;
+use crate::picker::{Member, Picker};
 use crate::target::{Key, ServedBy, Target};
-
-/// Even a request that fails fast waits this long for the first attempts to connect to end.
-const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Who has the request now; kept outside the future that a deadline drops.
 struct Attempt {
@@ -68,19 +67,27 @@ where
             Ok(watch(response, Watched { target, in_flight, deadline, is_grpc }))
         }
         (Ok((response, _)), None) => Ok(response.map(|_| ResponseBody::empty())),
-        (Err(error), _) if is_grpc => Ok(grpc::response(error)),
+        (Err(error), _) if is_grpc => Ok(told_as_status(error)),
         (Err(error), _) => Err(error),
     }
 }
 
-fn expired(limit: Duration, attempt: Option<Attempt>) -> Error {
-    if let Some(attempt) = &attempt {
+fn expired(limit: Duration, mut attempt: Option<Attempt>) -> Error {
+    if let Some(attempt) = &mut attempt {
         attempt.in_flight.failed(Instant::now());
     }
     Error::DeadlineExceeded { limit, target: attempt.map(|attempt| attempt.target) }
 }
 
-fn watch<R: Body>(response: Response<R>, watched: Watched) -> Response<ResponseBody<R>> {
+/// The answer that tells a gRPC caller the error, which is also in its extensions.
+fn told_as_status<R>(error: Error) -> Response<ResponseBody<R>> {
+    let mut response = Response::new(ResponseBody::empty());
+    *response.headers_mut() = grpc::head(&error);
+    response.extensions_mut().insert(Arc::new(error));
+    response
+}
+
+fn watch<R: Body>(response: Response<R>, mut watched: Watched) -> Response<ResponseBody<R>> {
     watched.in_flight.answered();
     if response.status().is_server_error() || grpc::blames_the_endpoint(response.headers()) {
         watched.in_flight.failed(Instant::now());
@@ -173,25 +180,6 @@ impl<S> Shared<S> {
     }
 }
 
-/// How long a request waits for an endpoint in all.
-struct Patience {
-    since: Instant,
-    until: Instant,
-}
-
-impl Patience {
-    fn new(on_no_endpoint: NoEndpoint) -> Self {
-        let since = Instant::now();
-        let limit = match on_no_endpoint {
-            NoEndpoint::WaitUpTo(limit) => limit,
-            NoEndpoint::FailFast => SETTLE_LIMIT,
-        };
-        // A limit beyond the clock's range is a day, which no caller waits for.
-        let until = since.checked_add(limit).unwrap_or(since + Duration::from_secs(86_400));
-        Self { since, until }
-    }
-}
-
 /// One attempt. What an attempt did to the endpoint's standing is settled here.
 async fn send<S, R>(
     member: &Member<S>,
@@ -215,10 +203,13 @@ where
     let failure = match error.downcast::<Unsent<Request<RequestBody>>>() {
         Ok(unsent) => {
             member.target.liveness().end();
+            attempt.in_flight.excused();
             Failure::Unsent(unsent.request, unsent.source)
         }
         Err(error) => {
-            if !is_the_callers(error.as_ref()) {
+            if is_the_callers(error.as_ref()) {
+                attempt.in_flight.excused();
+            } else {
                 attempt.in_flight.failed(Instant::now());
             }
             if is_refused(error.as_ref()) { Failure::Refused(error) } else { Failure::Failed(error) }

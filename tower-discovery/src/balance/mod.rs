@@ -1,12 +1,11 @@
 //! The balancer that callers hold: a cheap clone, always ready, that picks an endpoint for each request.
 //!
-//! [`Balance`] is the service; `dispatch` is the way of one request through it; `picker` and `load` decide
-//! which endpoint it takes. The driver publishes pickers here and no request ever passes through its task.
+//! [`Balance`] is the service; `dispatch` is the way of one request through it. The driver publishes pickers
+//! here, and no request ever passes through its task.
 //! When the last clone is dropped and the last answer was begun, the driver and its connections end.
 
 mod dispatch;
-mod load;
-mod picker;
+mod no_endpoint;
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,8 +16,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-pub(crate) use load::InFlight;
-pub(crate) use picker::{Member, Outlook, Picker};
+pub use no_endpoint::NoEndpoint;
 use tokio::sync::Notify;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
@@ -26,7 +24,7 @@ use tower_service::Service;
 
 use crate::body::{RequestBody, ResponseBody};
 use crate::error::{BoxError, Error};
-use crate::layer::NoEndpoint;
+use crate::picker::{Outlook, Picker};
 use crate::target::Target;
 
 /// A service that sends each request to one of the endpoints of a view; made by
@@ -37,6 +35,10 @@ use crate::target::Target;
 ///
 /// A gRPC call (by its content type) is answered with a status where another request gets an [`Error`], and
 /// its `grpc-timeout` is enforced from here to the end of the answer, the wait for an endpoint included.
+///
+/// A request that no endpoint has looked at (its connection gave it back, or the server refused the stream)
+/// is sent once more, to another endpoint, as long as no more than 64 KiB of its body were read until then.
+/// Nothing else is ever sent twice.
 pub struct Balance<S> {
     shared: Arc<Shared<S>>,
 }

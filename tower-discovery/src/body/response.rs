@@ -11,9 +11,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use crate::balance::InFlight;
 use crate::error::{BoxError, Error};
 use crate::grpc;
+use crate::load::InFlight;
 use crate::target::Target;
 
 pin_project_lite::pin_project! {
@@ -55,7 +55,7 @@ impl<B> ResponseBody<B> {
     fn fail(self: Pin<&mut Self>, error: impl FnOnce(&Watched) -> Error) -> Option<Result<Frame<Bytes>, Error>> {
         let mut this = self.project();
         this.inner.set(None);
-        let watched = this.watched.take()?;
+        let mut watched = this.watched.take()?;
         watched.in_flight.failed(Instant::now());
         let error = error(&watched);
         Some(if watched.is_grpc { Ok(Frame::trailers(grpc::trailers(&error))) } else { Err(error) })
@@ -100,7 +100,7 @@ where
         }
         match ready!(polled) {
             Some(Ok(frame)) => {
-                if let (Some(trailers), Some(watched)) = (frame.trailers_ref(), this.watched.as_ref())
+                if let (Some(trailers), Some(watched)) = (frame.trailers_ref(), this.watched.as_mut())
                     && grpc::blames_the_endpoint(trailers)
                 {
                     watched.in_flight.failed(Instant::now());

@@ -19,9 +19,10 @@ use tower_service::Service;
 
 use self::upkeep::{Event, News, Upkeep};
 use crate::backoff::Backoff;
-use crate::balance::{Board, Member, Outlook, Picker};
+use crate::balance::Board;
 use crate::diff::Change;
 use crate::error::{BoxError, ConnectError};
+use crate::picker::{Member, Outlook, Picker};
 use crate::resolve::Resolve;
 use crate::target::{Key, Target};
 

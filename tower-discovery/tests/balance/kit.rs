@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -176,7 +177,7 @@ pub(crate) async fn connected<S>(channel: &tower_discovery::Balance<S>, ids: &[&
         found.sort();
         found == ids
     };
-    channel.wait_until(matches).await;
+    within(channel.wait_until(matches)).await;
 }
 
 /// Tasks of this runtime that have not ended.
@@ -186,9 +187,18 @@ pub(crate) fn alive_tasks() -> usize {
 
 /// Waits for a condition that nothing announces.
 pub(crate) async fn eventually(mut condition: impl FnMut() -> bool) {
-    while !condition() {
-        tokio::task::yield_now().await;
-    }
+    let poll = Duration::from_millis(1);
+    within(async {
+        while !condition() {
+            tokio::time::sleep(poll).await;
+        }
+    })
+    .await;
+}
+
+/// What takes longer than this will not come.
+async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it comes true in time")
 }
 
 /// The infallible service of a loopback server.

@@ -1,5 +1,7 @@
 //! What is sent a second time, and what is not.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -66,6 +68,8 @@ enum Reply {
     GoAway,
     /// A 200 without a body.
     Answer,
+    /// Nothing, ever.
+    Silence,
 }
 
 /// Speaks just enough HTTP/2 to answer as told.
@@ -90,6 +94,7 @@ async fn serve_frames(mut stream: TcpStream, reply: Reply) -> std::io::Result<()
                 Reply::GoAway => frame(7, 0, 0, &[0; 8]),
                 // 0x88 is `:status: 200` in HPACK's static table.
                 Reply::Answer => frame(1, 5, id, &[0x88]),
+                Reply::Silence => continue,
             };
             stream.write_all(&answer).await?;
         }
@@ -152,6 +157,21 @@ async fn g17_a_stream_that_was_reset_otherwise_is_not_sent_again() {
     let errors: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
     assert!((1..=2).contains(&errors.len()), "{errors:?}");
     assert!(errors[0].to_string().starts_with("pay/odd at http://127.0.0.1:"), "{}", errors[0]);
+}
+
+#[tokio::test]
+async fn g14_an_endpoint_that_swallows_a_request_gets_no_second_one() {
+    let (view, mut publisher) = pay();
+    let (silent, good) = (frame_server(Reply::Silence).await, frame_server(Reply::Answer).await);
+    publisher.replace([instance("silent", silent), instance("good", good)]);
+    let channel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    connected(&channel, &["good", "silent"]).await;
+    let mut lost = 0;
+    for _ in 0..50 {
+        let answer = tokio::time::timeout(Duration::from_millis(200), ask(&channel)).await;
+        lost += usize::from(answer.is_err());
+    }
+    assert!(lost <= 1, "{lost} requests were lost");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::event::{LeaseId, Moment, RevokeOutcome};
+use super::lease::Lease;
 use super::retry::Backoff;
 
 /// How often a lease was asked for, and how much of that is still open.
@@ -50,6 +51,8 @@ impl Attempts {
 #[derive(Debug)]
 struct Doomed {
     attempts: Attempts,
+    /// A grant was answered with the lease.
+    granted: bool,
     ttl: Duration,
     /// A revoke is in flight, and this many grants were unanswered when it was sent.
     revoking: Option<u32>,
@@ -63,8 +66,14 @@ struct Doomed {
 pub(super) struct DoomedLeases(BTreeMap<LeaseId, Doomed>);
 
 impl DoomedLeases {
-    pub(super) fn insert(&mut self, id: LeaseId, attempts: Attempts, ttl: Duration, retry: Backoff) {
-        self.0.insert(id, Doomed { attempts, ttl, revoking: None, retry, confirmed: false });
+    /// Dooms a lease, with the TTL it was granted, or else with the one that was asked for. One that cannot
+    /// exist, as no grant was ever sent, needs no revoke, and a registry that is away needs no wait.
+    pub(super) fn insert(&mut self, lease: Lease, ttl_asked: Duration, retry: Backoff) {
+        let (granted, attempts) = (lease.held.is_some(), lease.attempts);
+        if granted || attempts.unanswered > 0 {
+            let ttl = lease.held.map_or(ttl_asked, |held| held.ttl);
+            self.0.insert(lease.id, Doomed { attempts, granted, ttl, revoking: None, retry, confirmed: false });
+        }
     }
 
     pub(super) fn contains(&self, id: LeaseId) -> bool {
@@ -81,10 +90,14 @@ impl DoomedLeases {
     }
 
     /// A grant of a doomed lease was settled; the lease may have come into being just now.
-    pub(super) fn grant_settled(&mut self, id: LeaseId, settle: impl FnOnce(&mut Attempts)) {
+    pub(super) fn grant_settled(&mut self, id: LeaseId, granted: bool, settle: impl FnOnce(&mut Attempts)) {
         let Some(doomed) = self.0.get_mut(&id) else { return };
         settle(&mut doomed.attempts);
+        doomed.granted |= granted;
         doomed.retry.reset();
+        if !doomed.granted && doomed.attempts.unanswered == 0 {
+            self.0.remove(&id);
+        }
     }
 
     pub(super) fn revoke_settled(&mut self, id: LeaseId, outcome: &RevokeOutcome, now: Moment) {

@@ -1,214 +1,11 @@
 //! The machine against a small model of the server, in every order of a few events and in many random
 //! ones. Whatever happens on the way, once calls get through again nothing is left behind.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::world::{FATES, Fate, TTL, World, instance};
 use super::*;
-
-const TTL: Duration = Duration::from_secs(9);
-
-fn settings(seed: u64, conflict: Conflict) -> Settings {
-    Settings { key: "/services/pay/1".to_owned(), ttl: TTL, conflict, seed }
-}
-
-fn instance() -> Instance {
-    Instance::builder("pay").id("1").endpoint("grpc", "http://10.0.0.7:9000").build().unwrap()
-}
-
-fn failure(maybe_done: bool) -> Failure {
-    Failure { error: Error::Unavailable { message: "lost".to_owned() }, maybe_done }
-}
-
-/// What can happen to a call, or between calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// Carried out and answered.
-    Answered,
-    /// Carried out, the answer lost.
-    AnswerLost,
-    /// Not carried out, and known not to be.
-    NotSent,
-    /// The caller gives up on it, and it is carried out later all the same.
-    Late,
-}
-
-const FATES: [Fate; 4] = [Fate::Answered, Fate::AnswerLost, Fate::NotSent, Fate::Late];
-
-/// A server with one key, and the calls on their way to it.
-struct World {
-    machine: Machine,
-    now: Moment,
-    revision: i64,
-    leases: BTreeSet<LeaseId>,
-    key: Option<Holder>,
-    calls: Vec<Action>,
-    late: Vec<Action>,
-    revoke_asked: BTreeSet<LeaseId>,
-    progress: Option<Progress>,
-    finished: bool,
-}
-
-impl World {
-    fn new(seed: u64, conflict: Conflict) -> Self {
-        let machine = Machine::new(instance(), settings(seed, conflict));
-        let now = Duration::from_secs(100);
-        let (calls, late) = (Vec::new(), Vec::new());
-        let (leases, revoke_asked) = (BTreeSet::new(), BTreeSet::new());
-        let mut world = Self {
-            machine,
-            now,
-            revision: 1,
-            leases,
-            key: None,
-            calls,
-            late,
-            revoke_asked,
-            progress: None,
-            finished: false,
-        };
-        world.tell(Event::Tick);
-        world
-    }
-
-    fn tell(&mut self, event: Event) {
-        for action in self.machine.step(event, self.now) {
-            assert!(!self.finished, "nothing follows the end: {action:?}");
-            match action {
-                Action::KeepAlive { id } => {
-                    assert!(!self.revoke_asked.contains(&id), "no keep-alive after a revoke");
-                    assert_eq!(self.machine.live_lease(), Some(id));
-                    self.calls.push(Action::KeepAlive { id });
-                }
-                Action::Revoke { id } => {
-                    self.revoke_asked.insert(id);
-                    self.calls.push(Action::Revoke { id });
-                }
-                Action::Report(progress) => self.progress = Some(progress),
-                Action::Finished => self.finished = true,
-                Action::Reconnect => {}
-                call => self.calls.push(call),
-            }
-        }
-    }
-
-    /// A call comes late by less than this: a grant that is later than its own TTL is the TTL's to clean up.
-    fn pass(&mut self, time: Duration) {
-        for call in std::mem::take(&mut self.late) {
-            drop(self.serve(&call));
-        }
-        self.now += time;
-        self.tell(Event::Tick);
-    }
-
-    fn tell_key(&mut self) {
-        let (revision, holder) = (self.revision, self.key.clone());
-        self.tell(Event::Key { revision, holder });
-    }
-
-    /// The server carries a call out and says what it answers.
-    fn serve(&mut self, call: &Action) -> Event {
-        match call {
-            Action::Grant { id, ttl } if self.leases.insert(*id) => Event::Granted { id: *id, ttl: *ttl },
-            Action::Grant { id, .. } => Event::GrantExists { id: *id },
-            Action::Revoke { id } => {
-                let outcome = if self.leases.remove(id) { RevokeOutcome::Revoked } else { RevokeOutcome::NotFound };
-                self.drop_key_of(*id);
-                Event::Revoke { id: *id, outcome }
-            }
-            Action::KeepAlive { id } => {
-                let ttl = if self.leases.contains(id) { TTL } else { Duration::ZERO };
-                Event::KeptAlive { id: *id, ttl }
-            }
-            Action::Put { lease, expect, value } => Event::Put(self.serve_put(*lease, *expect, value)),
-            other => panic!("{other:?} is no call"),
-        }
-    }
-
-    fn serve_put(&mut self, lease: LeaseId, expect: Expect, value: &Bytes) -> PutOutcome {
-        let found = self.key.as_ref().map(|holder| holder.mod_revision);
-        let expected = match expect {
-            Expect::Absent => None,
-            Expect::ModRevision(revision) => Some(revision),
-        };
-        if found != expected {
-            return PutOutcome::Conflict { revision: self.revision, holder: self.key.clone(), tombstone: false };
-        }
-        if !self.leases.contains(&lease) {
-            return PutOutcome::NoLease;
-        }
-        self.revision += 1;
-        self.key = Some(Holder { lease, mod_revision: self.revision, value: value.clone() });
-        PutOutcome::Stored { revision: self.revision }
-    }
-
-    fn drop_key_of(&mut self, lease: LeaseId) {
-        if self.key.take_if(|holder| holder.lease == lease).is_some() {
-            self.revision += 1;
-        }
-    }
-
-    fn expire(&mut self) {
-        for lease in std::mem::take(&mut self.leases) {
-            self.drop_key_of(lease);
-        }
-    }
-
-    fn settle(&mut self, index: usize, fate: Fate) {
-        let call = self.calls.remove(index);
-        match fate {
-            Fate::Answered => {
-                let answer = self.serve(&call);
-                self.tell(answer);
-            }
-            Fate::AnswerLost => {
-                drop(self.serve(&call));
-                self.tell(lost(&call, true));
-            }
-            Fate::NotSent => self.tell(lost(&call, false)),
-            Fate::Late => {
-                self.tell(lost(&call, true));
-                self.late.push(call);
-            }
-        }
-    }
-
-    /// From now on everything gets through; late calls come first, as they were sent first.
-    fn heal(&mut self) {
-        for call in std::mem::take(&mut self.late) {
-            drop(self.serve(&call));
-        }
-        for _ in 0..200 {
-            while !self.calls.is_empty() && !self.finished {
-                self.settle(0, Fate::Answered);
-                self.tell_key();
-            }
-            if self.finished {
-                return;
-            }
-            let wake = self.machine.next_wake(self.now).unwrap_or(self.now + TTL);
-            self.pass(wake.saturating_sub(self.now).max(Duration::from_millis(1)));
-        }
-    }
-
-    fn assert_nothing_is_left(&mut self, story: &str) {
-        self.tell(Event::Dropped);
-        self.heal();
-        assert!(self.finished, "it ends: {story}");
-        assert!(self.leases.is_empty(), "no lease is left: {story}");
-        assert_eq!(self.key, None, "no key is left: {story}");
-    }
-}
-
-fn lost(call: &Action, maybe_done: bool) -> Event {
-    let failure = failure(maybe_done);
-    match call {
-        Action::Grant { id, .. } => Event::GrantFailed { id: *id, failure },
-        Action::Put { .. } => Event::Put(PutOutcome::Failed(failure)),
-        Action::Revoke { id } => Event::Revoke { id: *id, outcome: RevokeOutcome::Failed },
-        _ => Event::StreamLost(LeaseTrouble::StreamEnded),
-    }
-}
+use crate::channel::Failure;
 
 /// One of everything that can happen at a point; says what it was, or nothing if there is no such choice.
 fn happen(world: &mut World, choice: usize) -> Option<String> {
@@ -333,6 +130,19 @@ fn g02_not_found_is_not_final_while_the_grant_is_unanswered() {
     assert!(world.leases.contains(&id));
     settle_all(&mut world);
     assert!(world.finished && world.leases.is_empty());
+}
+
+#[test]
+fn g02_a_grant_that_was_never_sent_needs_no_revoke() {
+    let mut world = World::new(7, Conflict::Fail);
+    world.settle(0, Fate::NotSent);
+    world.tell(Event::Dropped);
+    assert!(world.finished, "nobody waits for a registry that was never reached");
+
+    let mut world = World::new(7, Conflict::Fail);
+    world.tell(Event::Dropped);
+    world.settle(0, Fate::NotSent);
+    assert!(world.finished);
 }
 
 #[test]

@@ -4,10 +4,14 @@ mod model;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use prost::Message;
 use registry_proto::stored::KeyValues;
 
 use self::model::{Model, ModelAnswer, is_in};
-use super::{MvccError, RangeAnswer, RangeCursor, RangeQuery, Restore, SnapshotCursor, SortOrder, SortTarget, Store};
+use super::budget::Budget;
+use super::{
+    HashCursor, MvccError, RangeAnswer, RangeCursor, RangeQuery, Restore, SnapshotCursor, SortOrder, SortTarget, Store,
+};
 use crate::types::{LeaseId, Revision};
 
 /// Small, so that a handful of changes fills several chunks.
@@ -35,7 +39,14 @@ enum Op {
         max_keys: usize,
         max_bytes: usize,
     },
+    Live {
+        key: Bytes,
+        end: Bytes,
+    },
     BeginSnapshot,
+    SnapshotSlice {
+        records: usize,
+    },
     EndSnapshot,
     Compact {
         ago: i64,
@@ -45,10 +56,16 @@ enum Op {
     },
     Events {
         ago: i64,
-        max_bytes: usize,
+        budget: Budget,
     },
     Hash {
         ago: i64,
+    },
+    BeginSlicedHash {
+        ago: i64,
+    },
+    HashSlice {
+        max_changes: usize,
     },
     Restart,
 }
@@ -58,7 +75,8 @@ struct Pair {
     store: Store,
     model: Model,
     sliced: Option<(RangeCursor, Vec<RangeAnswer>, ModelAnswer)>,
-    snapshot: Option<(SnapshotCursor, Model)>,
+    snapshot: Option<(SnapshotCursor, Vec<u8>, Model)>,
+    hash: Option<(HashCursor, (u32, Revision))>,
 }
 
 fn key() -> impl Strategy<Value = Bytes> {
@@ -111,12 +129,17 @@ fn op() -> impl Strategy<Value = Op> {
         20 => (query(), ago()).prop_map(|(query, ago)| Op::Range { query, ago }),
         3 => (query(), ago()).prop_map(|(query, ago)| Op::BeginSliced { query, ago }),
         6 => (1..4_usize, 1..100_usize).prop_map(|(max_keys, max_bytes)| Op::Slice { max_keys, max_bytes }),
+        5 => (key(), range_end()).prop_map(|(key, end)| Op::Live { key, end }),
         2 => Just(Op::BeginSnapshot),
+        4 => (1..8_usize).prop_map(|records| Op::SnapshotSlice { records }),
         2 => Just(Op::EndSnapshot),
         6 => ago().prop_map(|ago| Op::Compact { ago }),
         12 => (0..8_usize).prop_map(|max_keys| Op::CompactStep { max_keys }),
-        8 => (ago(), 0..400_usize).prop_map(|(ago, max_bytes)| Op::Events { ago, max_bytes }),
+        8 => (ago(), 1..9_usize, 0..400_usize)
+            .prop_map(|(ago, records, bytes)| Op::Events { ago, budget: Budget { records, bytes } }),
         5 => ago().prop_map(|ago| Op::Hash { ago }),
+        2 => ago().prop_map(|ago| Op::BeginSlicedHash { ago }),
+        6 => (1..6_usize).prop_map(|max_changes| Op::HashSlice { max_changes }),
         2 => Just(Op::Restart),
     ]
 }
@@ -133,7 +156,7 @@ fn decoded(answers: &[RangeAnswer]) -> ModelAnswer {
 
 impl Pair {
     fn new() -> Self {
-        Self { store: Store::with_chunk_bytes(CHUNK), model: Model::new(), sliced: None, snapshot: None }
+        Self { store: Store::with_chunk_bytes(CHUNK), model: Model::new(), sliced: None, snapshot: None, hash: None }
     }
 
     fn ago(&self, ago: i64) -> Revision {
@@ -146,7 +169,9 @@ impl Pair {
             Op::Range { query, ago } => self.range(&RangeQuery { revision: self.ago(ago), ..query }),
             Op::BeginSliced { query, ago } => self.begin_sliced(&RangeQuery { revision: self.ago(ago), ..query }),
             Op::Slice { max_keys, max_bytes } => self.slice(max_keys, max_bytes),
-            Op::BeginSnapshot => self.snapshot = Some((self.store.snapshot(), self.model.clone())),
+            Op::Live { key, end } => self.live(&key, &end),
+            Op::BeginSnapshot => self.begin_snapshot(),
+            Op::SnapshotSlice { records } => self.snapshot_slice(records),
             Op::EndSnapshot => drop(self.end_snapshot()),
             Op::Compact { ago } => {
                 let at = self.ago(ago);
@@ -155,12 +180,15 @@ impl Pair {
             Op::CompactStep { max_keys } => {
                 self.store.compact_step(max_keys);
             }
-            Op::Events { ago, max_bytes } => self.events(self.ago(ago), max_bytes),
+            Op::Events { ago, budget } => self.events(self.ago(ago), budget),
             Op::Hash { ago } => self.hash(self.ago(ago)),
+            Op::BeginSlicedHash { ago } => self.begin_sliced_hash(self.ago(ago)),
+            Op::HashSlice { max_changes } => self.hash_slice(max_changes),
             Op::Restart => {
-                self.snapshot = Some((self.store.snapshot(), self.model.clone()));
+                self.begin_snapshot();
                 self.store = self.end_snapshot().unwrap();
                 self.sliced = None;
+                self.hash = None;
             }
         }
         assert_eq!(self.store.revision().0, self.model.revision);
@@ -227,23 +255,38 @@ impl Pair {
         }
     }
 
+    fn live(&self, key: &Bytes, end: &Bytes) {
+        let live: Vec<_> = self.store.live(key, end).map(|record| record.to_body()).collect();
+        let expected = self.model.live(i64::MAX).into_values().filter(|kv| is_in(&kv.key, key, end));
+        assert_eq!(live, expected.map(|kv| Bytes::from(kv.encode_to_vec())).collect::<Vec<_>>());
+    }
+
+    fn begin_snapshot(&mut self) {
+        self.snapshot = Some((self.store.snapshot(), Vec::new(), self.model.clone()));
+    }
+
+    fn snapshot_slice(&mut self, records: usize) {
+        let Some((cursor, bytes, _)) = &mut self.snapshot else { return };
+        let block = self.store.snapshot_slice(cursor, Budget { records, bytes: usize::MAX });
+        bytes.extend(block.unwrap_or_default());
+    }
+
     fn end_snapshot(&mut self) -> Option<Store> {
-        let (mut cursor, model) = self.snapshot.take()?;
-        let mut restore = Restore::into(Store::with_chunk_bytes(CHUNK));
-        let mut bytes = Vec::new();
+        let (mut cursor, mut bytes, model) = self.snapshot.take()?;
         while let Some(block) = self.store.snapshot_block(&mut cursor) {
-            restore.block(&block).unwrap();
             bytes.extend(block);
         }
         assert_eq!(bytes, model.snapshot());
+        let mut restore = Restore::into(Store::with_chunk_bytes(CHUNK));
+        restore.block(&bytes).unwrap();
         let store = restore.finish(cursor.revision(), cursor.compacted()).unwrap();
         assert_eq!(store.hash_kv(Revision(0)), Ok((model.hash(i64::MAX), Revision(model.compacted))));
         assert_eq!(store.keys(), model.keys());
         Some(store)
     }
 
-    fn events(&self, from: Revision, max_bytes: usize) {
-        let events = self.store.events(from, max_bytes);
+    fn events(&self, from: Revision, budget: Budget) {
+        let events = self.store.events_within(from, budget);
         if from.0 < self.model.compacted {
             assert_eq!(events, Err(MvccError::Compacted));
             return;
@@ -252,7 +295,13 @@ impl Pair {
         let events = events.unwrap();
         assert_eq!(events, expected[..events.len()]);
         let bytes: usize = events.iter().flat_map(|revision| &revision.events).map(|event| event.kv.len()).sum();
-        assert!(events.len() == expected.len() || !events.is_empty() && bytes * 2 + 400 >= max_bytes);
+        let told: usize = events.iter().map(|revision| revision.events.len()).sum();
+        let is_spent = bytes * 2 + 400 >= budget.bytes || told >= budget.records;
+        assert!(events.len() == expected.len() || !events.is_empty() && is_spent);
+        if let [before @ .., _] = events.as_slice() {
+            let told: usize = before.iter().map(|revision| revision.events.len()).sum();
+            assert!(told < budget.records, "the last revision was begun with nothing left");
+        }
         assert_eq!(self.store.events(from, usize::MAX).unwrap(), expected);
     }
 
@@ -261,6 +310,19 @@ impl Pair {
         let newest = if at.0 <= 0 { self.model.revision } else { at.0 };
         let expected = refused.map_or(Ok((self.model.hash(newest), Revision(self.model.compacted))), Err);
         assert_eq!(self.store.hash_kv(at), expected);
+    }
+
+    fn begin_sliced_hash(&mut self, at: Revision) {
+        let Ok(cursor) = self.store.hash_cursor(at) else { return };
+        self.hash = Some((cursor, self.store.hash_kv(at).unwrap()));
+    }
+
+    fn hash_slice(&mut self, max_changes: usize) {
+        let Some((cursor, expected)) = &mut self.hash else { return };
+        if let Some(hash) = self.store.hash_slice(cursor, max_changes) {
+            assert_eq!(hash, *expected);
+            self.hash = None;
+        }
     }
 }
 
@@ -275,9 +337,10 @@ proptest! {
         }
         pair.sliced = None;
         pair.snapshot = None;
+        pair.hash = None;
         while !pair.store.compact_step(3) {}
         pair.range(&RangeQuery::range("\0", "\0"));
-        pair.events(Revision(pair.model.compacted.max(1)), usize::MAX);
+        pair.events(Revision(pair.model.compacted.max(1)), Budget::SLICE);
         pair.hash(Revision(0));
         let kept = pair.model.snapshot().len() as u64;
         prop_assert_eq!(pair.store.chunks.live_bytes(), kept);

@@ -67,7 +67,7 @@ impl Model {
     }
 
     /// The newest state of every key that is there at a revision.
-    fn live(&self, at: i64) -> BTreeMap<Bytes, KeyValue> {
+    pub(super) fn live(&self, at: i64) -> BTreeMap<Bytes, KeyValue> {
         let mut live = BTreeMap::new();
         for kv in self.changes.iter().filter(|kv| kv.mod_revision <= at) {
             live.insert(kv.key.clone(), kv.clone());

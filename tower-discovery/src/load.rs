@@ -1,8 +1,9 @@
 //! How busy and how trustworthy an endpoint is, as far as this client sees it.
 //!
 //! Load is the number of requests whose answer has not ended. A failure adds a penalty that fades, so that
-//! an endpoint that fails fast, and therefore has nothing pending, does not draw the traffic. An endpoint
-//! that has not answered anything yet is unproven: it gets one request at a time while others are proven.
+//! an endpoint that fails fast, and therefore has nothing pending, does not draw the traffic; a caller that
+//! gives up counts as one. An endpoint that has not answered anything yet is unproven: it gets one request at
+//! a time while others are proven, and after one that was given up none for a while.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,6 +20,9 @@ const MOST: f64 = 64.0;
 const HALF_LIFE: Duration = Duration::from_secs(1);
 /// Below this it is forgotten.
 const LEAST: f64 = 0.5;
+/// How long an endpoint that swallowed its first request is left alone: longer than the connector's pings
+/// take to find out that nobody is there.
+const DISTRUST: Duration = Duration::from_secs(30);
 
 /// The load of one connection.
 #[derive(Debug, Default)]
@@ -28,6 +32,8 @@ pub(crate) struct Load {
     /// Whether there is a penalty at all; spares most picks the lock.
     penalised: AtomicBool,
     penalty: Mutex<Option<Penalty>>,
+    /// When a caller gave up on it while it was unproven.
+    swallowed: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -40,13 +46,15 @@ struct Penalty {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     load: Arc<Load>,
+    /// What became of it has been counted.
+    is_settled: bool,
 }
 
 impl Load {
     /// Counts a request.
     pub(crate) fn start(self: &Arc<Self>) -> InFlight {
         self.pending.fetch_add(1, Ordering::Relaxed);
-        InFlight { load: Arc::clone(self) }
+        InFlight { load: Arc::clone(self), is_settled: false }
     }
 
     /// Requests whose answer has not ended.
@@ -54,9 +62,10 @@ impl Load {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// It answered at least once, or has nothing to answer.
-    pub(crate) fn is_trusted(&self) -> bool {
-        self.proven.load(Ordering::Relaxed) || self.pending() == 0
+    /// It answered at least once, or owes nobody an answer.
+    pub(crate) fn is_trusted(&self, now: Instant) -> bool {
+        let swallowed = || self.swallowed.lock().is_some_and(|at| now.saturating_duration_since(at) < DISTRUST);
+        self.proven.load(Ordering::Relaxed) || self.pending() == 0 && !swallowed()
     }
 
     /// What another request would cost here, for a weight of 1.
@@ -95,19 +104,35 @@ impl Penalty {
 
 impl InFlight {
     /// The endpoint has begun to answer.
-    pub(crate) fn answered(&self) {
+    pub(crate) fn answered(&mut self) {
+        self.is_settled = true;
         self.load.proven.store(true, Ordering::Relaxed);
     }
 
     /// The endpoint failed the request.
-    pub(crate) fn failed(&self, now: Instant) {
+    pub(crate) fn failed(&mut self, now: Instant) {
+        self.is_settled = true;
         self.load.punish(now);
+    }
+
+    /// It did not come to an answer, and the endpoint is not to blame.
+    pub(crate) fn excused(&mut self) {
+        self.is_settled = true;
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.load.pending.fetch_sub(1, Ordering::Relaxed);
+        if self.is_settled {
+            return;
+        }
+        let now = Instant::now();
+        if self.load.proven.load(Ordering::Relaxed) {
+            self.load.punish(now);
+        } else {
+            *self.load.swallowed.lock() = Some(now);
+        }
     }
 }
 
@@ -128,10 +153,28 @@ mod tests {
     #[test]
     fn an_endpoint_is_trusted_with_one_request_until_it_answers() {
         let load = Arc::new(Load::default());
-        assert!(load.is_trusted());
-        let request = load.start();
-        assert!(!load.is_trusted());
+        let now = Instant::now();
+        assert!(load.is_trusted(now));
+        let mut request = load.start();
+        assert!(!load.is_trusted(now));
         request.answered();
-        assert!(load.is_trusted());
+        assert!(load.is_trusted(now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_swallowed_its_first_request_is_tried_again_much_later() {
+        let load = Arc::new(Load::default());
+        drop(load.start());
+        assert!(!load.is_trusted(Instant::now()));
+        tokio::time::advance(DISTRUST).await;
+        assert!(load.is_trusted(Instant::now()));
+    }
+
+    #[test]
+    fn giving_up_on_a_proven_endpoint_is_a_failure() {
+        let load = Arc::new(Load::default());
+        load.start().answered();
+        drop(load.start());
+        assert!(load.is_trusted(Instant::now()) && load.cost(Instant::now()) > 5.0);
     }
 }

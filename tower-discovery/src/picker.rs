@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::load::Load;
 use crate::error::ConnectError;
+use crate::load::Load;
 use crate::target::{Key, Target};
 
 /// A connected endpoint.
@@ -84,11 +84,11 @@ impl<S> Picker<S> {
             (first, second) => first.or(second),
         };
         let chosen = better.map(|index| &self.members[index]);
-        if chosen.is_some_and(|member| member.load.is_trusted()) {
+        if chosen.is_some_and(|member| member.load.is_trusted(now)) {
             return chosen;
         }
         let start = random(self.members.len().max(1) as u64) as usize;
-        self.search(start, usable).or(chosen)
+        self.search(start, now, usable).or(chosen)
     }
 
     /// A member by weight, as if the weight of `except` were 0.
@@ -111,10 +111,10 @@ impl<S> Picker<S> {
     }
 
     /// The rare way: both candidates are gone or unproven. Weights of 0 are taken only as the last resort.
-    fn search(&self, start: usize, usable: impl Fn(&Arc<Member<S>>) -> bool) -> Option<&Arc<Member<S>>> {
+    fn search(&self, start: usize, now: Instant, usable: impl Fn(&Arc<Member<S>>) -> bool) -> Option<&Arc<Member<S>>> {
         let all = || self.members[start..].iter().chain(&self.members[..start]).filter(|member| usable(member));
         let weighted = || all().filter(|member| member.weight > 0);
-        let trusted = weighted().find(|member| member.load.is_trusted());
+        let trusted = weighted().find(|member| member.load.is_trusted(now));
         trusted.or_else(|| weighted().min_by_key(|member| member.load.pending())).or_else(|| all().next())
     }
 }
@@ -125,7 +125,8 @@ impl<S> Member<S> {
     }
 
     fn beats(&self, other: &Self, now: Instant) -> bool {
-        let cost = |member: &Self| (!member.load.is_trusted(), member.load.cost(now) / f64::from(member.weight.max(1)));
+        let cost =
+            |member: &Self| (!member.load.is_trusted(now), member.load.cost(now) / f64::from(member.weight.max(1)));
         cost(self) < cost(other)
     }
 }

@@ -1,0 +1,18 @@
+//! What users of any runtime may rely on, checked when the crate is compiled.
+
+use crate::{Changes, Register, Registration, Registry, RegistryGuard, ServiceWatch, Snapshot, StateReceiver, View};
+
+const fn shared<T: Send + Sync + 'static>() {}
+const fn moved<T: Send + Unpin + 'static>() {}
+
+const _: () = {
+    shared::<Registry>();
+    shared::<RegistryGuard>();
+    shared::<Register>();
+    shared::<Registration>();
+    shared::<StateReceiver>();
+    shared::<ServiceWatch>();
+    shared::<View>();
+    shared::<Snapshot>();
+    moved::<Changes>();
+};
