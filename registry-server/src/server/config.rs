@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::urls::{MemberUrl, Scheme};
+use crate::storage::WalOptions;
 
+/// What a request's command and entry add to its bytes in the log, at most.
+const ENTRY_OVERHEAD_BYTES: usize = 4096;
 /// Room for a store when nothing else is said: 2 GiB, as in etcd.
 pub const DEFAULT_QUOTA_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// What a message may be larger than the request in it: keys, leases and framing around the values.
@@ -145,6 +148,14 @@ pub enum LogOutput {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the texts say what each means")]
 pub enum ConfigError {
+    /// A request has to fit into one entry of the log.
+    #[error("--max-request-bytes {asked} is more than the log takes: give at most {most}")]
+    RequestTooLarge {
+        /// What was given, in bytes.
+        asked: usize,
+        /// What is possible, in bytes.
+        most: usize,
+    },
     #[error("--name must not be empty")]
     EmptyName,
     #[error("--{flag} must not be empty")]
@@ -298,10 +309,14 @@ impl Config {
             ("snapshot-log-bytes", self.snapshot_log_bytes == 0),
             ("watch-progress-notify-interval", self.watch_progress_notify_interval.is_zero()),
         ];
-        match limits.into_iter().find(|(_, is_zero)| *is_zero) {
-            Some((flag, _)) => Err(ConfigError::Zero { flag }),
-            None => Ok(()),
+        if let Some((flag, _)) = limits.into_iter().find(|(_, is_zero)| *is_zero) {
+            return Err(ConfigError::Zero { flag });
         }
+        let most = WalOptions::default().max_entry_bytes() - ENTRY_OVERHEAD_BYTES;
+        if self.max_request_bytes > most {
+            return Err(ConfigError::RequestTooLarge { asked: self.max_request_bytes, most });
+        }
+        Ok(())
     }
 
     fn check_timing(&self) -> Result<(), ConfigError> {
@@ -369,6 +384,13 @@ mod tests {
         assert_eq!(config.listen_client_urls, urls("http://localhost:2379"));
         assert_eq!(config.max_message_bytes(), 2 * 1024 * 1024);
         assert_eq!(config.request_timeout(), Duration::from_secs(7));
+    }
+
+    #[test]
+    fn a_request_that_the_log_could_not_take_is_refused_at_the_start() {
+        let config = Config { max_request_bytes: 10 * 1024 * 1024, ..Config::default() };
+        let line = config.validate().unwrap_err().to_string();
+        assert!(line.contains("--max-request-bytes 10485760") && line.contains("at most"), "{line}");
     }
 
     #[test]

@@ -64,14 +64,6 @@ impl<V: Vfs> Wal<V> {
         Ok(Reservation(Some(Box::new(move || core.give_back(record_bytes)))))
     }
 
-    /// As [`Wal::reserve`], without keeping the room.
-    ///
-    /// # Errors
-    /// Those of [`Wal::reserve`].
-    pub fn check_room(&self, bytes: usize) -> Result<(), WalError> {
-        self.reserve(bytes).map(drop)
-    }
-
     /// Whether the last attempt to make the next segment failed, so that the log has to be told when to try
     /// again: nobody may be reserving while all that was appended waits for room.
     #[must_use]

@@ -24,7 +24,7 @@ fn no_space_is_told_before_anything_is_proposed_and_heals() {
     assert!(matches!(error, WalError::NoSpace), "{error}");
     assert_eq!(bench.wal.state().last_index, Some(next - 1));
     assert!(bench.answers.lock().iter().all(Result::is_ok));
-    assert!(matches!(bench.wal.check_room(1), Err(WalError::NoSpace)));
+    assert!(matches!(bench.wal.reserve(1), Err(WalError::NoSpace)));
     // Votes still find their place.
     bench.wal.save_vote(Bytes::from_static(b"vote"), bench.done());
     bench.executor.run_all();
