@@ -76,6 +76,9 @@ pub struct Config {
     /// How many bytes the log grows before a snapshot is taken. A snapshot larger than this waits for as
     /// many bytes as it has itself, so that snapshots never cost more than the log. Default: 64 MiB.
     pub snapshot_log_bytes: u64,
+    /// How large one file of the log is; the next one is always made ahead. Raised to what the largest request
+    /// needs. Default: 64 MiB.
+    pub wal_segment_bytes: u64,
     /// Acknowledge writes that are not on disk yet. A power loss then loses them. Default: off.
     pub unsafe_no_fsync: bool,
     /// How often an idle watcher is told how far it is. Default: 10 min.
@@ -197,6 +200,7 @@ impl Default for Config {
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_secs(1),
             snapshot_log_bytes: 64 * 1024 * 1024,
+            wal_segment_bytes: 64 * 1024 * 1024,
             unsafe_no_fsync: false,
             watch_progress_notify_interval: Duration::from_secs(600),
             log_level: LogLevel::Info,

@@ -273,7 +273,17 @@ fn node_options(
         snapshot_after_bytes: config.snapshot_log_bytes,
         wal_dir: data_dir.wal_dir().to_owned(),
         snapshot_dir: data_dir.snap_dir().to_owned(),
-        wal: WalOptions { unsafe_no_fsync: config.unsafe_no_fsync, ..WalOptions::default() },
+        wal: wal_options(config),
+    }
+}
+
+fn wal_options(config: &Config) -> WalOptions {
+    // An entry may take an eighth of a segment, and the largest request must fit into one.
+    let largest_entry = config.max_message_bytes() as u64;
+    WalOptions {
+        segment_bytes: config.wal_segment_bytes.max(largest_entry.saturating_mul(8)),
+        unsafe_no_fsync: config.unsafe_no_fsync,
+        ..WalOptions::default()
     }
 }
 
