@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Half the system allocator's cost under many small answers.
+#[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
