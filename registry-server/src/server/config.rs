@@ -7,10 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::urls::{MemberUrl, Scheme};
-use crate::storage::WalOptions;
 
-/// What a request's command and entry add to its bytes in the log, at most.
-const ENTRY_OVERHEAD_BYTES: usize = 4096;
+/// The largest request that can be allowed: its entry takes an eighth of a segment, which is at most 1 GiB.
+const MAX_REQUEST_BYTES: usize = 100 * 1024 * 1024;
 /// Room for a store when nothing else is said: 2 GiB, as in etcd.
 pub const DEFAULT_QUOTA_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// What a message may be larger than the request in it: keys, leases and framing around the values.
@@ -79,6 +78,9 @@ pub struct Config {
     /// How many bytes the log grows before a snapshot is taken. A snapshot larger than this waits for as
     /// many bytes as it has itself, so that snapshots never cost more than the log. Default: 64 MiB.
     pub snapshot_log_bytes: u64,
+    /// How large one file of the log is; the next one is always made ahead. Raised to what the largest request
+    /// needs. Default: 64 MiB.
+    pub wal_segment_bytes: u64,
     /// Acknowledge writes that are not on disk yet. A power loss then loses them. Default: off.
     pub unsafe_no_fsync: bool,
     /// How often an idle watcher is told how far it is. Default: 10 min.
@@ -208,6 +210,7 @@ impl Default for Config {
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_secs(1),
             snapshot_log_bytes: 64 * 1024 * 1024,
+            wal_segment_bytes: 64 * 1024 * 1024,
             unsafe_no_fsync: false,
             watch_progress_notify_interval: Duration::from_secs(600),
             log_level: LogLevel::Info,
@@ -258,6 +261,13 @@ impl Config {
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(5) + 2 * self.election_timeout
+    }
+
+    /// How large a segment of the log is: an entry may take an eighth of one, and the largest request must
+    /// fit into an entry.
+    #[must_use]
+    pub fn segment_bytes(&self) -> u64 {
+        self.wal_segment_bytes.max((self.max_message_bytes() as u64).saturating_mul(8))
     }
 
     /// The largest message that is read from the wire, in bytes.
@@ -312,9 +322,8 @@ impl Config {
         if let Some((flag, _)) = limits.into_iter().find(|(_, is_zero)| *is_zero) {
             return Err(ConfigError::Zero { flag });
         }
-        let most = WalOptions::default().max_entry_bytes() - ENTRY_OVERHEAD_BYTES;
-        if self.max_request_bytes > most {
-            return Err(ConfigError::RequestTooLarge { asked: self.max_request_bytes, most });
+        if self.max_request_bytes > MAX_REQUEST_BYTES {
+            return Err(ConfigError::RequestTooLarge { asked: self.max_request_bytes, most: MAX_REQUEST_BYTES });
         }
         Ok(())
     }
@@ -388,9 +397,9 @@ mod tests {
 
     #[test]
     fn a_request_that_the_log_could_not_take_is_refused_at_the_start() {
-        let config = Config { max_request_bytes: 10 * 1024 * 1024, ..Config::default() };
+        let config = Config { max_request_bytes: 200 * 1024 * 1024, ..Config::default() };
         let line = config.validate().unwrap_err().to_string();
-        assert!(line.contains("--max-request-bytes 10485760") && line.contains("at most"), "{line}");
+        assert!(line.contains("--max-request-bytes 209715200") && line.contains("at most"), "{line}");
     }
 
     #[test]

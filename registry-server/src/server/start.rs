@@ -302,12 +302,17 @@ fn node_options(
         snapshot_after_bytes: config.snapshot_log_bytes,
         wal_dir: data_dir.wal_dir().to_owned(),
         snapshot_dir: data_dir.snap_dir().to_owned(),
-        wal: WalOptions {
-            unsafe_no_fsync: config.unsafe_no_fsync,
-            // A client that could guess it could put what looks like the log's own headers into a value.
-            salt: fastrand::u64(..),
-            ..WalOptions::default()
-        },
+        wal: wal_options(config),
+    }
+}
+
+fn wal_options(config: &Config) -> WalOptions {
+    WalOptions {
+        segment_bytes: config.segment_bytes(),
+        unsafe_no_fsync: config.unsafe_no_fsync,
+        // A client that could guess it could put what looks like the log's own headers into a value.
+        salt: fastrand::u64(..),
+        ..WalOptions::default()
     }
 }
 
