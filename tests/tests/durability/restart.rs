@@ -89,9 +89,9 @@ async fn a_watch_resumes_across_a_restart_from_the_next_revision_without_gap_or_
         for n in 0..20 {
             client.put(&format!("k/{n}"), &format!("{round}")).await;
         }
-        // Some are read before the crash, the others may still be in the stream.
-        let first = watching.answer().await.events.into_messages().unwrap();
-        seen.extend(first.iter().map(Happened::from));
+        // Some of them are read before the crash, the others are still in the stream.
+        let events = watching.answer().await.events.into_messages().unwrap();
+        seen.extend(events.iter().map(Happened::from));
         node.restart().await;
         while let Ok(Some(answer)) = watching.try_answer().await {
             let events = answer.events.into_messages().unwrap();
