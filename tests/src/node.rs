@@ -93,6 +93,12 @@ impl Node {
         &self.data_dir
     }
 
+    /// The process's id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// A client of this node.
     pub async fn client(&self) -> Client {
         Client::connect(&self.url).await
