@@ -51,7 +51,8 @@ async fn record<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, due: &[Checkpoin
         .collect();
     let command = Command::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints });
     match node.propose(command.encode()).await {
-        Ok(_) | Err(ProposeError::TooManyRequests | ProposeError::NoLeader | ProposeError::NoSpace) => true,
         Err(ProposeError::TimedOut | ProposeError::LeaderChanged | ProposeError::Stopped) => false,
+        // Done, or refused before anything happened.
+        Ok(_) | Err(_) => true,
     }
 }
