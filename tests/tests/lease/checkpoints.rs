@@ -15,7 +15,7 @@ const INTERVAL: i64 = TTL / 2;
 const SLACK: i64 = 1;
 
 async fn raft_index(client: &Client) -> u64 {
-    client.maintenance.clone().status(StatusRequest {}).await.unwrap().into_inner().raft_index
+    client.maintenance.clone().status(StatusRequest {}).await.expect("status is answered").into_inner().raft_index
 }
 
 fn seconds(seconds: i64) -> Duration {
