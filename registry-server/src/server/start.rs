@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
+use super::checkpoints::record_leases;
 use super::config::{Config, ConfigError};
 use super::dispatch::{Parts, Services};
 use super::expiry::expire_leases;
@@ -230,6 +231,7 @@ impl Serving {
             cluster: identity.cluster,
             member: identity.member,
             limits: limits(config),
+            raising: tokio::sync::Mutex::default(),
         });
         let opening = open(config, &backend, &hub, peer_urls, bound, stop);
         match stop.run_until_cancelled(opening).await.unwrap_or(Err(StartError::Stopped)) {
@@ -283,6 +285,7 @@ async fn open(
     let client_urls = listening_urls(config, &bound);
     let (door, health) = open_door(config, backend, hub, bound, stop)?;
     drop(tokio::spawn(expire_leases(backend.node.clone(), backend.keeper.clone())));
+    drop(tokio::spawn(record_leases(backend.node.clone(), backend.keeper.clone())));
     let (cluster, member) = (backend.cluster, backend.member);
     tracing::info!(%cluster, %member, urls = ?client_urls, "ready to serve client requests");
     Ok(Open { client_urls, door, health })
