@@ -52,10 +52,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
     /// Another server to start in turn with the first and to compare it with, etcd for one.
-    #[arg(long, value_name = "PATH", requires = "server")]
+    #[arg(long, value_name = "PATH", requires = "server", conflicts_with = "endpoint")]
     peer: Option<PathBuf>,
     /// A further flag for the server; may be given several times.
-    #[arg(long, value_name = "FLAG", requires = "server", allow_hyphen_values = true)]
+    #[arg(long, value_name = "FLAG", requires = "server", conflicts_with = "endpoint", allow_hyphen_values = true)]
     server_flag: Vec<String>,
     /// A further flag for the peer; may be given several times.
     #[arg(long, value_name = "FLAG", requires = "peer", allow_hyphen_values = true)]
