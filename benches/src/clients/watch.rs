@@ -16,7 +16,7 @@ use registry_proto::etcdserverpb::watch_client::WatchClient;
 use registry_proto::etcdserverpb::watch_request::RequestUnion;
 use registry_proto::etcdserverpb::{PutRequest, WatchCreateRequest, WatchRequest, WatchResponse};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
@@ -28,6 +28,11 @@ use crate::load::MIN_WATCHED_VALUE_BYTES;
 use crate::recorder::Recorder;
 
 const OPERATION: &str = "watch";
+/// Puts that may be under way in an open loop: one that waited for another's answer would be late by the
+/// writer's own doing. In a closed loop one writer is enough, as the window is what bounds it.
+const OPEN_LOOP_WRITERS: usize = 64;
+/// How often a phase's end looks for the last events.
+const POLL_EVERY: Duration = Duration::from_millis(1);
 /// Events that take longer than this are taken for lost.
 const EVENTS_LIMIT: Duration = Duration::from_secs(60);
 
@@ -39,6 +44,7 @@ pub(crate) struct Fanout {
     watchers: u64,
     /// None in an open loop, whose rate is what bounds it.
     window: Option<u64>,
+    sent: AtomicU64,
     delivered: AtomicU64,
     /// How many delivered events the writer waits for.
     awaited: AtomicU64,
@@ -52,6 +58,7 @@ impl Fanout {
             epoch: Instant::now(),
             watchers: watchers as u64,
             window,
+            sent: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             awaited: AtomicU64::new(u64::MAX),
             reached: Notify::new(),
@@ -71,7 +78,7 @@ impl Fanout {
         self.reached.notify_one();
     }
 
-    /// Waits until so many puts have arrived at all watchers. Only the writer waits.
+    /// Waits until so many puts have arrived at all watchers. Only the one writer of a closed loop waits here.
     async fn arrived(&self, puts: u64) -> Result<(), BenchError> {
         let wanted = puts * self.watchers;
         self.awaited.store(wanted, Ordering::SeqCst);
@@ -85,23 +92,43 @@ impl Fanout {
         if let Some(error) = self.failure.lock().take() {
             return Err(error);
         }
-        in_time.map_err(|_| {
-            let delivered = self.delivered.load(Ordering::SeqCst);
-            BenchError::answer(OPERATION, format!("{delivered} of {wanted} events after {EVENTS_LIMIT:?}"))
-        })
+        in_time.map_err(|_| self.missing(wanted))
+    }
+
+    /// Waits until all that has been sent has arrived; any number of writers may wait here.
+    async fn all_arrived(&self) -> Result<(), BenchError> {
+        let began = Instant::now();
+        loop {
+            if let Some(error) = self.failure.lock().take() {
+                return Err(error);
+            }
+            let wanted = self.sent.load(Ordering::SeqCst) * self.watchers;
+            if self.delivered.load(Ordering::SeqCst) >= wanted {
+                return Ok(());
+            }
+            if began.elapsed() > EVENTS_LIMIT {
+                return Err(self.missing(wanted));
+            }
+            sleep(POLL_EVERY).await;
+        }
+    }
+
+    fn missing(&self, wanted: u64) -> BenchError {
+        let delivered = self.delivered.load(Ordering::SeqCst);
+        BenchError::answer(OPERATION, format!("{delivered} of {wanted} events after {EVENTS_LIMIT:?}"))
     }
 }
 
 /// Puts the watched key.
+#[derive(Clone)]
 pub(crate) struct Writer {
     kv: KvClient<Connection>,
     fanout: Arc<Fanout>,
     key: Bytes,
     value: Bytes,
-    puts: u64,
 }
 
-/// The first thread has the writer, on a connection of its own; all threads have watchers, which run as tasks
+/// The first thread has the writers, on a connection of its own; all threads have watchers, which run as tasks
 /// of their own until the thread ends.
 pub(crate) async fn watches(plan: &Plan) -> Result<Vec<Writer>, BenchError> {
     for (connection, number) in plan.connect().await?.into_iter().zip(plan.client_numbers()) {
@@ -115,7 +142,9 @@ pub(crate) async fn watches(plan: &Plan) -> Result<Vec<Writer>, BenchError> {
     }
     let kv = KvClient::with_origin(Connection::open(&plan.endpoint).await?, plan.endpoint.origin());
     let (key, value) = (plan.keys.key(0), plan.keys.value());
-    Ok(vec![Writer { kv, fanout: Arc::clone(&plan.fanout), key, value, puts: 0 }])
+    let writers = if plan.load.rate.is_some() { OPEN_LOOP_WRITERS } else { 1 };
+    let writer = Writer { kv, fanout: Arc::clone(&plan.fanout), key, value };
+    Ok(std::iter::repeat_n(writer, writers).collect())
 }
 
 /// The answers, and what keeps the requests' side of the stream open.
@@ -179,19 +208,20 @@ impl Client for Writer {
     async fn act(&mut self, due: Instant) -> Result<(), BenchError> {
         let mut sent = due;
         if let Some(window) = self.fanout.window {
-            self.fanout.arrived((self.puts + 1).saturating_sub(window)).await?;
+            let puts = self.fanout.sent.load(Ordering::SeqCst);
+            self.fanout.arrived((puts + 1).saturating_sub(window)).await?;
             sent = Instant::now();
         }
         let value = with_time(&self.value, sent - self.fanout.epoch);
         let put = PutRequest { key: self.key.clone(), value, ..PutRequest::default() };
         // Counted first: its events may be there before its answer.
-        self.puts += 1;
+        self.fanout.sent.fetch_add(1, Ordering::SeqCst);
         self.kv.put(put).await.map_err(BenchError::operation("put"))?;
         Ok(())
     }
 
     async fn settle(&mut self) -> Result<(), BenchError> {
-        self.fanout.arrived(self.puts).await
+        self.fanout.all_arrived().await
     }
 }
 
