@@ -151,12 +151,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         form_cluster(&raft, options).await?;
 
         let stop = CancellationToken::new();
-        let snapshots_end = stop.clone();
-        let snapshots = write_snapshots(raft.clone(), since_snapshot);
-        drop(R::spawn(async move { snapshots_end.run_until_cancelled(snapshots).await }));
-        let room_end = stop.clone();
-        let looking = look_for_room::<R, V>(wal.clone());
-        drop(R::spawn(async move { room_end.run_until_cancelled(looking).await }));
+        in_background::<R>(&stop, write_snapshots(raft.clone(), since_snapshot));
+        in_background::<R>(&stop, look_for_room::<R, V>(wal.clone()));
         let log = wal.clone();
         let reserve = Arc::new(move |bytes| batcher::reserve(&log, bytes));
         Ok(Self {
@@ -274,6 +270,11 @@ async fn form_cluster<S: StateMachine, R: Runtime, V: Vfs>(
         raft.trigger().elect(false).await.map_err(stopped)?;
     }
     Ok(())
+}
+
+/// Spawns what goes on until the node stops.
+fn in_background<R: Runtime>(stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    drop(R::spawn(stop.clone().run_until_cancelled_owned(work)));
 }
 
 /// One lane each for snapshots, apply, and reads of old entries.
