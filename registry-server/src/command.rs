@@ -51,6 +51,20 @@ pub enum CommandError {
 }
 
 impl Command {
+    /// What kind of command it is, for people.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Put(_) => "put",
+            Self::DeleteRange(_) => "delete_range",
+            Self::Txn(_) => "txn",
+            Self::Compact(_) => "compact",
+            Self::LeaseGrant(_) => "lease_grant",
+            Self::LeaseRevoke(_) => "lease_revoke",
+            Self::Publish(_) => "publish",
+        }
+    }
+
     /// The command's bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {

@@ -8,6 +8,7 @@
 //! What always holds: a command that is refused changes nothing; everything is checked before the first
 //! change; events leave in the order of revisions, after the store shows them.
 
+mod counts;
 mod kv;
 mod leases;
 mod machine;
@@ -16,6 +17,7 @@ mod snapshot;
 mod state;
 mod txn;
 
+pub use counts::Counts;
 pub use kv::range_query;
 pub use machine::{LeaseObserver, Machine};
 pub use reply::{ApplyError, Outcome, Reply};

@@ -4,6 +4,7 @@ use parking_lot::RwLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::Notify;
 
+use super::counts::Counts;
 use crate::cluster::Cluster;
 use crate::lease::Leases;
 use crate::mvcc::{RevisionEvents, Store};
@@ -20,6 +21,8 @@ pub struct State {
     pub leases: RwLock<Leases>,
     /// The members.
     pub cluster: RwLock<Cluster>,
+    /// What was done, for the metrics; not replicated.
+    pub counts: Counts,
     /// Up to where the physical work of compaction has come.
     swept: AtomicI64,
     swept_moved: Notify,

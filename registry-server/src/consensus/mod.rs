@@ -14,6 +14,7 @@
 
 mod applier;
 mod batcher;
+mod counts;
 mod encoding;
 mod error;
 mod log_store;
@@ -24,6 +25,7 @@ mod state_machine;
 mod transport;
 mod types;
 
+pub use counts::{Counts, SlowApply};
 pub use error::{ConsensusError, ProposeError, ReadError};
 pub use node::{Node, NodeOptions, RaftStatus};
 pub use state_machine::{Position, RestoreError, SnapshotSource, StateMachine};

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::applier::{Applier, RaftHandle, SinceSnapshot};
 use super::batcher::Batcher;
+use super::counts::{ApplyClock, Counts, SlowApply, timed_syncs};
 use super::error::{ConsensusError, ProposeError, ReadError};
 use super::log_store::LogStore;
 use super::reads::Reads;
@@ -45,6 +46,8 @@ pub struct NodeOptions {
     pub snapshot_dir: PathBuf,
     /// The WAL's sizes.
     pub wal: WalOptions,
+    /// Who hears of commands that take long to apply.
+    pub slow_apply: Option<SlowApply>,
 }
 
 impl NodeOptions {
@@ -85,6 +88,8 @@ pub struct RaftStatus {
     pub term: u64,
     /// The last entry in this node's log.
     pub last_index: u64,
+    /// The last entry that is known to be committed.
+    pub committed_index: u64,
     /// The last entry applied here.
     pub applied_index: u64,
 }
@@ -95,6 +100,7 @@ pub struct Node<S: StateMachine, R: Runtime, V: Vfs> {
     batcher: Batcher<S>,
     reads: Reads,
     request_timeout: Duration,
+    counts: Arc<Counts>,
     stop: CancellationToken,
 }
 
@@ -105,6 +111,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Node<S, R, V> {
             batcher: self.batcher.clone(),
             reads: self.reads.clone(),
             request_timeout: self.request_timeout,
+            counts: self.counts.clone(),
             stop: self.stop.clone(),
         }
     }
@@ -126,6 +133,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let config = Arc::new(options.raft_config()?);
         let (wal, _) =
             Wal::open(vfs.clone(), &options.wal_dir, options.wal, executor).map_err(std::io::Error::other)?;
+        let counts = Arc::<Counts>::default();
+        wal.watch_syncs(timed_syncs::<R>(counts.clone()));
         let since_snapshot = Arc::new(SinceSnapshot::default());
         let snapshots = Snapshots::new(
             vfs,
@@ -134,7 +143,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
             since_snapshot.clone(),
             options.snapshot_after_bytes,
         )?;
-        let applier = Applier::open(machine, executor.lane("apply")?, snapshots, since_snapshot.clone())?;
+        let clock = ApplyClock { counts: counts.clone(), slow: options.slow_apply.clone() };
+        let applier = Applier::open(machine, executor.lane("apply")?, snapshots, since_snapshot.clone(), clock)?;
         let log_store = LogStore::new(wal.clone(), executor.lane("log-read")?);
         let raft = Raft::new(options.member.0, config, transport, log_store, applier).await.map_err(stopped)?;
         let raft: RaftHandle<S, R, V> = Arc::new(raft);
@@ -144,12 +154,16 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let snapshots_end = stop.clone();
         let snapshots = write_snapshots(raft.clone(), since_snapshot);
         drop(R::spawn(async move { snapshots_end.run_until_cancelled(snapshots).await }));
+        let leaders_end = stop.clone();
+        let leaders = count_leaders(raft.clone(), counts.clone());
+        drop(R::spawn(async move { leaders_end.run_until_cancelled(leaders).await }));
         let room = Arc::new(move |bytes| wal.check_room(bytes).map_err(|_| ProposeError::NoSpace));
         Ok(Self {
             batcher: Batcher::start(raft.clone(), room),
             reads: Reads::start(raft.clone()),
             raft,
             request_timeout: options.request_timeout(),
+            counts,
             stop,
         })
     }
@@ -175,7 +189,14 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
     /// # Errors
     /// See [`ProposeError`]; each says whether the command may have happened.
     pub async fn propose(&self, command: Bytes) -> Result<S::Reply, ProposeError> {
-        R::timeout(self.request_timeout, self.batcher.propose(command)).await.unwrap_or(Err(ProposeError::TimedOut))
+        let pending = self.counts.proposals_pending.hold();
+        let outcome = R::timeout(self.request_timeout, self.batcher.propose(command)).await;
+        drop(pending);
+        let outcome = outcome.unwrap_or(Err(ProposeError::TimedOut));
+        if outcome.as_ref().is_err_and(|error| *error != ProposeError::TooManyRequests) {
+            self.counts.proposals_failed.inc();
+        }
+        outcome
     }
 
     /// Returns once everything that was committed before the call has been applied here; a read that
@@ -184,7 +205,18 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
     /// # Errors
     /// See [`ReadError`].
     pub async fn read_barrier(&self) -> Result<(), ReadError> {
-        R::timeout(self.request_timeout, self.reads.barrier()).await.unwrap_or(Err(ReadError::TimedOut))
+        let outcome = R::timeout(self.request_timeout, self.reads.barrier()).await;
+        let outcome = outcome.unwrap_or(Err(ReadError::TimedOut));
+        if outcome.is_err() {
+            self.counts.reads_failed.inc();
+        }
+        outcome
+    }
+
+    /// What this node has counted.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The current term.
@@ -202,6 +234,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
             leader: metrics.current_leader.map(MemberId),
             term: metrics.current_term,
             last_index: metrics.last_log_index.unwrap_or(0),
+            committed_index: metrics.local_committed.map_or(0, |log_id| log_id.index),
             applied_index: metrics.last_applied.map_or(0, |log_id| log_id.index),
         }
     }
@@ -247,6 +280,22 @@ async fn form_cluster<S: StateMachine, R: Runtime, V: Vfs>(
         raft.trigger().elect(false).await.map_err(stopped)?;
     }
     Ok(())
+}
+
+/// Counts the leaders that become known. Follows what changes with a vote only, not with every entry.
+async fn count_leaders<S: StateMachine, R: Runtime, V: Vfs>(raft: RaftHandle<S, R, V>, counts: Arc<Counts>) {
+    let mut metrics = raft.server_metrics();
+    let mut known = None;
+    loop {
+        let leader = metrics.borrow_watched().current_leader;
+        if leader.is_some() && leader != known {
+            counts.leader_changes.inc();
+        }
+        known = leader;
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn write_snapshots<S: StateMachine, R: Runtime, V: Vfs>(

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::deadlines::{Deadlines, Found};
-use crate::types::{LeaseId, Runtime};
+use crate::types::{Counter, LeaseId, Runtime};
 
 /// A lease that could not be revoked is tried again after this long.
 const RETRY: Duration = Duration::from_millis(500);
@@ -32,11 +32,13 @@ pub struct Keeper<R: Runtime> {
     deadlines: Mutex<Deadlines<InstantOf<R>>>,
     /// Woken whenever a lease is gone: a keep-alive may be waiting for the outcome of a revocation.
     gone: Notify,
+    renewed: Counter,
+    expired: Counter,
 }
 
 impl<R: Runtime> Default for Keeper<R> {
     fn default() -> Self {
-        Self { deadlines: Mutex::new(Deadlines::new()), gone: Notify::new() }
+        Self { deadlines: Mutex::new(Deadlines::new()), gone: Notify::new(), renewed: Counter::default(), expired: Counter::default() }
     }
 }
 
@@ -72,12 +74,30 @@ impl<R: Runtime> Keeper<R> {
             // Registered before the look, so that no wake-up in between is missed.
             let gone = self.gone.notified();
             match self.deadlines.lock().renew(id, InstantOf::<R>::now()) {
-                Found::Renewed(ttl) => return Renewal::Renewed(ttl),
+                Found::Renewed(ttl) => {
+                    self.renewed.inc();
+                    return Renewal::Renewed(ttl);
+                }
                 Found::Unknown => return Renewal::Unknown,
                 Found::Revoking => {}
             }
             gone.await;
         }
+    }
+
+    /// A lease was revoked because its time had come.
+    pub fn note_expired(&self) {
+        self.expired.inc();
+    }
+
+    /// How many keep-alives renewed their lease on this node.
+    pub fn renewed_total(&self) -> u64 {
+        self.renewed.get()
+    }
+
+    /// How many leases this node revoked because their time had come.
+    pub fn expired_total(&self) -> u64 {
+        self.expired.get()
     }
 
     /// How long a lease still lives without a keep-alive; zero once its time has come.

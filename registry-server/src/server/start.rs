@@ -274,6 +274,7 @@ fn node_options(
         wal_dir: data_dir.wal_dir().to_owned(),
         snapshot_dir: data_dir.snap_dir().to_owned(),
         wal: WalOptions { unsafe_no_fsync: config.unsafe_no_fsync, ..WalOptions::default() },
+        slow_apply: None,
     }
 }
 
