@@ -88,10 +88,7 @@ mod tests {
             Response::ResponseDeleteRange(DeleteRangeResponse::default()),
             Response::ResponseRange(RangeResponse::default()),
         ]);
-        counts.note_txn(&txn(vec![
-            Response::ResponsePut(PutResponse::default()),
-            Response::ResponseTxn(inner),
-        ]));
+        counts.note_txn(&txn(vec![Response::ResponsePut(PutResponse::default()), Response::ResponseTxn(inner)]));
         let seen = [&counts.puts, &counts.deletes, &counts.ranges, &counts.txns].map(Counter::get);
         assert_eq!(seen, [1, 1, 1, 1]);
     }

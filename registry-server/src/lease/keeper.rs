@@ -38,7 +38,12 @@ pub struct Keeper<R: Runtime> {
 
 impl<R: Runtime> Default for Keeper<R> {
     fn default() -> Self {
-        Self { deadlines: Mutex::new(Deadlines::new()), gone: Notify::new(), renewed: Counter::default(), expired: Counter::default() }
+        Self {
+            deadlines: Mutex::new(Deadlines::new()),
+            gone: Notify::new(),
+            renewed: Counter::default(),
+            expired: Counter::default(),
+        }
     }
 }
 

@@ -17,12 +17,15 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
+use super::calls::Calls;
 use super::config::{Config, ConfigError};
-use super::dispatch::{Parts, Services};
+use super::dispatch::{Parts, Probes, Services};
 use super::expiry::expire_leases;
 use super::health::BackendHealth;
 use super::identity::Identity;
 use super::listen::{Bound, ListenError, Listener};
+use super::metrics::NodeMetrics;
+use super::slow::slow_applies;
 use super::urls::MemberUrl;
 use super::workers::FrontDoor;
 use crate::api::{
@@ -43,6 +46,9 @@ type Production = TokioRuntime;
 
 /// A node that cannot find itself leader for this long after its log was read does not start.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Connections to the extra URLs of figures and health checks, at most.
+const SIDE_CONNECTIONS: usize = 64;
 
 /// Starts nodes.
 #[derive(Debug)]
@@ -82,11 +88,18 @@ pub enum RunError {
 /// A node that serves. Dropping it stops the node in the background; [`Running::shutdown`] waits for it.
 #[derive(Debug)]
 pub struct Running {
-    client_urls: Vec<String>,
+    urls: Urls,
     stop: CancellationToken,
     ended: oneshot::Receiver<Result<(), RunError>>,
     /// Kept when the node has ended, so that it can be asked for again.
     outcome: Option<Result<(), RunError>>,
+}
+
+/// Where a node serves, with the ports that were really bound.
+#[derive(Debug, Clone)]
+struct Urls {
+    client: Vec<String>,
+    metrics: Vec<String>,
 }
 
 impl Server {
@@ -120,9 +133,9 @@ impl Server {
         let (end, ended) = oneshot::channel();
         let token = stop.clone();
         thread::Builder::new().name("raft".to_owned()).spawn(move || run(&config, &token, started, end))?;
-        let client_urls = outcome.await.map_err(|_| StartError::Panicked)??;
+        let urls = outcome.await.map_err(|_| StartError::Panicked)??;
         drop(guard.disarm());
-        Ok(Running { client_urls, stop, ended, outcome: None })
+        Ok(Running { urls, stop, ended, outcome: None })
     }
 }
 
@@ -130,13 +143,19 @@ impl Running {
     /// The first client URL, with the port that was really bound.
     #[must_use]
     pub fn client_url(&self) -> &str {
-        &self.client_urls[0]
+        &self.urls.client[0]
     }
 
     /// All client URLs, with the ports that were really bound.
     #[must_use]
     pub fn client_urls(&self) -> &[String] {
-        &self.client_urls
+        &self.urls.client
+    }
+
+    /// All extra URLs of `/metrics` and the health checks, with the ports that were really bound.
+    #[must_use]
+    pub fn metrics_urls(&self) -> &[String] {
+        &self.urls.metrics
     }
 
     /// Waits until the node has stopped by itself. Dropping the future changes nothing.
@@ -170,7 +189,7 @@ impl Drop for Running {
     }
 }
 
-type Started = oneshot::Sender<Result<Vec<String>, StartError>>;
+type Started = oneshot::Sender<Result<Urls, StartError>>;
 
 /// The body of the node's thread.
 fn run(config: &Config, stop: &CancellationToken, started: Started, end: oneshot::Sender<Result<(), RunError>>) {
@@ -188,7 +207,7 @@ fn run(config: &Config, stop: &CancellationToken, started: Started, end: oneshot
             None => return Ok(()),
         };
         // Nobody waits any more: `stop` is cancelled and the node ends at once.
-        drop(started.send(Ok(serving.client_urls.clone())));
+        drop(started.send(Ok(serving.urls.clone())));
         serving.until_stopped(stop).await
     });
     // Whoever waits for the end may open the data directory again.
@@ -198,9 +217,11 @@ fn run(config: &Config, stop: &CancellationToken, started: Started, end: oneshot
 
 /// A node that serves, with what must end in order.
 struct Serving {
-    client_urls: Vec<String>,
+    urls: Urls,
     node: Node<Machine, Production, StdVfs>,
     door: FrontDoor,
+    /// The extra URLs of figures and health checks.
+    side_door: Option<FrontDoor>,
     health: HealthReporter,
     /// Held until the end: the lock is in it.
     _data_dir: DataDir<StdVfs>,
@@ -209,6 +230,7 @@ struct Serving {
 impl Serving {
     async fn begin(config: &Config, stop: &CancellationToken) -> Result<Self, StartError> {
         let bound = Listener::bind(&config.listen_client_urls)?;
+        let side_bound = Listener::bind(&config.listen_metrics_urls)?;
         let data_dir = DataDir::open(&StdVfs, &config.data_dir, config.wal_dir.as_deref())?;
         let peer_urls: Vec<_> = config.initial_advertise_peer_urls.iter().map(MemberUrl::to_string).collect();
         let token = &config.initial_cluster_token;
@@ -230,14 +252,21 @@ impl Serving {
             member: identity.member,
             limits: limits(config),
         });
-        let client_urls = listening_urls(config, &bound);
+        let urls = Urls {
+            client: listening_urls(&config.listen_client_urls, &bound),
+            metrics: listening_urls(&config.listen_metrics_urls, &side_bound),
+        };
         publish(&backend, config, peer_urls, &bound).await?;
         // Nobody could keep a lease alive while the log was replayed.
         keeper.restart();
-        let (door, health) = open_door(config, &backend, &hub, bound, stop)?;
+        let calls = Calls::new(config.warning_unary_request_duration);
+        let metrics = NodeMetrics { backend: backend.clone(), hub: hub.clone(), calls: calls.clone() };
+        let paths = Paths::new(Arc::new(BackendHealth::new(backend.clone())), metrics.source());
+        let side_door = open_side_door(config, side_bound, paths.clone())?;
+        let (door, health) = open_door(config, &backend, &hub, (paths, calls), bound, stop)?;
         drop(tokio::spawn(expire_leases(node.clone(), keeper)));
-        tracing::info!(cluster = %identity.cluster, member = %identity.member, urls = ?client_urls, "ready to serve client requests");
-        Ok(Self { client_urls, node, door, health, _data_dir: data_dir })
+        tracing::info!(cluster = %identity.cluster, member = %identity.member, urls = ?urls.client, "ready to serve client requests");
+        Ok(Self { urls, node, door, side_door, health, _data_dir: data_dir })
     }
 
     async fn until_stopped(mut self, stop: &CancellationToken) -> Result<(), RunError> {
@@ -253,6 +282,9 @@ impl Serving {
         // Ends the streams that watch the health.
         self.health.clear_service_status("").await;
         self.door.shutdown().await;
+        if let Some(door) = self.side_door {
+            door.shutdown().await;
+        }
         self.node.shutdown().await;
         tracing::info!("stopped");
         failure.map_or(Ok(()), |failure| Err(RunError::Fatal(failure)))
@@ -274,7 +306,7 @@ fn node_options(
         wal_dir: data_dir.wal_dir().to_owned(),
         snapshot_dir: data_dir.snap_dir().to_owned(),
         wal: WalOptions { unsafe_no_fsync: config.unsafe_no_fsync, ..WalOptions::default() },
-        slow_apply: None,
+        slow_apply: Some(slow_applies(config.warning_apply_duration)),
     }
 }
 
@@ -290,9 +322,9 @@ fn limits(config: &Config) -> Limits {
 }
 
 /// The listen URLs with the ports that the system chose.
-fn listening_urls(config: &Config, bound: &Bound) -> Vec<String> {
+fn listening_urls(urls: &[MemberUrl], bound: &Bound) -> Vec<String> {
     let ports = bound.addresses().iter().map(std::net::SocketAddr::port);
-    config.listen_client_urls.iter().zip(ports).map(|(url, port)| url.with_port(port).to_string()).collect()
+    urls.iter().zip(ports).map(|(url, port)| url.with_port(port).to_string()).collect()
 }
 
 /// Tells the cluster this member's name and URLs, if that is news.
@@ -323,6 +355,7 @@ fn open_door(
     config: &Config,
     backend: &SharedBackend<Production, StdVfs>,
     hub: &Arc<Hub>,
+    (paths, calls): (Paths, Arc<Calls>),
     bound: Bound,
     stop: &CancellationToken,
 ) -> Result<(FrontDoor, HealthReporter), StartError> {
@@ -340,11 +373,21 @@ fn open_door(
             cluster: ClusterService::new(backend.clone()),
             maintenance: MaintenanceService::new(backend.clone()),
             health: health.clone(),
-            paths: Paths::new(Arc::new(BackendHealth::new(backend.clone()))),
+            paths,
+            calls,
         },
         config,
     );
     Ok((FrontDoor::start(bound, services, config)?, health))
+}
+
+/// Serves probes and figures where clients do not come; a thread and a few connections are enough for them.
+fn open_side_door(config: &Config, bound: Bound, paths: Paths) -> io::Result<Option<FrontDoor>> {
+    if bound.addresses().is_empty() {
+        return Ok(None);
+    }
+    let small = Config { worker_threads: Some(1), max_connections: SIDE_CONNECTIONS, ..config.clone() };
+    FrontDoor::start(bound, Probes(paths), &small).map(Some)
 }
 
 fn watch_settings(config: &Config) -> WatchSettings {
