@@ -106,6 +106,7 @@ fn apply_status(error: ApplyError) -> Status {
 fn propose_status(error: ProposeError) -> Status {
     match error {
         ProposeError::TooManyRequests => WireError::TooManyRequests.into(),
+        ProposeError::TooLarge => WireError::RequestTooLarge.into(),
         ProposeError::NoLeader => WireError::NoLeader.into(),
         ProposeError::LeaderChanged => WireError::LeaderChanged.into(),
         ProposeError::TimedOut => WireError::Timeout.into(),

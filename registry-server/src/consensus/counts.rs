@@ -24,7 +24,8 @@ pub struct Counts {
     /// Proposals that wait for their reply.
     pub proposals_pending: Gauge,
     /// Proposals that were taken and did not come to a reply: no leader, no room in the log, no answer in
-    /// time. What was refused because too much was waiting is not among them.
+    /// time. What was refused at once, as too large or as too much was
+    /// waiting, is not among them.
     pub proposals_failed: Counter,
     /// Linearizable reads that nobody confirmed.
     pub reads_failed: Counter,
@@ -37,13 +38,16 @@ pub struct Counts {
     pub slow_applies: Counter,
 }
 
+/// Takes a command's place and bytes, and how long it took.
+pub type TellSlow = Arc<dyn Fn(Position, &Bytes, Duration) + Send + Sync>;
+
 /// Who hears of slow commands.
 #[derive(Clone)]
 pub struct SlowApply {
     /// What takes longer than this is slow.
     pub after: Duration,
-    /// Called from the apply lane with the command's place and bytes, and how long it took; must be short.
-    pub tell: Arc<dyn Fn(Position, &Bytes, Duration) + Send + Sync>,
+    /// Called from the apply lane; must be short.
+    pub tell: TellSlow,
 }
 
 impl std::fmt::Debug for SlowApply {

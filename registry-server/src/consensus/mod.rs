@@ -22,10 +22,12 @@ mod node;
 mod reads;
 mod snapshots;
 mod state_machine;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod types;
 
-pub use counts::{Counts, SlowApply};
+pub use counts::{Counts, SlowApply, TellSlow};
 pub use error::{ConsensusError, ProposeError, ReadError};
 pub use node::{Node, NodeOptions, RaftStatus};
 pub use state_machine::{Position, RestoreError, SnapshotSource, StateMachine};

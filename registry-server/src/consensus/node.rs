@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, Raft, SnapshotPolicy};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::applier::{Applier, RaftHandle, SinceSnapshot};
-use super::batcher::Batcher;
+use super::batcher::{self, Batcher};
 use super::counts::{ApplyClock, Counts, SlowApply, timed_syncs};
 use super::error::{ConsensusError, ProposeError, ReadError};
 use super::log_store::LogStore;
@@ -21,11 +22,14 @@ use super::state_machine::StateMachine;
 use super::transport::Transport;
 use super::types::PeerNode;
 use crate::storage::{Vfs, Wal, WalOptions};
-use crate::types::{Executor, MemberId, Runtime};
+use crate::types::{Executor, Lane, MemberId, Runtime};
 
 /// Entries kept behind a snapshot, for peers that are a little behind. A sole voter has none, and every
 /// entry kept may be a megabyte to read at the next start.
 const KEEP_ENTRIES: u64 = 0;
+
+/// How often a full disk is asked again.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 
 /// How a node runs.
 #[derive(Debug, Clone)]
@@ -102,6 +106,9 @@ pub struct Node<S: StateMachine, R: Runtime, V: Vfs> {
     request_timeout: Duration,
     counts: Arc<Counts>,
     stop: CancellationToken,
+    wal: Wal<V>,
+    /// All other lanes that touch files.
+    lanes: [Lane; 3],
 }
 
 impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Node<S, R, V> {
@@ -113,6 +120,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Node<S, R, V> {
             request_timeout: self.request_timeout,
             counts: self.counts.clone(),
             stop: self.stop.clone(),
+            wal: self.wal.clone(),
+            lanes: self.lanes.clone(),
         }
     }
 }
@@ -135,36 +144,37 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
             Wal::open(vfs.clone(), &options.wal_dir, options.wal, executor).map_err(std::io::Error::other)?;
         let counts = Arc::<Counts>::default();
         wal.watch_syncs(timed_syncs::<R>(counts.clone()));
+        let [snapshot_lane, apply_lane, read_lane] = lanes(executor)?;
         let since_snapshot = Arc::new(SinceSnapshot::default());
         let snapshots = Snapshots::new(
             vfs,
             options.snapshot_dir.clone(),
-            executor.lane("snapshot")?,
+            snapshot_lane.clone(),
             since_snapshot.clone(),
             options.snapshot_after_bytes,
         )?;
         let clock = ApplyClock { counts: counts.clone(), slow: options.slow_apply.clone() };
-        let applier = Applier::open(machine, executor.lane("apply")?, snapshots, since_snapshot.clone(), clock)?;
-        let log_store = LogStore::new(wal.clone(), executor.lane("log-read")?);
+        let applier = Applier::open(machine, apply_lane.clone(), snapshots, since_snapshot.clone(), clock)?;
+        let log_store = LogStore::new(wal.clone(), read_lane.clone());
         let raft = Raft::new(options.member.0, config, transport, log_store, applier).await.map_err(stopped)?;
         let raft: RaftHandle<S, R, V> = Arc::new(raft);
         form_cluster(&raft, options).await?;
 
         let stop = CancellationToken::new();
-        let snapshots_end = stop.clone();
-        let snapshots = write_snapshots(raft.clone(), since_snapshot);
-        drop(R::spawn(async move { snapshots_end.run_until_cancelled(snapshots).await }));
-        let leaders_end = stop.clone();
-        let leaders = count_leaders(raft.clone(), counts.clone());
-        drop(R::spawn(async move { leaders_end.run_until_cancelled(leaders).await }));
-        let room = Arc::new(move |bytes| wal.check_room(bytes).map_err(|_| ProposeError::NoSpace));
+        in_background::<R>(&stop, write_snapshots(raft.clone(), since_snapshot));
+        in_background::<R>(&stop, look_for_room::<R, V>(wal.clone()));
+        in_background::<R>(&stop, count_leaders(raft.clone(), counts.clone()));
+        let log = wal.clone();
+        let reserve = Arc::new(move |bytes| batcher::reserve(&log, bytes));
         Ok(Self {
-            batcher: Batcher::start(raft.clone(), room),
+            batcher: Batcher::start(raft.clone(), reserve),
             reads: Reads::start(raft.clone()),
             raft,
             request_timeout: options.request_timeout(),
             counts,
             stop,
+            wal,
+            lanes: [snapshot_lane, apply_lane, read_lane],
         })
     }
 
@@ -193,8 +203,9 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let outcome = R::timeout(self.request_timeout, self.batcher.propose(command)).await;
         drop(pending);
         let outcome = outcome.unwrap_or(Err(ProposeError::TimedOut));
-        if outcome.as_ref().is_err_and(|error| *error != ProposeError::TooManyRequests) {
-            self.counts.proposals_failed.inc();
+        match &outcome {
+            Ok(_) | Err(ProposeError::TooManyRequests | ProposeError::TooLarge) => {}
+            Err(_) => self.counts.proposals_failed.inc(),
         }
         outcome
     }
@@ -257,11 +268,22 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         self.stop.run_until_cancelled(work).await;
     }
 
-    /// Stops the node; proposals and reads under way fail with `Stopped`.
+    /// Stops the node; proposals and reads under way fail with `Stopped`. When it returns, nothing of the node
+    /// touches its files any more: the directories may be opened again.
     pub async fn shutdown(&self) {
         self.stop.cancel();
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "the raft task ended abnormally");
+        }
+        let (closed, done) = oneshot::channel();
+        self.wal.close(move || closed.send(()).unwrap_or_default());
+        // An error says that the other side is gone, and with it the work that is waited for.
+        done.await.ok();
+        for lane in &self.lanes {
+            let (reached, done) = oneshot::channel();
+            if lane.submit(move || reached.send(()).unwrap_or_default()).is_ok() {
+                done.await.ok();
+            }
         }
     }
 }
@@ -294,6 +316,26 @@ async fn count_leaders<S: StateMachine, R: Runtime, V: Vfs>(raft: RaftHandle<S, 
         known = leader;
         if metrics.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// Spawns what goes on until the node stops.
+fn in_background<R: Runtime>(stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    drop(R::spawn(stop.clone().run_until_cancelled_owned(work)));
+}
+
+/// One lane each for snapshots, apply, and reads of old entries.
+fn lanes(executor: &impl Executor) -> Result<[Lane; 3], ConsensusError> {
+    Ok([executor.lane("snapshot")?, executor.lane("apply")?, executor.lane("log-read")?])
+}
+
+/// When all that waits is in the log's own queue, nobody else asks for room on a full disk.
+async fn look_for_room<R: Runtime, V: Vfs>(wal: Wal<V>) {
+    loop {
+        R::sleep(LOOK_FOR_ROOM).await;
+        if wal.waits_for_room() {
+            wal.look_for_room();
         }
     }
 }

@@ -46,7 +46,9 @@ async fn revoke<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, keeper: &Keeper<
                 keeper.note_expired();
                 return tracing::debug!(lease = %id, "lease expired");
             }
-            Err(ProposeError::TooManyRequests | ProposeError::NoLeader | ProposeError::NoSpace) => {
+            Err(
+                ProposeError::TooManyRequests | ProposeError::TooLarge | ProposeError::NoLeader | ProposeError::NoSpace,
+            ) => {
                 return keeper.not_revoked(id);
             }
             Err(ProposeError::TimedOut | ProposeError::LeaderChanged) => R::sleep(PAUSE).await,

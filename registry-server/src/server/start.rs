@@ -72,6 +72,9 @@ pub enum StartError {
     /// Anything else of the system: threads, file descriptors.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
+    /// The future of the start was dropped.
+    #[error("stopped before it was ready")]
+    Stopped,
     /// The starting thread ended without a word, which is a bug.
     #[error("cannot start: the node's thread has panicked")]
     Panicked,
@@ -198,13 +201,12 @@ fn run(config: &Config, stop: &CancellationToken, started: Started, end: oneshot
         Err(error) => return drop(started.send(Err(error.into()))),
     };
     let outcome = runtime.block_on(async {
-        let serving = match stop.run_until_cancelled(Serving::begin(config, stop)).await {
-            Some(Ok(serving)) => serving,
-            Some(Err(error)) => {
+        let serving = match Serving::begin(config, stop).await {
+            Ok(serving) => serving,
+            Err(error) => {
                 drop(started.send(Err(error)));
                 return Ok(());
             }
-            None => return Ok(()),
         };
         // Nobody waits any more: `stop` is cancelled and the node ends at once.
         drop(started.send(Ok(serving.urls.clone())));
@@ -243,30 +245,24 @@ impl Serving {
         let options = node_options(config, identity, peer_urls.clone(), &data_dir);
         let node: Node<Machine, Production, _> =
             Node::start(&options, StdVfs, &ThreadExecutor, NoPeers, machine).await?;
-        node.ready(READY_TIMEOUT).await?;
         let backend = Arc::new(Backend {
             node: node.clone(),
             state,
-            keeper: keeper.clone(),
+            keeper,
             cluster: identity.cluster,
             member: identity.member,
             limits: limits(config),
         });
-        let urls = Urls {
-            client: listening_urls(&config.listen_client_urls, &bound),
-            metrics: listening_urls(&config.listen_metrics_urls, &side_bound),
-        };
-        publish(&backend, config, peer_urls, &bound).await?;
-        // Nobody could keep a lease alive while the log was replayed.
-        keeper.restart();
-        let calls = Calls::new(config.warning_unary_request_duration);
-        let metrics = NodeMetrics { backend: backend.clone(), hub: hub.clone(), calls: calls.clone() };
-        let paths = Paths::new(Arc::new(BackendHealth::new(backend.clone())), metrics.source());
-        let side_door = open_side_door(config, side_bound, paths.clone())?;
-        let (door, health) = open_door(config, &backend, &hub, (paths, calls), bound, stop)?;
-        drop(tokio::spawn(expire_leases(node.clone(), keeper)));
-        tracing::info!(cluster = %identity.cluster, member = %identity.member, urls = ?urls.client, "ready to serve client requests");
-        Ok(Self { urls, node, door, side_door, health, _data_dir: data_dir })
+        let opening = open(config, &backend, &hub, peer_urls, (bound, side_bound), stop);
+        match stop.run_until_cancelled(opening).await.unwrap_or(Err(StartError::Stopped)) {
+            Ok(Open { urls, door, side_door, health }) => {
+                Ok(Self { urls, node, door, side_door, health, _data_dir: data_dir })
+            }
+            Err(error) => {
+                node.shutdown().await;
+                Err(error)
+            }
+        }
     }
 
     async fn until_stopped(mut self, stop: &CancellationToken) -> Result<(), RunError> {
@@ -291,6 +287,42 @@ impl Serving {
     }
 }
 
+/// What a node that serves has beside Raft.
+struct Open {
+    urls: Urls,
+    door: FrontDoor,
+    side_door: Option<FrontDoor>,
+    health: HealthReporter,
+}
+
+/// Waits for Raft, tells the cluster who this is, and opens the door.
+async fn open(
+    config: &Config,
+    backend: &SharedBackend<Production, StdVfs>,
+    hub: &Arc<Hub>,
+    peer_urls: Vec<String>,
+    (bound, side_bound): (Bound, Bound),
+    stop: &CancellationToken,
+) -> Result<Open, StartError> {
+    backend.node.ready(READY_TIMEOUT).await?;
+    publish(backend, config, peer_urls, &bound).await?;
+    // Nobody could keep a lease alive while the log was replayed.
+    backend.keeper.restart();
+    let urls = Urls {
+        client: listening_urls(&config.listen_client_urls, &bound),
+        metrics: listening_urls(&config.listen_metrics_urls, &side_bound),
+    };
+    let calls = Calls::new(config.warning_unary_request_duration);
+    let metrics = NodeMetrics { backend: backend.clone(), hub: hub.clone(), calls: calls.clone() };
+    let paths = Paths::new(Arc::new(BackendHealth::new(backend.clone())), metrics.source());
+    let side_door = open_side_door(config, side_bound, paths.clone())?;
+    let (door, health) = open_door(config, backend, hub, (paths, calls), bound, stop)?;
+    drop(tokio::spawn(expire_leases(backend.node.clone(), backend.keeper.clone())));
+    let (cluster, member) = (backend.cluster, backend.member);
+    tracing::info!(%cluster, %member, urls = ?urls.client, "ready to serve client requests");
+    Ok(Open { urls, door, side_door, health })
+}
+
 fn node_options(
     config: &Config,
     identity: Identity,
@@ -305,8 +337,18 @@ fn node_options(
         snapshot_after_bytes: config.snapshot_log_bytes,
         wal_dir: data_dir.wal_dir().to_owned(),
         snapshot_dir: data_dir.snap_dir().to_owned(),
-        wal: WalOptions { unsafe_no_fsync: config.unsafe_no_fsync, ..WalOptions::default() },
+        wal: wal_options(config),
         slow_apply: Some(slow_applies(config.warning_apply_duration)),
+    }
+}
+
+fn wal_options(config: &Config) -> WalOptions {
+    WalOptions {
+        segment_bytes: config.segment_bytes(),
+        unsafe_no_fsync: config.unsafe_no_fsync,
+        // A client that could guess it could put what looks like the log's own headers into a value.
+        salt: fastrand::u64(..),
+        ..WalOptions::default()
     }
 }
 
