@@ -1,4 +1,4 @@
-//! The Maintenance service: status, the hash of the store, and the alarms (of which there are none yet).
+//! The Maintenance service: status, the hash of the store, and the alarms.
 //! What this version does not do says so.
 
 use std::pin::Pin;
@@ -13,8 +13,12 @@ use registry_proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status};
 
-use super::backend::{SharedBackend, mvcc_status};
+use super::backend::{SharedBackend, mismatch, mvcc_status};
+use super::status::WireError;
 use super::version::{ETCD_VERSION, STORAGE_VERSION};
+use crate::apply::Outcome;
+use crate::command::Command;
+use crate::consensus::RaftStatus;
 use crate::storage::Vfs;
 use crate::types::{Revision, Runtime};
 
@@ -32,6 +36,15 @@ impl<R: Runtime, V: Vfs> MaintenanceService<R, V> {
     pub fn new(backend: SharedBackend<R, V>) -> Self {
         Self(backend)
     }
+
+    /// What Status tells as errors.
+    fn ailments(&self, raft: &RaftStatus) -> Vec<String> {
+        let leaderless = raft.leader.is_none().then(|| WireError::NoLeader.text().to_owned());
+        let alarms = self.0.state.alarms.read();
+        let alarms =
+            alarms.iter().map(|(member, alarm)| format!("memberID:{} alarm:{}", member.0, alarm.as_str_name()));
+        leaderless.into_iter().chain(alarms).collect()
+    }
 }
 
 fn not_yet(call: &str) -> Status {
@@ -41,10 +54,15 @@ fn not_yet(call: &str) -> Status {
 #[tonic::async_trait]
 impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
     async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
-        if request.into_inner().action() == AlarmAction::Activate {
-            return Err(not_yet("raising an alarm"));
+        let request = request.into_inner();
+        if request.action() == AlarmAction::Get {
+            self.0.read_barrier().await?;
+            let alarms = self.0.state.alarms.read().of(request.alarm());
+            return Ok(Response::new(AlarmResponse { header: Some(self.0.header_now()), alarms }));
         }
-        Ok(Response::new(AlarmResponse { header: Some(self.0.header_now()), alarms: Vec::new() }))
+        let (revision, outcome) = self.0.propose(&Command::Alarm(request)).await?;
+        let Outcome::Alarm(alarms) = outcome else { return Err(mismatch()) };
+        Ok(Response::new(AlarmResponse { header: Some(self.0.header(revision)), alarms }))
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
@@ -61,7 +79,7 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
             raft_index: raft.last_index,
             raft_term: raft.term,
             raft_applied_index: raft.applied_index,
-            errors: if raft.leader.is_none() { vec!["etcdserver: no leader".to_owned()] } else { Vec::new() },
+            errors: self.ailments(&raft),
             db_size_in_use: in_use as i64,
             is_learner: false,
             storage_version: STORAGE_VERSION.to_owned(),

@@ -34,6 +34,7 @@ impl<R: Runtime, V: Vfs> NodeMetrics<R, V> {
         Arc::new(move || {
             let mut text = Exposition::default();
             self.add_server(&mut text);
+            self.add_alarms(&mut text);
             self.add_proposals(&mut text);
             self.add_disk(&mut text);
             self.add_store(&mut text);
@@ -70,6 +71,16 @@ impl<R: Runtime, V: Vfs> NodeMetrics<R, V> {
             bytes => i64::try_from(bytes).unwrap_or(i64::MAX),
         };
         text.gauge("etcd_server_quota_backend_bytes", "Current backend storage quota size in bytes.", quota);
+    }
+
+    fn add_alarms(&self, text: &mut Exposition) {
+        let help = "Alarms for every member in cluster. 1 for 'server_id' label with current ID. 2 for 'alarm_type' \
+                    label with type of this alarm";
+        let mut family = text.family(Kind::Gauge, "etcd_debugging_server_alarms", help);
+        for (member, alarm) in self.backend.state.alarms.read().iter() {
+            let labels = [("alarm_type", alarm.as_str_name()), ("server_id", &*member.to_string())];
+            family.sample(&labels, 1);
+        }
     }
 
     fn add_proposals(&self, text: &mut Exposition) {

@@ -142,7 +142,7 @@ async fn the_families_have_etcds_names_and_types() {
     let scrape = scrape(node.client_url()).await;
     let of = |kind: &'static str, names: &'static str| names.split_whitespace().map(move |name| (name, kind));
     let gauges = "etcd_server_has_leader etcd_server_is_leader etcd_server_is_learner etcd_server_version etcd_server_id \
-        etcd_cluster_version etcd_server_quota_backend_bytes etcd_server_proposals_committed_total \
+        etcd_cluster_version etcd_debugging_server_alarms etcd_server_quota_backend_bytes etcd_server_proposals_committed_total \
         etcd_server_proposals_applied_total etcd_server_proposals_pending etcd_mvcc_db_total_size_in_bytes \
         etcd_mvcc_db_total_size_in_use_in_bytes etcd_debugging_mvcc_keys_total etcd_debugging_mvcc_watch_stream_total \
         etcd_debugging_mvcc_watcher_total etcd_debugging_mvcc_slow_watcher_total \

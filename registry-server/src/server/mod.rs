@@ -3,9 +3,11 @@
 //!
 //! `flags` makes a [`Config`], `logging` follows it; `listen` binds, `workers` spreads connections over
 //! threads, `connection` serves one of them over a `corked` socket, and `dispatch` hands each request to
-//! the service it names; `calls` counts them. Every queue between them has a bound, and a stop waits for all of them.
+//! the service it names; `calls` counts them. Every queue between them has a bound, and a stop waits for all
+//! of them.
 
 mod calls;
+mod checkpoints;
 mod config;
 mod connection;
 mod corked;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
 use super::calls::Calls;
+use super::checkpoints::record_leases;
 use super::config::{Config, ConfigError};
 use super::dispatch::{Parts, Probes, Services};
 use super::expiry::expire_leases;
@@ -252,6 +253,7 @@ impl Serving {
             cluster: identity.cluster,
             member: identity.member,
             limits: limits(config),
+            raising: tokio::sync::Mutex::default(),
         });
         let opening = open(config, &backend, &hub, peer_urls, (bound, side_bound), stop);
         match stop.run_until_cancelled(opening).await.unwrap_or(Err(StartError::Stopped)) {
@@ -318,6 +320,7 @@ async fn open(
     let side_door = open_side_door(config, side_bound, paths.clone())?;
     let (door, health) = open_door(config, backend, hub, (paths, calls), bound, stop)?;
     drop(tokio::spawn(expire_leases(backend.node.clone(), backend.keeper.clone())));
+    drop(tokio::spawn(record_leases(backend.node.clone(), backend.keeper.clone())));
     let (cluster, member) = (backend.cluster, backend.member);
     tracing::info!(%cluster, %member, urls = ?urls.client, "ready to serve client requests");
     Ok(Open { urls, door, side_door, health })

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use registry_tests::budget::SOON;
-use registry_tests::etcdctl::{is_there, say};
+use registry_tests::etcdctl::{is_there, run, say};
 use registry_tests::{Node, eventually};
 
 use crate::NODE;
@@ -155,4 +155,25 @@ async fn the_keep_alive_goes_on_after_the_key_is_deleted_and_ends_with_the_revok
     say(at, &["lease", "revoke", &id]);
     let rest = keep_alive.to_end();
     assert_eq!(rest.last().unwrap(), &format!("lease {id} expired or revoked."));
+}
+
+#[tokio::test]
+async fn a_store_without_space_is_freed_and_disarmed() {
+    if !is_there() {
+        return;
+    }
+    let node = Node::start(NODE, &["--quota-backend-bytes", "1048576"]).await;
+    let at = node.address();
+    assert_eq!(say(at, &["alarm", "list"]), "");
+    let value = "v".repeat(100_000);
+    let refused = (0..20).map(|_| run(at, &["put", "filling", &value])).find(|put| !put.status.success()).unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("etcdserver: mvcc: database space exceeded"), "{told}");
+    let raised = say(at, &["alarm", "list"]);
+    assert!(raised.starts_with("memberID:") && raised.trim_end().ends_with(" alarm:NOSPACE"), "{raised}");
+    let revision = node.client().await.revision().await.to_string();
+    say(at, &["compact", "--physical", &revision]);
+    assert_eq!(say(at, &["alarm", "disarm"]), raised);
+    assert_eq!(say(at, &["alarm", "list"]), "");
+    assert_eq!(say(at, &["put", "filling", "1"]), "OK\n");
 }

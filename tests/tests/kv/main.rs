@@ -1,8 +1,9 @@
-//! The KV service through a real client: reads, writes, transactions, compaction, and every refusal with
+//! The KV service through a real client: reads, writes, transactions, compaction, the quota, and every refusal with
 //! etcd's code and text.
 
 mod compaction;
 mod errors;
+mod quota;
 mod range;
 mod stream;
 mod txn;

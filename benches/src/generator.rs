@@ -1,0 +1,118 @@
+//! A load on a running server: connects, loads keys, warms up, measures.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use hdrhistogram::Histogram;
+use tokio::time::{Instant, sleep};
+
+use crate::BenchError;
+use crate::channel::Endpoint;
+use crate::clients::Fanout;
+use crate::crew::{Crew, Plan};
+use crate::keys::Keys;
+use crate::load::{Amount, Load};
+use crate::phase::Phase;
+use crate::preload::preload;
+use crate::recorder::{self, Recorder};
+
+/// How often whoever watches is told how far a phase is.
+const REPORT_EVERY: Duration = Duration::from_millis(250);
+
+/// What a phase has done.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// Operations; for watch: events.
+    pub operations: u64,
+    /// From the first operation's beginning to the last one's end.
+    pub elapsed: Duration,
+    /// Latencies in nanoseconds.
+    pub latency: Histogram<u64>,
+}
+
+/// Connected clients of one load. Dropping it closes their connections.
+#[derive(Debug)]
+pub struct Generator {
+    load: Arc<Load>,
+    crews: Vec<Crew>,
+    recorders: Vec<Arc<Recorder>>,
+}
+
+impl Generator {
+    /// Loads the keys that the load needs, and connects all its clients.
+    ///
+    /// # Errors
+    /// A load that cannot be made, a server that cannot be reached, or the first operation it refused.
+    pub async fn start(load: Load, endpoint: &str) -> Result<Self, BenchError> {
+        load.validate()?;
+        let endpoint = Endpoint::parse(endpoint)?;
+        let keys = Arc::new(Keys::new(&load));
+        if load.needs_keys() {
+            preload(&load, &endpoint, &keys).await?;
+        }
+        let window = load.rate.is_none().then_some(load.window);
+        let fanout = Arc::new(Fanout::new(load.watchers, window));
+        let load = Arc::new(load);
+        let (mut crews, mut recorders) = (Vec::new(), Vec::new());
+        for thread in 0..load.threads {
+            let recorder = Arc::new(Recorder::new());
+            recorders.push(Arc::clone(&recorder));
+            let (load, endpoint, keys) = (Arc::clone(&load), endpoint.clone(), Arc::clone(&keys));
+            crews
+                .push(Crew::start(Plan { load, endpoint, keys, fanout: Arc::clone(&fanout), recorder, thread }).await?);
+        }
+        Ok(Self { load, crews, recorders })
+    }
+
+    /// Runs the load without keeping figures.
+    ///
+    /// # Errors
+    /// The first operation that failed.
+    pub async fn warm_up(&self) -> Result<(), BenchError> {
+        if !self.load.warmup.is_zero() {
+            self.run(Amount::Time(self.load.warmup), &mut |_, _| {}).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the load. `watch` is told a few times a second which part of it is through (0 to 1) and how many
+    /// operations have been done.
+    ///
+    /// # Errors
+    /// The first operation that failed.
+    pub async fn measure(&self, watch: &mut (dyn FnMut(f64, u64) + Send)) -> Result<Measured, BenchError> {
+        self.run(self.load.amount, watch).await
+    }
+
+    async fn run(&self, amount: Amount, watch: &mut (dyn FnMut(f64, u64) + Send)) -> Result<Measured, BenchError> {
+        let started = Instant::now();
+        let phase = Arc::new(Phase::new(started, amount, self.load.rate));
+        let crews = try_join_all(self.crews.iter().map(|crew| crew.run(Arc::clone(&phase))));
+        let tell = async {
+            loop {
+                sleep(REPORT_EVERY).await;
+                watch(phase.progress(), self.recorders.iter().map(|recorder| recorder.count()).sum());
+            }
+        };
+        tokio::select! {
+            ended = crews => ended.map(drop)?,
+            () = tell => {}
+        }
+        let elapsed = started.elapsed();
+        // Taken only now: one thread's watchers may still have been receiving when another was through.
+        let latency = self.take_latencies();
+        match phase.take_failure() {
+            Some(failure) => Err(failure),
+            None => Ok(Measured { operations: latency.len(), elapsed, latency }),
+        }
+    }
+
+    fn take_latencies(&self) -> Histogram<u64> {
+        let mut all = recorder::empty();
+        for recorder in &self.recorders {
+            all += recorder.take();
+        }
+        all
+    }
+}

@@ -1,0 +1,32 @@
+//! A load generator for servers that speak etcd's v3 API, and a runner that compares two of them in turn.
+//!
+//! ```text
+//! load ─→ generator ─→ crew (one a thread) ─→ clients ─→ channel (HTTP/2)
+//!             ↑                └ pace (when), keys (what), phase (how much), recorder (how long it took)
+//! process ─→ pairs ─→ figures ─→ report
+//! ```
+//!
+//! [`load`] says what is asked of a server; [`generator`] asks it. [`pairs`] starts servers ([`process`]) in
+//! turn on fresh data, gives each the same load, and samples what it costs them ([`usage`]); [`figures`] makes
+//! ratios of it and [`report`] shows them. The generator shares the machine with the server, so it keeps its
+//! own costs low: one runtime a thread, no locks between threads, no allocation for values.
+
+mod channel;
+mod clients;
+mod crew;
+mod error;
+pub mod figures;
+pub mod generator;
+mod keys;
+pub mod load;
+mod pace;
+pub mod pairs;
+mod phase;
+mod preload;
+pub mod process;
+pub mod progress;
+mod recorder;
+pub mod report;
+pub mod usage;
+
+pub use error::BenchError;

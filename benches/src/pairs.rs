@@ -1,0 +1,83 @@
+//! Two servers in turn, A B A B, under the same load: what the machine does meanwhile hits both.
+
+use std::path::Path;
+
+use crate::BenchError;
+use crate::figures::Figures;
+use crate::generator::Generator;
+use crate::load::Load;
+use crate::process::{Program, ServerProcess};
+use crate::progress::Progress;
+use crate::usage;
+
+/// Measures a load on a server that runs already. Its own costs are unknown.
+///
+/// # Errors
+/// See [`Generator`].
+pub async fn measure_endpoint(load: &Load, endpoint: &str, progress: &Progress) -> Result<Figures, BenchError> {
+    measure(load, endpoint, None, progress).await
+}
+
+/// Starts a server on fresh data, measures a load on it, and ends it.
+///
+/// # Errors
+/// See [`ServerProcess::start`] and [`Generator`].
+pub async fn measure_program(
+    load: &Load,
+    program: &Program,
+    data_root: &Path,
+    progress: &Progress,
+) -> Result<Figures, BenchError> {
+    progress.says("starting");
+    let server = ServerProcess::start(program, data_root).await?;
+    let figures = measure(load, server.url(), Some(&server), progress).await?;
+    server.stop().await?;
+    Ok(figures)
+}
+
+/// Measures the programs one after the other, `rounds` times. `done` is told each result as it comes: the
+/// round and the program's place, both from 0.
+///
+/// # Errors
+/// The first run that failed; there are no figures of half a pair.
+pub async fn measure_in_turn(
+    load: &Load,
+    programs: &[Program],
+    rounds: usize,
+    data_root: &Path,
+    progress: &Progress,
+    mut done: impl FnMut(usize, usize, &Figures),
+) -> Result<Vec<Vec<Figures>>, BenchError> {
+    let mut all = Vec::new();
+    for round in 0..rounds {
+        let mut figures = Vec::new();
+        for (place, program) in programs.iter().enumerate() {
+            progress.begins(format!("{}/{rounds} {}", round + 1, program.name));
+            let run = measure_program(load, program, data_root, progress).await?;
+            progress.ends();
+            done(round, place, &run);
+            figures.push(run);
+        }
+        all.push(figures);
+    }
+    Ok(all)
+}
+
+async fn measure(
+    load: &Load,
+    endpoint: &str,
+    server: Option<&ServerProcess>,
+    progress: &Progress,
+) -> Result<Figures, BenchError> {
+    let look = || server.map(ServerProcess::usage).transpose();
+    let own_cpu = || usage::of_process(std::process::id()).map(|usage| usage.cpu);
+    let own_fault = || BenchError::system("the generator's own CPU time");
+    progress.says("preparing");
+    let generator = Generator::start(load.clone(), endpoint).await?;
+    progress.says("warming up");
+    generator.warm_up().await?;
+    let (before, own_before) = (look()?, own_cpu().map_err(own_fault())?);
+    let measured = generator.measure(&mut |part, operations| progress.is_at(part, operations)).await?;
+    let (after, own_after) = (look()?, own_cpu().map_err(own_fault())?);
+    Ok(Figures::new(&measured, own_after.saturating_sub(own_before), before.zip(after)))
+}

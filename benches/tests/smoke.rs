@@ -1,0 +1,83 @@
+//! A tiny load against an embedded node: every kind of work, closed and open loop.
+
+#![expect(clippy::unwrap_used, reason = "a test's fixture may panic")]
+
+use std::time::Duration;
+
+use registry_bench::BenchError;
+use registry_bench::generator::{Generator, Measured};
+use registry_bench::load::{Amount, Load, Work};
+use registry_server::server::{Config, Running, Server};
+use tempfile::TempDir;
+
+async fn node() -> (Running, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config {
+        data_dir: dir.path().join("node"),
+        listen_client_urls: vec!["http://127.0.0.1:0".parse().unwrap()],
+        worker_threads: Some(1),
+        ..Config::default()
+    };
+    (Server::start(config).await.unwrap(), dir)
+}
+
+fn tiny(work: Work) -> Load {
+    Load {
+        work,
+        clients: 4,
+        connections: 2,
+        threads: 2,
+        amount: Amount::Ops(40),
+        warmup: Duration::from_millis(20),
+        key_space: 300,
+        range_keys: 100,
+        watchers: 10,
+        ..Load::default()
+    }
+}
+
+async fn measure(load: Load, url: &str) -> Result<Measured, BenchError> {
+    let generator = Generator::start(load, url).await?;
+    generator.warm_up().await?;
+    generator.measure(&mut |_, _| {}).await
+}
+
+#[tokio::test]
+async fn every_work_does_exactly_the_operations_asked_for() {
+    let (node, _dir) = node().await;
+    for work in [Work::Put, Work::Get, Work::Range, Work::Txn, Work::KeepAlive, Work::Watch] {
+        let measured = measure(tiny(work), node.client_url()).await.unwrap();
+        // A watch counts events: each put arrives at each of the ten watchers.
+        let wanted = if work == Work::Watch { 400 } else { 40 };
+        assert_eq!((measured.operations, measured.latency.len()), (wanted, wanted), "{work:?}");
+        assert!(measured.latency.max() > 0);
+    }
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_open_loop_keeps_its_rate() {
+    let (node, _dir) = node().await;
+    for work in [Work::Put, Work::Watch] {
+        let load = Load { rate: Some(200.0), amount: Amount::Time(Duration::from_millis(300)), ..tiny(work) };
+        let measured = measure(load, node.client_url()).await.unwrap();
+        assert_eq!(measured.operations, if work == Work::Watch { 600 } else { 60 });
+        assert!(measured.elapsed >= Duration::from_millis(290), "{:?}", measured.elapsed);
+    }
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_operation_ends_the_measurement_with_the_servers_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config {
+        data_dir: dir.path().join("node"),
+        listen_client_urls: vec!["http://127.0.0.1:0".parse().unwrap()],
+        max_txn_ops: 4,
+        ..Config::default()
+    };
+    let node = Server::start(config).await.unwrap();
+    let failure = measure(tiny(Work::Txn), node.client_url()).await.unwrap_err();
+    assert!(failure.to_string().contains("too many operations in txn request"), "{failure}");
+    node.shutdown().await.unwrap();
+}
