@@ -56,6 +56,22 @@ pub enum CommandError {
 }
 
 impl Command {
+    /// What kind of command it is, for people.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Put(_) => "put",
+            Self::DeleteRange(_) => "delete_range",
+            Self::Txn(_) => "txn",
+            Self::Compact(_) => "compact",
+            Self::LeaseGrant(_) => "lease_grant",
+            Self::LeaseRevoke(_) => "lease_revoke",
+            Self::Publish(_) => "publish",
+            Self::Alarm(_) => "alarm",
+            Self::LeaseCheckpoint(_) => "lease_checkpoint",
+        }
+    }
+
     /// The command's bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {

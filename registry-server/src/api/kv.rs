@@ -33,6 +33,7 @@ impl<R: Runtime, V: Vfs> KvService<R, V> {
         }
         let response = read_only_txn(request, &self.0.state.store.read());
         let mut response = response.map_err(mvcc_status)?;
+        self.0.state.counts.note_txn(&response);
         let revision = response.header.map_or(0, |header| header.revision);
         response.header = Some(self.0.header(Revision(revision)));
         Ok(response)

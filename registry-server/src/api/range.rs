@@ -31,6 +31,7 @@ impl<R: Runtime, V: Vfs> Ranges<R, V> {
             backend.read_barrier().await?;
         }
         let cursor = backend.state.store.read().range_cursor(range_query(request)).map_err(mvcc_status)?;
+        backend.state.counts.ranges.inc();
         Ok(Self { backend: backend.clone(), cursor })
     }
 

@@ -89,6 +89,7 @@ impl Machine {
         let result = kv::check_put(request, &leases, |key| store.get(key)).map(|()| {
             let mut txn = store.write();
             let response = kv::put(request, &mut txn, &mut leases);
+            self.state.counts.puts.inc();
             (Outcome::Put(response), txn.end())
         });
         self.release(store, leases);
@@ -102,6 +103,7 @@ impl Machine {
         let response = kv::delete_range(request, &mut txn, &mut leases);
         let committed = txn.end();
         self.release(store, leases);
+        self.state.counts.deletes.inc();
         self.committed(Ok((Outcome::DeleteRange(response), committed)))
     }
 
@@ -110,6 +112,9 @@ impl Machine {
         let mut leases = self.state.leases.write();
         let result = txn::write_txn(request, &mut store, &mut leases);
         self.release(store, leases);
+        if let Ok((response, _)) = &result {
+            self.state.counts.note_txn(response);
+        }
         self.committed(result.map(|(response, committed)| (Outcome::Txn(response), committed)))
     }
 
@@ -121,6 +126,7 @@ impl Machine {
     fn lease_grant(&mut self, request: &LeaseGrantRequest) -> Reply {
         let result = leases::grant(request, &mut self.state.leases.write());
         if result.is_ok() {
+            self.state.counts.leases_granted.inc();
             self.lease_observer.granted(LeaseId(request.id), request.ttl);
         }
         self.reply(result.map(|()| Outcome::Done))
@@ -134,6 +140,9 @@ impl Machine {
         // Before anybody can see that the keys are gone: no keep-alive succeeds from then on. A lease that
         // was not there is forgotten too.
         self.lease_observer.revoked(id);
+        if let Ok(committed) = &result {
+            self.state.counts.note_revoked(committed.events.len());
+        }
         self.committed(result.map(|committed| (Outcome::Done, committed)))
     }
 

@@ -10,6 +10,7 @@
 
 mod alarms;
 mod cost;
+mod counts;
 mod kv;
 mod leases;
 mod machine;
@@ -20,6 +21,7 @@ mod txn;
 
 pub use alarms::Alarms;
 pub use cost::cost;
+pub use counts::Counts;
 pub use kv::range_query;
 pub use machine::{LeaseObserver, Machine};
 pub use reply::{ApplyError, Outcome, Reply};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 use super::alarms::Alarms;
+use super::counts::Counts;
 use crate::cluster::Cluster;
 use crate::lease::Leases;
 use crate::mvcc::{RevisionEvents, Store};
@@ -23,6 +24,8 @@ pub struct State {
     pub cluster: RwLock<Cluster>,
     /// What is wrong with members.
     pub alarms: RwLock<Alarms>,
+    /// What was done, for the metrics; not replicated.
+    pub counts: Counts,
     /// The store's size after the last command, for whoever must not wait for its lock.
     size_bytes: AtomicU64,
     /// Up to where the physical work of compaction has come.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
 use openraft::entry::RaftEntry as _;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
@@ -16,6 +17,7 @@ use openraft::{EntryPayload, OptionalSend, Raft, RaftSnapshotBuilder};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
+use super::counts::ApplyClock;
 use super::encoding::commands;
 use super::snapshots::Snapshots;
 use super::state_machine::{Position, RestoreError, StateMachine};
@@ -62,6 +64,7 @@ pub(super) struct Applier<S, R, V: Vfs> {
     snapshots: Snapshots<V>,
     since_snapshot: Arc<SinceSnapshot>,
     background: Arc<Background<S>>,
+    clock: ApplyClock,
     last_applied: Option<RaftLogId>,
     membership: RaftStoredMembership,
     runtime: PhantomData<fn() -> R>,
@@ -74,6 +77,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Applier<S, R, V> {
         lane: Lane,
         snapshots: Snapshots<V>,
         since_snapshot: Arc<SinceSnapshot>,
+        clock: ApplyClock,
     ) -> Result<Self, super::ConsensusError> {
         let mut machine = machine;
         let meta = match snapshots.current()? {
@@ -94,6 +98,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Applier<S, R, V> {
             snapshots,
             since_snapshot,
             background,
+            clock,
             last_applied: meta.last_log_id,
             membership: meta.last_membership,
             runtime: PhantomData,
@@ -140,7 +145,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftStateMachine<TypeConfig<S, R>> for
             for (entry, _) in &run {
                 self.remember(entry);
             }
-            self.on_lane(move |machine| apply_run::<S, R>(machine, run)).await?.map_err(io::Error::other)?;
+            let clock = self.clock.clone();
+            self.on_lane(move |machine| apply_run::<S, R>(machine, run, &clock)).await?.map_err(io::Error::other)?;
             self.since_snapshot.add(bytes);
             self.background.start();
         }
@@ -245,19 +251,31 @@ fn entry_len(entry: &RaftEntry) -> usize {
     }
 }
 
-fn apply_run<S: StateMachine, R: Runtime>(machine: &mut S, run: Vec<Responding<S, R>>) -> Result<(), RestoreError> {
+fn apply_run<S: StateMachine, R: Runtime>(
+    machine: &mut S,
+    run: Vec<Responding<S, R>>,
+    clock: &ApplyClock,
+) -> Result<(), RestoreError> {
+    let mut clock = clock.begin::<R>();
     let mut answers = Vec::with_capacity(run.len());
     for (entry, responder) in run {
         let log_id = entry.log_id();
         let at = Position { term: log_id.leader_id.term, index: log_id.index };
         let replies = match entry.payload {
             EntryPayload::Normal(batch) => {
-                commands(batch).map(|command| machine.apply(at, command?)).collect::<Result<Vec<_>, _>>()?
+                let apply = |command: Result<Bytes, RestoreError>| {
+                    let command = command?;
+                    let reply = machine.apply(at, command.clone())?;
+                    clock.applied(at, &command);
+                    Ok(reply)
+                };
+                commands(batch).map(apply).collect::<Result<Vec<_>, _>>()?
             }
             EntryPayload::Blank | EntryPayload::Membership(_) => Vec::new(),
         };
         answers.extend(responder.map(|responder| (responder, replies)));
     }
+    clock.end();
     for (responder, replies) in answers {
         responder.send(replies);
     }

@@ -14,6 +14,7 @@
 
 mod applier;
 mod batcher;
+mod counts;
 mod encoding;
 mod error;
 mod log_store;
@@ -26,6 +27,7 @@ mod tests;
 mod transport;
 mod types;
 
+pub use counts::{Counts, SlowApply, TellSlow};
 pub use error::{ConsensusError, ProposeError, ReadError};
 pub use node::{Node, NodeOptions, RaftStatus};
 pub use state_machine::{Position, RestoreError, SnapshotSource, StateMachine};

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::applier::{Applier, RaftHandle, SinceSnapshot};
 use super::batcher::{self, Batcher};
+use super::counts::{ApplyClock, Counts, SlowApply, timed_syncs};
 use super::error::{ConsensusError, ProposeError, ReadError};
 use super::log_store::LogStore;
 use super::reads::Reads;
@@ -49,6 +50,8 @@ pub struct NodeOptions {
     pub snapshot_dir: PathBuf,
     /// The WAL's sizes.
     pub wal: WalOptions,
+    /// Who hears of commands that take long to apply.
+    pub slow_apply: Option<SlowApply>,
 }
 
 impl NodeOptions {
@@ -89,6 +92,8 @@ pub struct RaftStatus {
     pub term: u64,
     /// The last entry in this node's log.
     pub last_index: u64,
+    /// The last entry that is known to be committed.
+    pub committed_index: u64,
     /// The last entry applied here.
     pub applied_index: u64,
 }
@@ -99,6 +104,7 @@ pub struct Node<S: StateMachine, R: Runtime, V: Vfs> {
     batcher: Batcher<S>,
     reads: Reads,
     request_timeout: Duration,
+    counts: Arc<Counts>,
     stop: CancellationToken,
     wal: Wal<V>,
     /// All other lanes that touch files.
@@ -112,6 +118,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Node<S, R, V> {
             batcher: self.batcher.clone(),
             reads: self.reads.clone(),
             request_timeout: self.request_timeout,
+            counts: self.counts.clone(),
             stop: self.stop.clone(),
             wal: self.wal.clone(),
             lanes: self.lanes.clone(),
@@ -135,6 +142,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let config = Arc::new(options.raft_config()?);
         let (wal, _) =
             Wal::open(vfs.clone(), &options.wal_dir, options.wal, executor).map_err(std::io::Error::other)?;
+        let counts = Arc::<Counts>::default();
+        wal.watch_syncs(timed_syncs::<R>(counts.clone()));
         let [snapshot_lane, apply_lane, read_lane] = lanes(executor)?;
         let since_snapshot = Arc::new(SinceSnapshot::default());
         let snapshots = Snapshots::new(
@@ -144,7 +153,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
             since_snapshot.clone(),
             options.snapshot_after_bytes,
         )?;
-        let applier = Applier::open(machine, apply_lane.clone(), snapshots, since_snapshot.clone())?;
+        let clock = ApplyClock { counts: counts.clone(), slow: options.slow_apply.clone() };
+        let applier = Applier::open(machine, apply_lane.clone(), snapshots, since_snapshot.clone(), clock)?;
         let log_store = LogStore::new(wal.clone(), read_lane.clone());
         let raft = Raft::new(options.member.0, config, transport, log_store, applier).await.map_err(stopped)?;
         let raft: RaftHandle<S, R, V> = Arc::new(raft);
@@ -153,6 +163,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let stop = CancellationToken::new();
         in_background::<R>(&stop, write_snapshots(raft.clone(), since_snapshot));
         in_background::<R>(&stop, look_for_room::<R, V>(wal.clone()));
+        in_background::<R>(&stop, count_leaders(raft.clone(), counts.clone()));
         let log = wal.clone();
         let reserve = Arc::new(move |bytes| batcher::reserve(&log, bytes));
         Ok(Self {
@@ -160,6 +171,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
             reads: Reads::start(raft.clone()),
             raft,
             request_timeout: options.request_timeout(),
+            counts,
             stop,
             wal,
             lanes: [snapshot_lane, apply_lane, read_lane],
@@ -187,7 +199,15 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
     /// # Errors
     /// See [`ProposeError`]; each says whether the command may have happened.
     pub async fn propose(&self, command: Bytes) -> Result<S::Reply, ProposeError> {
-        R::timeout(self.request_timeout, self.batcher.propose(command)).await.unwrap_or(Err(ProposeError::TimedOut))
+        let pending = self.counts.proposals_pending.hold();
+        let outcome = R::timeout(self.request_timeout, self.batcher.propose(command)).await;
+        drop(pending);
+        let outcome = outcome.unwrap_or(Err(ProposeError::TimedOut));
+        match &outcome {
+            Ok(_) | Err(ProposeError::TooManyRequests | ProposeError::TooLarge) => {}
+            Err(_) => self.counts.proposals_failed.inc(),
+        }
+        outcome
     }
 
     /// Returns once everything that was committed before the call has been applied here; a read that
@@ -196,7 +216,18 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
     /// # Errors
     /// See [`ReadError`].
     pub async fn read_barrier(&self) -> Result<(), ReadError> {
-        R::timeout(self.request_timeout, self.reads.barrier()).await.unwrap_or(Err(ReadError::TimedOut))
+        let outcome = R::timeout(self.request_timeout, self.reads.barrier()).await;
+        let outcome = outcome.unwrap_or(Err(ReadError::TimedOut));
+        if outcome.is_err() {
+            self.counts.reads_failed.inc();
+        }
+        outcome
+    }
+
+    /// What this node has counted.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The current term.
@@ -214,6 +245,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
             leader: metrics.current_leader.map(MemberId),
             term: metrics.current_term,
             last_index: metrics.last_log_index.unwrap_or(0),
+            committed_index: metrics.local_committed.map_or(0, |log_id| log_id.index),
             applied_index: metrics.last_applied.map_or(0, |log_id| log_id.index),
         }
     }
@@ -270,6 +302,22 @@ async fn form_cluster<S: StateMachine, R: Runtime, V: Vfs>(
         raft.trigger().elect(false).await.map_err(stopped)?;
     }
     Ok(())
+}
+
+/// Counts the leaders that become known. Follows what changes with a vote only, not with every entry.
+async fn count_leaders<S: StateMachine, R: Runtime, V: Vfs>(raft: RaftHandle<S, R, V>, counts: Arc<Counts>) {
+    let mut metrics = raft.server_metrics();
+    let mut known = None;
+    loop {
+        let leader = metrics.borrow_watched().current_leader;
+        if leader.is_some() && leader != known {
+            counts.leader_changes.inc();
+        }
+        known = leader;
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Spawns what goes on until the node stops.

@@ -77,6 +77,7 @@ async fn start(vfs: &MemVfs, snapshot_after_bytes: u64) -> (ListNode, Applied) {
         wal_dir,
         snapshot_dir,
         wal: WalOptions { segment_bytes: 4 << 20, ..WalOptions::default() },
+        slow_apply: None,
     };
     let applied = Applied::default();
     let node = Node::start(&options, vfs.clone(), &ThreadExecutor, NoPeers, List(applied.clone())).await.unwrap();

@@ -1,16 +1,17 @@
-//! The plain HTTP paths beside gRPC on the client port: version and health, for probes and people.
+//! The plain HTTP paths beside gRPC on the client port: version, health and metrics, for probes and people.
 //!
 //! They answer as etcd's do, to the byte, because scripts and orchestrators compare them. Only GET is
 //! answered, no request body is read, and what the checks ask of the node goes through [`HealthSource`].
 
 mod checks;
+pub mod exposition;
 mod health;
 mod reply;
 
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::{Method, Response, Uri};
+use http::{Method, Response, StatusCode, Uri};
 use registry_proto::etcdserverpb::AlarmType;
 use tonic::Status;
 use tonic::body::Body;
@@ -36,9 +37,15 @@ pub trait HealthSource: Send + Sync + 'static {
     fn is_learner(&self) -> bool;
 }
 
+/// Writes what `/metrics` answers. It is called on a thread that may block.
+pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
+
 /// Answers the HTTP paths.
 #[derive(Clone)]
-pub struct Paths(Arc<dyn HealthSource>);
+pub struct Paths {
+    health: Arc<dyn HealthSource>,
+    metrics: MetricsText,
+}
 
 impl std::fmt::Debug for Paths {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -47,22 +54,23 @@ impl std::fmt::Debug for Paths {
 }
 
 impl Paths {
-    /// Paths whose checks ask `source`.
-    pub fn new(source: Arc<dyn HealthSource>) -> Self {
-        Self(source)
+    /// Paths whose checks ask `health` and whose figures are `metrics`.
+    pub fn new(health: Arc<dyn HealthSource>, metrics: MetricsText) -> Self {
+        Self { health, metrics }
     }
 
     /// The answer to a request; 404 for a path that is not here, 405 for anything but GET.
     pub async fn answer(&self, method: &Method, uri: &Uri) -> Response<Body> {
-        let source = &*self.0;
+        let source = &*self.health;
         let path = uri.path();
         let query = Query::of(uri);
-        let is_known = matches!(path, "/health" | "/version") || checks::find(path).is_some();
+        let is_known = matches!(path, "/health" | "/metrics" | "/version") || checks::find(path).is_some();
         if is_known && method != Method::GET {
             return reply::method_not_allowed();
         }
         match path {
             "/health" => health::answer(source, &query).await,
+            "/metrics" => metrics(self.metrics.clone()).await,
             "/version" => version(),
             _ => match checks::find(path) {
                 Some(group) => checks::answer(source, group, &query).await,
@@ -88,6 +96,17 @@ impl Query {
 
     fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(key, _)| key == name)
+    }
+}
+
+/// Writing them reads files of the system, and takes locks that answers to requests take.
+async fn metrics(text: MetricsText) -> Response<Body> {
+    match tokio::task::spawn_blocking(move || text()).await {
+        Ok(text) => reply::metrics(text),
+        Err(error) => {
+            tracing::error!(%error, "/metrics cannot be answered");
+            reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be read".to_owned())
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use tonic::body::Body;
 
+use super::exposition;
+
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -18,6 +20,11 @@ pub(super) fn json(body: String) -> Response<Body> {
 /// 200 with text.
 pub(super) fn text(body: String) -> Response<Body> {
     with_body(StatusCode::OK, TEXT, body)
+}
+
+/// 200 with figures.
+pub(super) fn metrics(body: String) -> Response<Body> {
+    with_body(StatusCode::OK, HeaderValue::from_static(exposition::CONTENT_TYPE), body)
 }
 
 /// An error whose body is one text and a line's end.

@@ -32,7 +32,7 @@ impl HealthSource for Patient {
 }
 
 async fn ask(patient: &Patient, method: Method, uri: &str) -> (StatusCode, String) {
-    let paths = Paths::new(Arc::new(patient.clone()));
+    let paths = Paths::new(Arc::new(patient.clone()), Arc::new(|| "a 1\n".to_owned()));
     let response = paths.answer(&method, &uri.parse().unwrap()).await;
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -48,6 +48,14 @@ async fn expect(patient: &Patient, uri: &str, status: u16, body: &str) {
 async fn the_version_is_etcds() {
     let body = r#"{"etcdserver":"3.7.1","etcdcluster":"3.7.0","storage":"3.7.0"}"#;
     expect(&Patient::default(), "/version", 200, body).await;
+}
+
+#[tokio::test]
+async fn the_metrics_are_prometheus_text() {
+    expect(&Patient::default(), "/metrics", 200, "a 1\n").await;
+    let paths = Paths::new(Arc::new(Patient::default()), Arc::new(String::new));
+    let response = paths.answer(&Method::GET, &Uri::from_static("/metrics")).await;
+    assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
 }
 
 #[tokio::test]

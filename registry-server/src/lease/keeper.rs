@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::checkpoints::Checkpoint;
 use super::deadlines::{Deadlines, Found};
-use crate::types::{LeaseId, Runtime};
+use crate::types::{Counter, LeaseId, Runtime};
 
 /// A lease that could not be revoked is tried again after this long.
 const RETRY: Duration = Duration::from_millis(500);
@@ -36,11 +36,18 @@ pub struct Keeper<R: Runtime> {
     deadlines: Mutex<Deadlines<InstantOf<R>>>,
     /// Woken whenever a revocation or a checkpoint has ended: a keep-alive may be waiting for the outcome.
     settled: Notify,
+    renewed: Counter,
+    expired: Counter,
 }
 
 impl<R: Runtime> Default for Keeper<R> {
     fn default() -> Self {
-        Self { deadlines: Mutex::new(Deadlines::new()), settled: Notify::new() }
+        Self {
+            deadlines: Mutex::new(Deadlines::new()),
+            settled: Notify::new(),
+            renewed: Counter::default(),
+            expired: Counter::default(),
+        }
     }
 }
 
@@ -80,13 +87,31 @@ impl<R: Runtime> Keeper<R> {
             // Registered before the look, so that no wake-up in between is missed.
             let settled = self.settled.notified();
             match self.deadlines.lock().renew(id, InstantOf::<R>::now()) {
-                Found::Renewed(ttl) => return Renewal::Renewed(ttl),
+                Found::Renewed(ttl) => {
+                    self.renewed.inc();
+                    return Renewal::Renewed(ttl);
+                }
                 Found::Unknown => return Renewal::Unknown,
                 Found::Recorded => return Renewal::Recorded,
                 Found::Revoking | Found::Recording => {}
             }
             settled.await;
         }
+    }
+
+    /// A lease was revoked because its time had come.
+    pub fn note_expired(&self) {
+        self.expired.inc();
+    }
+
+    /// How many keep-alives renewed their lease on this node.
+    pub fn renewed_total(&self) -> u64 {
+        self.renewed.get()
+    }
+
+    /// How many leases this node revoked because their time had come.
+    pub fn expired_total(&self) -> u64 {
+        self.expired.get()
     }
 
     /// Those of these leases of which the log says that less than the whole TTL remains.

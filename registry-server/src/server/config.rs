@@ -40,6 +40,8 @@ pub struct Config {
     pub wal_dir: Option<PathBuf>,
     /// Where clients are served. Port 0 lets the system choose. Default: `http://localhost:2379`.
     pub listen_client_urls: Vec<MemberUrl>,
+    /// Where `/metrics` and the health checks are served in addition, without gRPC. Default: nowhere.
+    pub listen_metrics_urls: Vec<MemberUrl>,
     /// What clients are told to connect to; empty for "where clients are served", with the ports that were
     /// really bound. Default: empty.
     pub advertise_client_urls: Vec<MemberUrl>,
@@ -85,6 +87,10 @@ pub struct Config {
     pub unsafe_no_fsync: bool,
     /// How often an idle watcher is told how far it is. Default: 10 min.
     pub watch_progress_notify_interval: Duration,
+    /// A command that takes longer to apply is told in the log. Default: 100 ms.
+    pub warning_apply_duration: Duration,
+    /// A unary request that takes longer to answer is told in the log. Default: 300 ms.
+    pub warning_unary_request_duration: Duration,
     /// What is logged. Default: info.
     pub log_level: LogLevel,
     /// How log lines look. Default: JSON.
@@ -194,6 +200,7 @@ impl Default for Config {
             data_dir: "default.etcd".into(),
             wal_dir: None,
             listen_client_urls: localhost(2379),
+            listen_metrics_urls: Vec::new(),
             advertise_client_urls: Vec::new(),
             listen_peer_urls: localhost(2380),
             initial_advertise_peer_urls: localhost(2380),
@@ -213,6 +220,8 @@ impl Default for Config {
             wal_segment_bytes: 64 * 1024 * 1024,
             unsafe_no_fsync: false,
             watch_progress_notify_interval: Duration::from_secs(600),
+            warning_apply_duration: Duration::from_millis(100),
+            warning_unary_request_duration: Duration::from_millis(300),
             log_level: LogLevel::Info,
             log_format: LogFormat::Json,
             log_output: LogOutput::Stderr,
@@ -233,6 +242,9 @@ impl Config {
         }
         check_listen_urls("listen-client-urls", &self.listen_client_urls)?;
         check_listen_urls("listen-peer-urls", &self.listen_peer_urls)?;
+        if !self.listen_metrics_urls.is_empty() {
+            check_listen_urls("listen-metrics-urls", &self.listen_metrics_urls)?;
+        }
         self.check_advertised_urls()?;
         self.check_initial_cluster()?;
         self.check_limits()?;
@@ -453,6 +465,7 @@ mod tests {
         let configs = [
             Config { listen_client_urls: tls(), ..Config::default() },
             Config { listen_peer_urls: tls(), ..Config::default() },
+            Config { listen_metrics_urls: tls(), ..Config::default() },
             Config { advertise_client_urls: tls(), ..Config::default() },
             Config { initial_advertise_peer_urls: tls(), ..Config::default() },
         ];

@@ -23,6 +23,7 @@ use tonic::body::Body;
 
 use super::config::Config;
 use super::corked::{Corked, UncorkingConnection};
+use super::counted::Counted;
 
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -42,12 +43,15 @@ const PENDING_RESETS: usize = 256;
 
 /// What serves requests: gRPC and HTTP alike.
 pub trait Serve:
-    Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Send + Sync + 'static
+    Service<Request<Incoming>, Response = Response<Counted<Body>>, Error = Infallible, Future: Send> + Send + Sync + 'static
 {
 }
 
 impl<S> Serve for S where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Send + Sync + 'static
+    S: Service<Request<Incoming>, Response = Response<Counted<Body>>, Error = Infallible, Future: Send>
+        + Send
+        + Sync
+        + 'static
 {
 }
 
@@ -150,9 +154,9 @@ mod tests {
     struct Unreached;
 
     impl Service<Request<Incoming>> for Unreached {
-        type Response = Response<Body>;
+        type Response = Response<Counted<Body>>;
         type Error = Infallible;
-        type Future = std::future::Pending<Result<Response<Body>, Infallible>>;
+        type Future = std::future::Pending<Result<Response<Counted<Body>>, Infallible>>;
 
         fn call(&self, _request: Request<Incoming>) -> Self::Future {
             panic!("half a request was served");

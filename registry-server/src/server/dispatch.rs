@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::header::CONTENT_TYPE;
@@ -23,7 +24,9 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tower_service::Service as _;
 
+use super::calls::{Call, Calls};
 use super::config::Config;
+use super::counted::{Counted, code_in};
 use crate::http::Paths;
 
 /// Everything that the client port answers.
@@ -36,7 +39,12 @@ pub struct Services<K, W, L, C, M> {
     maintenance: MaintenanceServer<M>,
     health: HealthServer<HealthService>,
     paths: Paths,
+    calls: Arc<Calls>,
 }
+
+/// Only the plain HTTP paths, for probes on ports of their own.
+#[derive(Debug)]
+pub struct Probes(pub Paths);
 
 /// The parts of [`Services`].
 #[derive(Debug)]
@@ -55,6 +63,8 @@ pub struct Parts<K, W, L, C, M> {
     pub health: HealthReporter,
     /// The plain HTTP paths.
     pub paths: Paths,
+    /// Where gRPC calls are counted.
+    pub calls: Arc<Calls>,
 }
 
 impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C, M> {
@@ -70,29 +80,33 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
             maintenance: MaintenanceServer::new(parts.maintenance).max_decoding_message_size(limit),
             health: HealthServer::new(health).max_decoding_message_size(limit),
             paths: parts.paths,
+            calls: parts.calls,
         }
     }
 
     fn grpc(&self, request: Request<Incoming>) -> Answer {
-        let Some((service, _)) = request.uri().path().strip_prefix('/').and_then(|path| path.rsplit_once('/')) else {
-            let path = request.uri().path();
+        let path = request.uri().path();
+        let Some((service, _)) = path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else {
             return Answer::refused(&Status::unimplemented(format!("malformed method name: {path:?}")));
         };
+        let call = self.calls.begin(request.uri().path());
+        let counted = |request: Request<Incoming>| request.map(|body| Counted::request(body, call.clone()));
         // A generated service is a counted pointer and a few settings: cloning it is cheap.
-        Answer(match service {
-            "etcdserverpb.KV" => self.kv.clone().call(request),
-            "etcdserverpb.Watch" => self.watch.clone().call(request),
-            "etcdserverpb.Lease" => self.lease.clone().call(request),
-            "etcdserverpb.Cluster" => self.cluster.clone().call(request),
-            "etcdserverpb.Maintenance" => self.maintenance.clone().call(request),
-            "grpc.health.v1.Health" => self.health.clone().call(request),
+        let under_way = match service {
+            "etcdserverpb.KV" => self.kv.clone().call(counted(request)),
+            "etcdserverpb.Watch" => self.watch.clone().call(counted(request)),
+            "etcdserverpb.Lease" => self.lease.clone().call(counted(request)),
+            "etcdserverpb.Cluster" => self.cluster.clone().call(counted(request)),
+            "etcdserverpb.Maintenance" => self.maintenance.clone().call(counted(request)),
+            "grpc.health.v1.Health" => self.health.clone().call(counted(request)),
             unknown => return Answer::refused(&Status::unimplemented(format!("unknown service {unknown}"))),
-        })
+        };
+        Answer { under_way, call }
     }
 }
 
 impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Service<Request<Incoming>> for Services<K, W, L, C, M> {
-    type Response = Response<Body>;
+    type Response = Response<Counted<Body>>;
     type Error = Infallible;
     type Future = Answer;
 
@@ -100,13 +114,25 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Service<Request<Inco
         if is_grpc(&request) {
             return self.grpc(request);
         }
-        let paths = self.paths.clone();
-        Answer(Box::pin(async move { Ok(paths.answer(request.method(), request.uri()).await) }))
+        Answer::plain(&self.paths, request)
+    }
+}
+
+impl Service<Request<Incoming>> for Probes {
+    type Response = Response<Counted<Body>>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, request: Request<Incoming>) -> Answer {
+        Answer::plain(&self.0, request)
     }
 }
 
 /// An answer under way.
-pub struct Answer(BoxFuture<Response<Body>, Infallible>);
+pub struct Answer {
+    under_way: BoxFuture<Response<Body>, Infallible>,
+    call: Option<Arc<Call>>,
+}
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -117,17 +143,32 @@ impl std::fmt::Debug for Answer {
 impl Answer {
     fn refused(status: &Status) -> Self {
         let response = status.clone().into_http();
-        Self(Box::pin(std::future::ready(Ok(response))))
+        Self { under_way: Box::pin(std::future::ready(Ok(response))), call: None }
+    }
+
+    fn plain(paths: &Paths, request: Request<Incoming>) -> Self {
+        let paths = paths.clone();
+        let under_way = async move { Ok(paths.answer(request.method(), request.uri()).await) };
+        Self { under_way: Box::pin(under_way), call: None }
     }
 }
 
 impl Future for Answer {
-    type Output = Result<Response<Body>, Infallible>;
+    type Output = Result<Response<Counted<Body>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Ok(response) = ready!(self.0.as_mut().poll(cx));
+        let Ok(response) = ready!(self.under_way.as_mut().poll(cx));
         let too_large = response.extensions().get().and_then(as_etcd_says_too_large);
-        Poll::Ready(Ok(too_large.map_or(response, Status::into_http)))
+        let response = too_large.map_or(response, Status::into_http);
+        let call = self.call.take();
+        if let Some(call) = &call {
+            call.answered();
+            // An answer without a body has its code in the head.
+            if let Some(code) = code_in(response.headers()) {
+                call.end(code);
+            }
+        }
+        Poll::Ready(Ok(response.map(|body| Counted::answer(body, call))))
     }
 }
 

@@ -42,7 +42,10 @@ async fn revoke<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, keeper: &Keeper<
     loop {
         match node.propose(command.clone()).await {
             // Applying it, or finding the lease gone already, told the keeper.
-            Ok(_) => return tracing::debug!(lease = %id, "lease expired"),
+            Ok(_) => {
+                keeper.note_expired();
+                return tracing::debug!(lease = %id, "lease expired");
+            }
             Err(
                 ProposeError::TooManyRequests | ProposeError::TooLarge | ProposeError::NoLeader | ProposeError::NoSpace,
             ) => {

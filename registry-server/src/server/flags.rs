@@ -188,6 +188,9 @@ struct MemberFlags {
     /// Where clients are served.
     #[arg(long, value_name = "URLS", value_parser = urls, default_value = "http://localhost:2379")]
     listen_client_urls: Urls,
+    /// Where /metrics and the health checks are served in addition [default: nowhere].
+    #[arg(long, value_name = "URLS", value_parser = optional_urls)]
+    listen_metrics_urls: Option<Urls>,
     /// What clients are told to connect to [default: where clients are served].
     #[arg(long, value_name = "URLS", value_parser = urls)]
     advertise_client_urls: Option<Urls>,
@@ -273,6 +276,12 @@ struct LogFlags {
     /// stderr or stdout; default is stderr.
     #[arg(long, value_name = "OUTPUT", value_parser = log_output, default_value = "default")]
     log_outputs: LogOutput,
+    /// A command that takes longer to apply is told in the log.
+    #[arg(long, value_name = "DURATION", value_parser = go_values::duration, default_value = "100ms")]
+    warning_apply_duration: Duration,
+    /// A unary request that takes longer to answer is told in the log.
+    #[arg(long, value_name = "DURATION", value_parser = go_values::duration, default_value = "300ms")]
+    warning_unary_request_duration: Duration,
 }
 
 impl Flags {
@@ -283,6 +292,7 @@ impl Flags {
             name: member.name,
             wal_dir: member.wal_dir,
             listen_client_urls: member.listen_client_urls.0,
+            listen_metrics_urls: member.listen_metrics_urls.map_or_else(Vec::new, |urls| urls.0),
             advertise_client_urls: member.advertise_client_urls.map_or_else(Vec::new, |urls| urls.0),
             listen_peer_urls: member.listen_peer_urls.0,
             worker_threads: member.worker_threads,
@@ -303,6 +313,8 @@ impl Flags {
             grpc_keepalive_interval: limits.grpc_keepalive_interval,
             grpc_keepalive_timeout: limits.grpc_keepalive_timeout,
             watch_progress_notify_interval: limits.watch_progress_notify_interval,
+            warning_apply_duration: log.warning_apply_duration,
+            warning_unary_request_duration: log.warning_unary_request_duration,
             log_level: log.log_level,
             log_format: log.log_format,
             log_output: log.log_outputs,
@@ -321,6 +333,11 @@ fn quota(flag: i64) -> Option<u64> {
 fn urls(text: &str) -> Result<Urls, String> {
     let urls: Result<_, _> = text.split(',').map(str::parse).collect();
     urls.map(Urls).map_err(|error: super::urls::UrlError| error.to_string())
+}
+
+/// As [`urls`]; an empty value asks for none.
+fn optional_urls(text: &str) -> Result<Urls, String> {
+    if text.is_empty() { Ok(Urls(Vec::new())) } else { urls(text) }
 }
 
 fn members(text: &str) -> Result<Members, String> {

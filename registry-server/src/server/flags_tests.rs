@@ -140,3 +140,14 @@ fn the_help_is_grouped_and_has_examples() {
         assert!(help.contains(part), "{part} is missing in {help}");
     }
 }
+
+#[test]
+fn what_is_slow_and_where_figures_are_served_can_be_said() {
+    let line = "--warning-apply-duration 1s --warning-unary-request-duration=5ms \
+                --listen-metrics-urls=http://127.0.0.1:1,http://127.0.0.1:2";
+    let config = read(line).unwrap().config;
+    assert_eq!(config.warning_apply_duration, Duration::from_secs(1));
+    assert_eq!(config.warning_unary_request_duration, Duration::from_millis(5));
+    assert_eq!(config.listen_metrics_urls.len(), 2);
+    assert!(read("--listen-metrics-urls=").unwrap().config.listen_metrics_urls.is_empty());
+}

@@ -52,12 +52,12 @@ const FLAGS: &[ForeignFlag] = &[
     // Sockets, gateway, old API.
     boolean("socket-reuse-port", Fate::Tunes), boolean("socket-reuse-address", Fate::Tunes),
     value("grpc-keepalive-min-time", Fate::Tunes), boolean("enable-grpc-gateway", Fate::Tunes),
-    boolean("enable-v2", OFF), value("listen-client-http-urls", EMPTY), value("listen-metrics-urls", EMPTY),
+    boolean("enable-v2", OFF), value("listen-client-http-urls", EMPTY),
     value("cors", Fate::Only(&["*"])), value("host-whitelist", Fate::Only(&["*"])),
     // Logs, metrics, tracing.
     value("logger", Fate::Tunes), boolean("enable-log-rotation", OFF), value("log-rotation-config-json", Fate::Tunes),
-    value("metrics", Fate::Only(&["basic"])), boolean("enable-pprof", OFF), value("warning-apply-duration", Fate::Tunes),
-    value("warning-unary-request-duration", Fate::Tunes), boolean("enable-distributed-tracing", OFF),
+    value("metrics", Fate::Only(&["basic"])), boolean("enable-pprof", OFF),
+    boolean("enable-distributed-tracing", OFF),
     value("distributed-tracing-address", Fate::Tunes), value("distributed-tracing-service-name", Fate::Tunes),
     value("distributed-tracing-instance-id", Fate::Tunes), value("distributed-tracing-sampling-rate", Fate::Tunes),
     // Others.

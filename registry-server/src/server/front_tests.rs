@@ -25,7 +25,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_health::server::HealthReporter;
 
-use super::{Config, FrontDoor, Listener, Parts, Services};
+use super::{Calls, Config, FrontDoor, Listener, Parts, Services};
 use crate::http::{HealthSource, Paths, ReadFuture};
 
 type Answer<T> = Result<tonic::Response<T>, Status>;
@@ -144,7 +144,8 @@ fn open(echo: Echo, change: impl FnOnce(&mut Config)) -> FrontDoor {
         cluster: Unused,
         maintenance: Unused,
         health: HealthReporter::new(),
-        paths: Paths::new(Arc::new(Well)),
+        paths: Paths::new(Arc::new(Well), Arc::new(String::new)),
+        calls: Calls::new(config.warning_unary_request_duration),
     };
     let bound = Listener::bind(&config.listen_client_urls).unwrap();
     FrontDoor::start(bound, Services::new(parts, &config), &config).unwrap()
@@ -152,10 +153,10 @@ fn open(echo: Echo, change: impl FnOnce(&mut Config)) -> FrontDoor {
 
 /// One HTTP/2 connection, as the transport of generated clients.
 #[derive(Clone)]
-struct Channel(SendRequest<Body>, SocketAddr);
+pub(super) struct Channel(SendRequest<Body>, SocketAddr);
 
 impl Channel {
-    async fn connect(address: SocketAddr) -> Self {
+    pub(super) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
         let (sender, connection) = builder.timer(TokioTimer::new()).handshake(TokioIo::new(stream)).await.unwrap();
@@ -186,7 +187,7 @@ async fn client(door: &FrontDoor) -> KvClient<Channel> {
 }
 
 /// The whole answer to raw bytes, with the writing side closed after them.
-async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+pub(super) async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     stream.shutdown().await.unwrap();

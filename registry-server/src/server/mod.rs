@@ -3,12 +3,15 @@
 //!
 //! `flags` makes a [`Config`], `logging` follows it; `listen` binds, `workers` spreads connections over
 //! threads, `connection` serves one of them over a `corked` socket, and `dispatch` hands each request to
-//! the service it names. Every queue between them has a bound, and a stop waits for all of them.
+//! the service it names; `calls` counts them. Every queue between them has a bound, and a stop waits for all
+//! of them.
 
+mod calls;
 mod checkpoints;
 mod config;
 mod connection;
 mod corked;
+mod counted;
 mod dispatch;
 mod expiry;
 pub mod flags;
@@ -18,17 +21,23 @@ mod health;
 mod identity;
 mod listen;
 pub mod logging;
+mod methods;
+mod metrics;
+mod process;
 pub mod program;
+mod slow;
 mod start;
 mod urls;
 mod workers;
 
+pub use calls::{Call, Calls};
 pub use config::{
     ClusterState, Config, ConfigError, DEFAULT_QUOTA_BYTES, InitialMember, LogFormat, LogLevel, LogOutput,
     REQUEST_OVERHEAD_BYTES,
 };
 pub use connection::Serve;
-pub use dispatch::{Answer, Parts, Services};
+pub use counted::Counted;
+pub use dispatch::{Answer, Parts, Probes, Services};
 pub use listen::{Bound, ListenError, Listener};
 pub use start::{RunError, Running, Server, StartError};
 pub use urls::{MemberUrl, Scheme, UrlError};
@@ -36,3 +45,5 @@ pub use workers::FrontDoor;
 
 #[cfg(test)]
 mod front_tests;
+#[cfg(test)]
+mod metrics_tests;

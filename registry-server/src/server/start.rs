@@ -17,13 +17,16 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
+use super::calls::Calls;
 use super::checkpoints::record_leases;
 use super::config::{Config, ConfigError};
-use super::dispatch::{Parts, Services};
+use super::dispatch::{Parts, Probes, Services};
 use super::expiry::expire_leases;
 use super::health::BackendHealth;
 use super::identity::Identity;
 use super::listen::{Bound, ListenError, Listener};
+use super::metrics::NodeMetrics;
+use super::slow::slow_applies;
 use super::urls::MemberUrl;
 use super::workers::FrontDoor;
 use crate::api::{
@@ -44,6 +47,9 @@ type Production = TokioRuntime;
 
 /// A node that cannot find itself leader for this long after its log was read does not start.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Connections to the extra URLs of figures and health checks, at most.
+const SIDE_CONNECTIONS: usize = 64;
 
 /// Starts nodes.
 #[derive(Debug)]
@@ -86,11 +92,18 @@ pub enum RunError {
 /// A node that serves. Dropping it stops the node in the background; [`Running::shutdown`] waits for it.
 #[derive(Debug)]
 pub struct Running {
-    client_urls: Vec<String>,
+    urls: Urls,
     stop: CancellationToken,
     ended: oneshot::Receiver<Result<(), RunError>>,
     /// Kept when the node has ended, so that it can be asked for again.
     outcome: Option<Result<(), RunError>>,
+}
+
+/// Where a node serves, with the ports that were really bound.
+#[derive(Debug, Clone)]
+struct Urls {
+    client: Vec<String>,
+    metrics: Vec<String>,
 }
 
 impl Server {
@@ -124,9 +137,9 @@ impl Server {
         let (end, ended) = oneshot::channel();
         let token = stop.clone();
         thread::Builder::new().name("raft".to_owned()).spawn(move || run(&config, &token, started, end))?;
-        let client_urls = outcome.await.map_err(|_| StartError::Panicked)??;
+        let urls = outcome.await.map_err(|_| StartError::Panicked)??;
         drop(guard.disarm());
-        Ok(Running { client_urls, stop, ended, outcome: None })
+        Ok(Running { urls, stop, ended, outcome: None })
     }
 }
 
@@ -134,13 +147,19 @@ impl Running {
     /// The first client URL, with the port that was really bound.
     #[must_use]
     pub fn client_url(&self) -> &str {
-        &self.client_urls[0]
+        &self.urls.client[0]
     }
 
     /// All client URLs, with the ports that were really bound.
     #[must_use]
     pub fn client_urls(&self) -> &[String] {
-        &self.client_urls
+        &self.urls.client
+    }
+
+    /// All extra URLs of `/metrics` and the health checks, with the ports that were really bound.
+    #[must_use]
+    pub fn metrics_urls(&self) -> &[String] {
+        &self.urls.metrics
     }
 
     /// Waits until the node has stopped by itself. Dropping the future changes nothing.
@@ -174,7 +193,7 @@ impl Drop for Running {
     }
 }
 
-type Started = oneshot::Sender<Result<Vec<String>, StartError>>;
+type Started = oneshot::Sender<Result<Urls, StartError>>;
 
 /// The body of the node's thread.
 fn run(config: &Config, stop: &CancellationToken, started: Started, end: oneshot::Sender<Result<(), RunError>>) {
@@ -191,7 +210,7 @@ fn run(config: &Config, stop: &CancellationToken, started: Started, end: oneshot
             }
         };
         // Nobody waits any more: `stop` is cancelled and the node ends at once.
-        drop(started.send(Ok(serving.client_urls.clone())));
+        drop(started.send(Ok(serving.urls.clone())));
         serving.until_stopped(stop).await
     });
     // Whoever waits for the end may open the data directory again.
@@ -201,9 +220,11 @@ fn run(config: &Config, stop: &CancellationToken, started: Started, end: oneshot
 
 /// A node that serves, with what must end in order.
 struct Serving {
-    client_urls: Vec<String>,
+    urls: Urls,
     node: Node<Machine, Production, StdVfs>,
     door: FrontDoor,
+    /// The extra URLs of figures and health checks.
+    side_door: Option<FrontDoor>,
     health: HealthReporter,
     /// Held until the end: the lock is in it.
     _data_dir: DataDir<StdVfs>,
@@ -212,6 +233,7 @@ struct Serving {
 impl Serving {
     async fn begin(config: &Config, stop: &CancellationToken) -> Result<Self, StartError> {
         let bound = Listener::bind(&config.listen_client_urls)?;
+        let side_bound = Listener::bind(&config.listen_metrics_urls)?;
         let data_dir = DataDir::open(&StdVfs, &config.data_dir, config.wal_dir.as_deref())?;
         let peer_urls: Vec<_> = config.initial_advertise_peer_urls.iter().map(MemberUrl::to_string).collect();
         let token = &config.initial_cluster_token;
@@ -233,9 +255,11 @@ impl Serving {
             limits: limits(config),
             raising: tokio::sync::Mutex::default(),
         });
-        let opening = open(config, &backend, &hub, peer_urls, bound, stop);
+        let opening = open(config, &backend, &hub, peer_urls, (bound, side_bound), stop);
         match stop.run_until_cancelled(opening).await.unwrap_or(Err(StartError::Stopped)) {
-            Ok(Open { client_urls, door, health }) => Ok(Self { client_urls, node, door, health, _data_dir: data_dir }),
+            Ok(Open { urls, door, side_door, health }) => {
+                Ok(Self { urls, node, door, side_door, health, _data_dir: data_dir })
+            }
             Err(error) => {
                 node.shutdown().await;
                 Err(error)
@@ -256,6 +280,9 @@ impl Serving {
         // Ends the streams that watch the health.
         self.health.clear_service_status("").await;
         self.door.shutdown().await;
+        if let Some(door) = self.side_door {
+            door.shutdown().await;
+        }
         self.node.shutdown().await;
         tracing::info!("stopped");
         failure.map_or(Ok(()), |failure| Err(RunError::Fatal(failure)))
@@ -264,8 +291,9 @@ impl Serving {
 
 /// What a node that serves has beside Raft.
 struct Open {
-    client_urls: Vec<String>,
+    urls: Urls,
     door: FrontDoor,
+    side_door: Option<FrontDoor>,
     health: HealthReporter,
 }
 
@@ -275,20 +303,27 @@ async fn open(
     backend: &SharedBackend<Production, StdVfs>,
     hub: &Arc<Hub>,
     peer_urls: Vec<String>,
-    bound: Bound,
+    (bound, side_bound): (Bound, Bound),
     stop: &CancellationToken,
 ) -> Result<Open, StartError> {
     backend.node.ready(READY_TIMEOUT).await?;
     publish(backend, config, peer_urls, &bound).await?;
     // Nobody could keep a lease alive while the log was replayed.
     backend.keeper.restart();
-    let client_urls = listening_urls(config, &bound);
-    let (door, health) = open_door(config, backend, hub, bound, stop)?;
+    let urls = Urls {
+        client: listening_urls(&config.listen_client_urls, &bound),
+        metrics: listening_urls(&config.listen_metrics_urls, &side_bound),
+    };
+    let calls = Calls::new(config.warning_unary_request_duration);
+    let metrics = NodeMetrics { backend: backend.clone(), hub: hub.clone(), calls: calls.clone() };
+    let paths = Paths::new(Arc::new(BackendHealth::new(backend.clone())), metrics.source());
+    let side_door = open_side_door(config, side_bound, paths.clone())?;
+    let (door, health) = open_door(config, backend, hub, (paths, calls), bound, stop)?;
     drop(tokio::spawn(expire_leases(backend.node.clone(), backend.keeper.clone())));
     drop(tokio::spawn(record_leases(backend.node.clone(), backend.keeper.clone())));
     let (cluster, member) = (backend.cluster, backend.member);
-    tracing::info!(%cluster, %member, urls = ?client_urls, "ready to serve client requests");
-    Ok(Open { client_urls, door, health })
+    tracing::info!(%cluster, %member, urls = ?urls.client, "ready to serve client requests");
+    Ok(Open { urls, door, side_door, health })
 }
 
 fn node_options(
@@ -306,6 +341,7 @@ fn node_options(
         wal_dir: data_dir.wal_dir().to_owned(),
         snapshot_dir: data_dir.snap_dir().to_owned(),
         wal: wal_options(config),
+        slow_apply: Some(slow_applies(config.warning_apply_duration)),
     }
 }
 
@@ -331,9 +367,9 @@ fn limits(config: &Config) -> Limits {
 }
 
 /// The listen URLs with the ports that the system chose.
-fn listening_urls(config: &Config, bound: &Bound) -> Vec<String> {
+fn listening_urls(urls: &[MemberUrl], bound: &Bound) -> Vec<String> {
     let ports = bound.addresses().iter().map(std::net::SocketAddr::port);
-    config.listen_client_urls.iter().zip(ports).map(|(url, port)| url.with_port(port).to_string()).collect()
+    urls.iter().zip(ports).map(|(url, port)| url.with_port(port).to_string()).collect()
 }
 
 /// Tells the cluster this member's name and URLs, if that is news.
@@ -364,6 +400,7 @@ fn open_door(
     config: &Config,
     backend: &SharedBackend<Production, StdVfs>,
     hub: &Arc<Hub>,
+    (paths, calls): (Paths, Arc<Calls>),
     bound: Bound,
     stop: &CancellationToken,
 ) -> Result<(FrontDoor, HealthReporter), StartError> {
@@ -381,11 +418,21 @@ fn open_door(
             cluster: ClusterService::new(backend.clone()),
             maintenance: MaintenanceService::new(backend.clone()),
             health: health.clone(),
-            paths: Paths::new(Arc::new(BackendHealth::new(backend.clone()))),
+            paths,
+            calls,
         },
         config,
     );
     Ok((FrontDoor::start(bound, services, config)?, health))
+}
+
+/// Serves probes and figures where clients do not come; a thread and a few connections are enough for them.
+fn open_side_door(config: &Config, bound: Bound, paths: Paths) -> io::Result<Option<FrontDoor>> {
+    if bound.addresses().is_empty() {
+        return Ok(None);
+    }
+    let small = Config { worker_threads: Some(1), max_connections: SIDE_CONNECTIONS, ..config.clone() };
+    FrontDoor::start(bound, Probes(paths), &small).map(Some)
 }
 
 fn watch_settings(config: &Config) -> WatchSettings {

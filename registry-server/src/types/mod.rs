@@ -1,9 +1,12 @@
-//! The words of every room: identifiers that are never bare integers, and the runtime and executor seams.
+//! The words of every room: identifiers that are never bare integers, counts, and the runtime and executor
+//! seams.
 
+mod counts;
 mod executor;
 mod ids;
 mod runtime;
 
+pub use counts::{Counter, DURATION_BUCKETS, Durations, Gauge, Held};
 pub use executor::{Executor, Job, Lane, LaneClosed, ThreadExecutor};
 pub use ids::{ClusterId, LeaseId, MemberId, Revision};
 pub use runtime::Runtime;

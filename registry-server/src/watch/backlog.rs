@@ -31,6 +31,8 @@ pub(super) struct Expansion {
     pub(super) revision: Revision,
     /// Encoded records of whole revisions.
     pub(super) events: Bytes,
+    /// How many they are.
+    pub(super) count: u64,
 }
 
 impl Backlog {
@@ -66,17 +68,18 @@ impl Backlog {
 
 impl Expansion {
     fn new(first: Item, more: impl ExactSizeIterator<Item = Item>, bytes: usize) -> Self {
-        let Item { serials, mut revision, mut events } = first;
+        let Item { serials, mut revision, mut events, mut count } = first;
         if more.len() > 0 {
             let mut merged = BytesMut::with_capacity(bytes);
             merged.extend_from_slice(&events);
             for item in more {
                 merged.extend_from_slice(&item.events);
                 revision = item.revision;
+                count += item.count;
             }
             events = merged.freeze();
         }
-        Self { serials, position: 0, revision, events }
+        Self { serials, position: 0, revision, events, count }
     }
 
     /// The watcher whose turn it is.

@@ -110,7 +110,7 @@ impl CatchUp {
                 let events = encoder.records(&matched, group.interest.options.prev_kv);
                 bytes += events.len();
                 last_of_group.insert(id, items.len());
-                items.push_back(Item { serials, revision: batch.revision, events });
+                items.push_back(Item { serials, revision: batch.revision, events, count: matched.len() as u64 });
             }
             self.position = batch.revision.next();
             if items.len() >= limits.slice_items || bytes >= limits.queue_bytes {

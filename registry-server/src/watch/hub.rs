@@ -10,6 +10,7 @@ use std::task::Waker;
 use parking_lot::Mutex;
 
 use super::catch_up::CatchUp;
+use super::counts::Counts;
 use super::encode::BatchEncoder;
 use super::groups::{Group, Groups, Matched};
 use super::history::History;
@@ -28,6 +29,7 @@ const GROUPS_AT_ONCE: usize = 256;
 pub struct Hub {
     history: Arc<dyn History>,
     state: Mutex<State>,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug)]
@@ -71,7 +73,13 @@ impl Hub {
             next_stream: 0,
             sleepers: BTreeMap::new(),
         };
-        Arc::new(Self { history, state: Mutex::new(state) })
+        Arc::new(Self { history, state: Mutex::new(state), counts: Arc::default() })
+    }
+
+    /// What it has to do.
+    #[must_use]
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     /// Opens the watch stream of one client; `headers` makes the header of its answers.
@@ -264,7 +272,7 @@ impl Group<Subscribers> {
         for subscriber in self.members.values_mut() {
             let Some(serials) = subscriber.members.wanting(revision) else { continue };
             let events = events.get_or_insert_with(|| encoder.records(matched, prev_kv)).clone();
-            match subscriber.queue.push(Item { serials, revision, events }) {
+            match subscriber.queue.push(Item { serials, revision, events, count: matched.len() as u64 }) {
                 Ok(waker) => wakers.extend(waker),
                 Err(_) => {
                     wakers.extend(subscriber.set_behind(&self.interest, revision));

@@ -15,6 +15,7 @@
 
 mod backlog;
 mod catch_up;
+mod counts;
 mod encode;
 mod groups;
 mod history;
@@ -30,6 +31,7 @@ mod stream;
 mod tests;
 mod watchers;
 
+pub use counts::Counts;
 pub use history::{Compacted, History};
 pub use hub::Hub;
 pub use limits::Limits;

@@ -30,6 +30,8 @@ pub(super) struct Item {
     pub(super) revision: Revision,
     /// Encoded records of one revision.
     pub(super) events: Bytes,
+    /// How many they are.
+    pub(super) count: u64,
 }
 
 /// Watchers that missed events.

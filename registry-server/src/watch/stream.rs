@@ -71,12 +71,14 @@ struct Progress {
 
 impl WatchStream {
     pub(super) fn new(hub: Arc<Hub>, id: StreamId, limits: Limits, headers: Headers) -> Self {
+        let counts = Arc::clone(hub.counts());
+        counts.streams.add(1);
         Self {
             hub,
             queue: Arc::new(StreamQueue::new(id, limits.queue_items, limits.queue_bytes)),
             limits,
             headers,
-            watchers: Watchers::default(),
+            watchers: Watchers::new(counts),
             control: VecDeque::new(),
             backlog: Backlog::default(),
             expansion: None,
@@ -221,6 +223,7 @@ impl WatchStream {
         let events = self.fragments.pop_front().unwrap_or_else(|| expansion.events.clone());
         let fragment = !self.fragments.is_empty();
         if !fragment {
+            self.hub.counts().events.add(expansion.count);
             expansion.advance();
         }
         self.expansion = Some(expansion);
@@ -235,8 +238,7 @@ impl WatchStream {
         for behind in drained.behind {
             for serial in behind.serials {
                 // It may have been cancelled since.
-                if let Some(watcher) = self.watchers.get_mut(serial) {
-                    watcher.behind = true;
+                if self.watchers.set_behind(serial, true) {
                     self.catch_up.add(&behind.interest, serial, behind.next);
                 }
             }
@@ -252,9 +254,7 @@ impl WatchStream {
                 }
                 if reached_end {
                     for serial in self.hub.rejoin(&self.queue, &mut self.catch_up) {
-                        if let Some(watcher) = self.watchers.get_mut(serial) {
-                            watcher.behind = false;
-                        }
+                        self.watchers.set_behind(serial, false);
                     }
                 }
             }
@@ -326,6 +326,7 @@ impl WatchStream {
 impl Drop for WatchStream {
     fn drop(&mut self) {
         self.hub.close(&self.queue, &self.watchers.interests());
+        self.hub.counts().streams.add(-1);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::counts::Counts;
 use super::limits::Limits;
 use super::members::Serial;
 use super::range::Interest;
@@ -24,9 +25,10 @@ pub(super) struct Watcher {
     pub(super) idle: Option<bool>,
 }
 
-/// All watchers of a stream.
-#[derive(Debug, Default)]
+/// All watchers of a stream, counted for as long as they are in here.
+#[derive(Debug)]
 pub(super) struct Watchers {
+    counts: Arc<Counts>,
     by_serial: BTreeMap<Serial, Watcher>,
     serials: BTreeMap<i64, Serial>,
     /// Those that start after what had been written when they were created; looked at for progress only.
@@ -37,6 +39,18 @@ pub(super) struct Watchers {
 }
 
 impl Watchers {
+    pub(super) fn new(counts: Arc<Counts>) -> Self {
+        Self {
+            counts,
+            by_serial: BTreeMap::new(),
+            serials: BTreeMap::new(),
+            future: BTreeSet::new(),
+            next_id: 0,
+            next_serial: 0,
+            key_bytes: 0,
+        }
+    }
+
     /// Finds the id and serial for a new watcher; the watcher itself is then [`Self::insert`]ed.
     pub(super) fn reserve(&mut self, create: &Create, limits: &Limits) -> Result<(i64, Serial), Refusal> {
         if create.id.is_some_and(|id| self.serials.contains_key(&id)) {
@@ -54,6 +68,7 @@ impl Watchers {
     pub(super) fn insert(&mut self, serial: Serial, watcher: Watcher) {
         self.key_bytes += watcher.interest.range.key_bytes();
         self.serials.insert(watcher.id, serial);
+        self.count(&watcher, 1);
         if !watcher.behind {
             self.future.insert((watcher.start, serial));
         }
@@ -64,8 +79,22 @@ impl Watchers {
         let watcher = self.by_serial.remove(&serial)?;
         self.key_bytes -= watcher.interest.range.key_bytes();
         self.serials.remove(&watcher.id);
+        self.count(&watcher, -1);
         self.future.remove(&(watcher.start, serial));
         Some(watcher)
+    }
+
+    /// Notes whether a watcher is fed from history; false if it is not here any more.
+    pub(super) fn set_behind(&mut self, serial: Serial, behind: bool) -> bool {
+        let Some(watcher) = self.by_serial.get_mut(&serial) else { return false };
+        let was_behind = std::mem::replace(&mut watcher.behind, behind);
+        self.counts.slow_watchers.add(i64::from(behind) - i64::from(was_behind));
+        true
+    }
+
+    fn count(&self, watcher: &Watcher, change: i64) {
+        self.counts.watchers.add(change);
+        self.counts.slow_watchers.add(i64::from(watcher.behind) * change);
     }
 
     pub(super) fn serial(&self, id: i64) -> Option<Serial> {
@@ -107,5 +136,13 @@ impl Watchers {
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
         id
+    }
+}
+
+impl Drop for Watchers {
+    fn drop(&mut self) {
+        for watcher in self.by_serial.values() {
+            self.count(watcher, -1);
+        }
     }
 }

@@ -38,7 +38,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -94,6 +94,9 @@ pub struct Wal<V: Vfs> {
     core: Arc<Core<V>>,
 }
 
+/// Does the sync that it is given, once, and answers as that did; it may look at a clock before and after.
+pub type AroundSync = Arc<dyn Fn(&dyn Fn() -> io::Result<()>) -> io::Result<()> + Send + Sync>;
+
 /// What handles and jobs share.
 struct Core<V: Vfs> {
     vfs: V,
@@ -102,6 +105,7 @@ struct Core<V: Vfs> {
     wal_lane: Lane,
     space_lane: Lane,
     state: Mutex<State<V::File>>,
+    around_sync: OnceLock<AroundSync>,
 }
 
 impl<V: Vfs> Wal<V> {
@@ -121,7 +125,9 @@ impl<V: Vfs> Wal<V> {
         let space_lane = executor.lane("wal-space").map_err(WalError::open(dir))?;
         let (state, cut) = recovery::recover(&vfs, dir, &options)?;
         let recovered = Recovered { state: state.log.state(), cut };
-        let core = Core { vfs, dir: dir.to_owned(), options, wal_lane, space_lane, state: Mutex::new(state) };
+        let state = Mutex::new(state);
+        let around_sync = OnceLock::new();
+        let core = Core { vfs, dir: dir.to_owned(), options, wal_lane, space_lane, state, around_sync };
         let wal = Self { core: Arc::new(core) };
         wal.core.prepare_spare(false);
         Ok((wal, recovered))
@@ -207,6 +213,11 @@ impl<V: Vfs> Wal<V> {
     #[must_use]
     pub fn read_cached(&self, range: Range<u64>, max_bytes: usize) -> Option<Vec<(u64, Bytes)>> {
         self.core.read_cached(&range, max_bytes)
+    }
+
+    /// Has the sync of every batch from now on made through `around`; only the first call counts.
+    pub fn watch_syncs(&self, around: AroundSync) {
+        drop(self.core.around_sync.set(around));
     }
 
     /// What the log holds now.

@@ -203,7 +203,14 @@ impl<V: Vfs> Core<V> {
         let records = batch.head.iter().chain(&batch.taken.records);
         let bytes = batch::encode(batch.segment.number, batch.segment.salt, batch.sequence, records);
         batch.segment.file.write_all_at(&bytes, batch.offset)?;
-        if self.options.unsafe_no_fsync { Ok(()) } else { batch.segment.file.sync_data() }
+        if self.options.unsafe_no_fsync {
+            return Ok(());
+        }
+        let sync = || batch.segment.file.sync_data();
+        match self.around_sync.get() {
+            Some(around) => around(&sync),
+            None => sync(),
+        }
     }
 
     fn acknowledge(self: &Arc<Self>, taken: Taken) {

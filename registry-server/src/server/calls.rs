@@ -1,0 +1,263 @@
+//! What is counted of gRPC calls: started and ended by method and code, messages and bytes each way, and the
+//! unary ones that took long.
+//!
+//! Every method's counters are there from the start, so that a first error shows as a rise from zero; a
+//! request looks its method up once and then only adds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::methods::{CODES, METHODS, MethodKind, code_name};
+use super::slow::Throttle;
+use crate::types::Counter;
+
+/// The counts of all calls of one node.
+#[derive(Debug)]
+pub struct Calls {
+    by_path: HashMap<&'static str, usize>,
+    methods: Vec<Method>,
+    received_bytes: Counter,
+    sent_bytes: Counter,
+    /// A unary call that takes longer gets a line in the log.
+    slow_after: Duration,
+    slow_lines: Throttle,
+}
+
+/// One method's counts.
+#[derive(Debug)]
+pub(super) struct Method {
+    path: &'static str,
+    pub(super) kind: MethodKind,
+    pub(super) started: Counter,
+    /// By code.
+    pub(super) handled: [Counter; CODES],
+    pub(super) received: Counter,
+    pub(super) sent: Counter,
+}
+
+/// One call under way, shared by its request's body and its answer.
+#[derive(Debug)]
+pub struct Call {
+    calls: Arc<Calls>,
+    method: usize,
+    begun: Instant,
+    /// When the first message had come, and when the answer was ready, in nanoseconds from `begun`; 0 before.
+    read_ns: AtomicU64,
+    answered_ns: AtomicU64,
+    request_bytes: AtomicU64,
+    response_bytes: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Method {
+    fn new(path: &'static str, kind: MethodKind) -> Self {
+        let (started, received, sent) = (Counter::default(), Counter::default(), Counter::default());
+        Self { path, kind, started, handled: Default::default(), received, sent }
+    }
+
+    /// The service's and the method's name.
+    pub(super) fn names(&self) -> (&'static str, &'static str) {
+        self.path[1..].split_once('/').expect("each path of the table has two parts")
+    }
+}
+
+impl Calls {
+    /// No call yet. A unary one that takes longer than `slow_after` is told in the log.
+    #[must_use]
+    pub fn new(slow_after: Duration) -> Arc<Self> {
+        let methods: Vec<_> = METHODS.iter().map(|(path, kind)| Method::new(path, *kind)).collect();
+        Arc::new(Self {
+            by_path: methods.iter().enumerate().map(|(at, method)| (method.path, at)).collect(),
+            methods,
+            received_bytes: Counter::default(),
+            sent_bytes: Counter::default(),
+            slow_after,
+            slow_lines: Throttle::default(),
+        })
+    }
+
+    /// A call begins; none for a path that is no method.
+    pub(super) fn begin(self: &Arc<Self>, path: &str) -> Option<Arc<Call>> {
+        let method = *self.by_path.get(path)?;
+        self.methods[method].started.inc();
+        Some(Arc::new(Call {
+            calls: self.clone(),
+            method,
+            begun: Instant::now(),
+            read_ns: AtomicU64::new(0),
+            answered_ns: AtomicU64::new(0),
+            request_bytes: AtomicU64::new(0),
+            response_bytes: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        }))
+    }
+
+    pub(super) fn methods(&self) -> &[Method] {
+        &self.methods
+    }
+
+    /// Bytes of messages that came in.
+    pub(super) fn received_bytes(&self) -> u64 {
+        self.received_bytes.get()
+    }
+
+    /// Bytes of messages that went out.
+    pub(super) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.get()
+    }
+}
+
+impl Call {
+    fn method(&self) -> &Method {
+        &self.calls.methods[self.method]
+    }
+
+    /// A message has come in whole.
+    pub(super) fn received(&self, bytes: u64) {
+        self.method().received.inc();
+        self.calls.received_bytes.add(bytes);
+        if self.request_bytes.fetch_add(bytes, Ordering::Relaxed) == 0 && self.method().kind == MethodKind::Unary {
+            // A client that sends slowly does not make a request slow.
+            self.read_ns.store(self.since_begun(), Ordering::Relaxed);
+        }
+    }
+
+    /// A message goes out.
+    pub(super) fn sent(&self, bytes: u64) {
+        self.method().sent.inc();
+        self.calls.sent_bytes.add(bytes);
+        self.response_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The answer's head is ready; what follows depends on how fast the client reads.
+    pub(super) fn answered(&self) {
+        self.answered_ns.store(self.since_begun(), Ordering::Relaxed);
+    }
+
+    /// The call has ended with a code; only the first end counts.
+    pub(super) fn end(&self, code: Code) {
+        if self.ended.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.method().handled[code as usize].inc();
+        if self.method().kind == MethodKind::Unary {
+            self.tell_if_slow(code);
+        }
+    }
+
+    fn tell_if_slow(&self, code: Code) {
+        let answered = match self.answered_ns.load(Ordering::Relaxed) {
+            0 => self.since_begun(),
+            answered => answered,
+        };
+        let took = Duration::from_nanos(answered.saturating_sub(self.read_ns.load(Ordering::Relaxed)));
+        if took <= self.calls.slow_after {
+            return;
+        }
+        let Some(held_back) = self.calls.slow_lines.pass(Instant::now()) else { return };
+        tracing::warn!(
+            method = self.method().path,
+            code = code_name(code),
+            ?took,
+            expected = ?self.calls.slow_after,
+            request_bytes = self.request_bytes.load(Ordering::Relaxed),
+            response_bytes = self.response_bytes.load(Ordering::Relaxed),
+            held_back,
+            "a request took too long"
+        );
+    }
+
+    fn since_begun(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // Nobody waited for its end.
+        self.end(Code::Cancelled);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use parking_lot::Mutex;
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    /// Keeps what is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Log {
+        type Writer = Self;
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    const LIMIT: Duration = Duration::from_millis(300);
+
+    /// What is logged of a call that took `sending` to come in and `handling` to be answered.
+    async fn log_of(path: &str, sending: Duration, handling: Duration) -> String {
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let call = Calls::new(LIMIT).begin(path).unwrap();
+        tokio::time::advance(sending).await;
+        call.received(7);
+        tokio::time::advance(handling).await;
+        call.answered();
+        call.sent(9);
+        call.end(Code::Ok);
+        let text = log.0.lock().clone();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_unary_call_is_told_with_its_sizes() {
+        let line = log_of("/etcdserverpb.KV/Put", Duration::ZERO, LIMIT * 2).await;
+        for part in ["WARN", "/etcdserverpb.KV/Put", "OK", "600ms", "request_bytes=7", "response_bytes=9"] {
+            assert!(line.contains(part), "{part} is missing in {line}");
+        }
+        assert_eq!(line.lines().count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn neither_quick_calls_nor_slow_senders_nor_streams_are_told() {
+        assert_eq!(log_of("/etcdserverpb.KV/Put", Duration::ZERO, LIMIT).await, "");
+        assert_eq!(log_of("/etcdserverpb.KV/Put", LIMIT * 2, Duration::ZERO).await, "");
+        assert_eq!(log_of("/etcdserverpb.Watch/Watch", Duration::ZERO, LIMIT * 2).await, "");
+    }
+
+    #[test]
+    fn a_call_that_nobody_waits_for_ends_as_cancelled_and_each_ends_once() {
+        let calls = Calls::new(LIMIT);
+        drop(calls.begin("/etcdserverpb.KV/Put"));
+        let call = calls.begin("/etcdserverpb.KV/Put").unwrap();
+        call.end(Code::Ok);
+        drop(call);
+        assert!(calls.begin("/etcdserverpb.KV/Nothing").is_none());
+        let put = calls.methods().iter().find(|method| method.names() == ("etcdserverpb.KV", "Put")).unwrap();
+        assert_eq!(put.started.get(), 2);
+        assert_eq!((put.handled[Code::Ok as usize].get(), put.handled[Code::Cancelled as usize].get()), (1, 1));
+    }
+}

@@ -1,0 +1,119 @@
+//! The methods and codes that calls are counted by.
+
+use tonic::Code;
+
+/// How many messages go which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MethodKind {
+    Unary,
+    ServerStream,
+    BidiStream,
+}
+
+use MethodKind::{BidiStream, ServerStream, Unary};
+
+impl MethodKind {
+    /// As the label `grpc_type` has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Unary => "unary",
+            ServerStream => "server_stream",
+            BidiStream => "bidi_stream",
+        }
+    }
+}
+
+/// Every method that is served, by its path.
+pub(super) const METHODS: [(&str, MethodKind); 27] = [
+    ("/etcdserverpb.KV/Range", Unary),
+    ("/etcdserverpb.KV/RangeStream", ServerStream),
+    ("/etcdserverpb.KV/Put", Unary),
+    ("/etcdserverpb.KV/DeleteRange", Unary),
+    ("/etcdserverpb.KV/Txn", Unary),
+    ("/etcdserverpb.KV/Compact", Unary),
+    ("/etcdserverpb.Watch/Watch", BidiStream),
+    ("/etcdserverpb.Lease/LeaseGrant", Unary),
+    ("/etcdserverpb.Lease/LeaseRevoke", Unary),
+    ("/etcdserverpb.Lease/LeaseKeepAlive", BidiStream),
+    ("/etcdserverpb.Lease/LeaseTimeToLive", Unary),
+    ("/etcdserverpb.Lease/LeaseLeases", Unary),
+    ("/etcdserverpb.Cluster/MemberAdd", Unary),
+    ("/etcdserverpb.Cluster/MemberRemove", Unary),
+    ("/etcdserverpb.Cluster/MemberUpdate", Unary),
+    ("/etcdserverpb.Cluster/MemberList", Unary),
+    ("/etcdserverpb.Cluster/MemberPromote", Unary),
+    ("/etcdserverpb.Maintenance/Alarm", Unary),
+    ("/etcdserverpb.Maintenance/Status", Unary),
+    ("/etcdserverpb.Maintenance/Defragment", Unary),
+    ("/etcdserverpb.Maintenance/Hash", Unary),
+    ("/etcdserverpb.Maintenance/HashKV", Unary),
+    ("/etcdserverpb.Maintenance/Snapshot", ServerStream),
+    ("/etcdserverpb.Maintenance/MoveLeader", Unary),
+    ("/etcdserverpb.Maintenance/Downgrade", Unary),
+    ("/grpc.health.v1.Health/Check", Unary),
+    ("/grpc.health.v1.Health/Watch", ServerStream),
+];
+
+/// How many codes there are; they count from 0.
+pub(super) const CODES: usize = 17;
+
+/// As the label `grpc_code` has it.
+pub(super) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "Canceled",
+        Code::Unknown => "Unknown",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Aborted => "Aborted",
+        Code::OutOfRange => "OutOfRange",
+        Code::Unimplemented => "Unimplemented",
+        Code::Internal => "Internal",
+        Code::Unavailable => "Unavailable",
+        Code::DataLoss => "DataLoss",
+        Code::Unauthenticated => "Unauthenticated",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_of_the_served_services_is_counted() {
+        let served = [
+            ("KV", include_str!("../../../registry-proto/proto/kv.proto")),
+            ("Watch", include_str!("../../../registry-proto/proto/watch.proto")),
+            ("Lease", include_str!("../../../registry-proto/proto/lease.proto")),
+            ("Cluster", include_str!("../../../registry-proto/proto/cluster.proto")),
+            ("Maintenance", include_str!("../../../registry-proto/proto/maintenance.proto")),
+        ];
+        let mut found = 0;
+        for (service, proto) in served {
+            for line in proto.lines().filter_map(|line| line.trim().strip_prefix("rpc ")) {
+                let (name, types) = line.split_once('(').unwrap();
+                let kind = match (types.starts_with("stream"), types.contains("returns (stream")) {
+                    (true, _) => BidiStream,
+                    (false, true) => ServerStream,
+                    (false, false) => Unary,
+                };
+                let path = format!("/etcdserverpb.{service}/{name}");
+                assert!(METHODS.contains(&(path.as_str(), kind)), "{path} is not counted as {kind:?}");
+                found += 1;
+            }
+        }
+        assert_eq!(found + 2, METHODS.len());
+    }
+
+    #[test]
+    fn each_code_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> =
+            (0..CODES as i32).map(|code| code_name(Code::from_i32(code))).collect();
+        assert_eq!(names.len(), CODES);
+    }
+}
