@@ -6,7 +6,8 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 use registry_proto::etcdserverpb::{
-    CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, Member, PutRequest, TxnRequest,
+    AlarmRequest, CompactionRequest, DeleteRangeRequest, LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest,
+    Member, PutRequest, TxnRequest,
 };
 
 const VERSION: u8 = 1;
@@ -29,6 +30,10 @@ pub enum Command {
     LeaseRevoke(LeaseRevokeRequest),
     /// A member tells its name and URLs.
     Publish(Member),
+    /// Raise or clear an alarm of a member.
+    Alarm(AlarmRequest),
+    /// Record what remains of leases; 0 for the whole TTL.
+    LeaseCheckpoint(LeaseCheckpointRequest),
 }
 
 /// Bytes that should be a command are not.
@@ -62,6 +67,8 @@ impl Command {
             Self::LeaseGrant(message) => encode(5, message),
             Self::LeaseRevoke(message) => encode(6, message),
             Self::Publish(message) => encode(7, message),
+            Self::Alarm(message) => encode(8, message),
+            Self::LeaseCheckpoint(message) => encode(9, message),
         }
     }
 
@@ -83,6 +90,8 @@ impl Command {
             5 => Self::LeaseGrant(LeaseGrantRequest::decode(bytes)?),
             6 => Self::LeaseRevoke(LeaseRevokeRequest::decode(bytes)?),
             7 => Self::Publish(Member::decode(bytes)?),
+            8 => Self::Alarm(AlarmRequest::decode(bytes)?),
+            9 => Self::LeaseCheckpoint(LeaseCheckpointRequest::decode(bytes)?),
             kind => return Err(CommandError::Unknown { version, kind }),
         })
     }

@@ -6,7 +6,7 @@ use registry_proto::etcdserverpb::ResponseHeader;
 use tonic::Status;
 
 use super::status::WireError;
-use crate::apply::{ApplyError, Machine, Outcome, State};
+use crate::apply::{ApplyError, Machine, Outcome, State, cost};
 use crate::command::Command;
 use crate::consensus::{Node, ProposeError, ReadError};
 use crate::lease::{GrantError, Keeper};
@@ -23,7 +23,7 @@ pub struct Limits {
     pub max_request_bytes: usize,
     /// A shorter TTL is raised to this many seconds.
     pub min_lease_ttl_seconds: i64,
-    /// What Status tells as the quota; 0 when there is none.
+    /// How large the store may grow before what adds to it is refused, in bytes; 0 when there is no quota.
     pub quota_bytes: u64,
 }
 
@@ -41,6 +41,8 @@ pub struct Backend<R: Runtime, V: Vfs> {
     pub member: MemberId,
     /// Limits of requests.
     pub limits: Limits,
+    /// Held while this node proposes the alarm that it is out of space.
+    pub raising: tokio::sync::Mutex<()>,
 }
 
 /// Services share one backend.
@@ -62,7 +64,7 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
         self.header(self.state.store.read().revision())
     }
 
-    /// Proposes a command, waits until it was applied here, and tells what it did.
+    /// Proposes a command if the quota has room for it, waits until it was applied here, and tells what it did.
     ///
     /// # Errors
     /// etcd's status for whatever stood in the way.
@@ -71,6 +73,7 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
         if bytes.len() > self.limits.max_request_bytes {
             return Err(WireError::RequestTooLarge.into());
         }
+        self.check_quota(cost(command)).await?;
         let reply = self.node.propose(bytes).await.map_err(propose_status)?;
         let outcome = reply.outcome.map_err(apply_status)?;
         Ok((reply.revision, outcome))
@@ -83,6 +86,11 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
     pub async fn read_barrier(&self) -> Result<(), Status> {
         self.node.read_barrier().await.map_err(read_status)
     }
+}
+
+/// A reply of another kind than the command: a bug, told as one instead of a panic.
+pub(super) fn mismatch() -> Status {
+    Status::internal("the state machine answered another request")
 }
 
 pub(super) fn mvcc_status(error: MvccError) -> Status {
@@ -100,12 +108,15 @@ fn apply_status(error: ApplyError) -> Status {
         ApplyError::Grant(GrantError::TtlTooLarge) => WireError::LeaseTtlTooLarge.into(),
         ApplyError::LeaseNotFound => WireError::LeaseNotFound.into(),
         ApplyError::KeyNotFound => WireError::KeyNotFound.into(),
+        ApplyError::NoSpace => WireError::NoSpace.into(),
+        ApplyError::TooManyAlarms => WireError::TooManyRequests.into(),
     }
 }
 
 fn propose_status(error: ProposeError) -> Status {
     match error {
         ProposeError::TooManyRequests => WireError::TooManyRequests.into(),
+        ProposeError::TooLarge => WireError::RequestTooLarge.into(),
         ProposeError::NoLeader => WireError::NoLeader.into(),
         ProposeError::LeaderChanged => WireError::LeaderChanged.into(),
         ProposeError::TimedOut => WireError::Timeout.into(),

@@ -10,7 +10,7 @@ use registry_proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status};
 
-use super::backend::{SharedBackend, mvcc_status};
+use super::backend::{SharedBackend, mismatch, mvcc_status};
 use super::check;
 use super::range::{Ranges, range, range_stream};
 use crate::apply::{Outcome, is_read_only, is_serializable, read_only_txn};
@@ -100,9 +100,4 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
         }
         Ok(Response::new(CompactionResponse { header: Some(self.0.header(revision)) }))
     }
-}
-
-/// A reply of another kind than the command: a bug, told as one instead of a panic.
-fn mismatch() -> Status {
-    Status::internal("the state machine answered another request")
 }

@@ -14,14 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::backend::SharedBackend;
+use super::keep_alive::{KEEP_ALIVES_A_ROUND, keep_alive_round};
 use super::status::WireError;
 use crate::command::Command;
-use crate::lease::Renewal;
 use crate::storage::Vfs;
 use crate::types::{LeaseId, Runtime};
-
-/// Keep-alives of one stream that share one confirmation of leadership.
-const KEEP_ALIVES_A_ROUND: usize = 256;
 
 /// The Lease service over a backend; its streams end when `stop` is cancelled.
 pub struct LeaseService<R: Runtime, V: Vfs> {
@@ -112,31 +109,4 @@ impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
         let leases = self.backend.state.leases.read().iter().map(|(id, _)| LeaseStatus { id: id.0 }).collect();
         Ok(Response::new(LeaseLeasesResponse { header: Some(self.backend.header_now()), leases }))
     }
-}
-
-/// Renews what came in together. Nothing is renewed before leadership is confirmed: an old leader must not
-/// promise a lease that the new one revokes.
-async fn keep_alive_round<R: Runtime, V: Vfs>(
-    backend: SharedBackend<R, V>,
-    round: Vec<Result<LeaseKeepAliveRequest, Status>>,
-) -> Vec<Result<LeaseKeepAliveResponse, Status>> {
-    if let Err(status) = backend.read_barrier().await {
-        return vec![Err(status)];
-    }
-    let mut answers = Vec::with_capacity(round.len());
-    for request in round {
-        answers.push(match request {
-            Ok(request) => Ok(keep_alive(&backend, request.id).await),
-            Err(status) => Err(status),
-        });
-    }
-    answers
-}
-
-async fn keep_alive<R: Runtime, V: Vfs>(backend: &SharedBackend<R, V>, id: i64) -> LeaseKeepAliveResponse {
-    let ttl = match backend.keeper.renew(LeaseId(id)).await {
-        Renewal::Renewed(ttl) => i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX),
-        Renewal::Unknown => 0,
-    };
-    LeaseKeepAliveResponse { header: Some(backend.header_now()), id, ttl }
 }

@@ -1,4 +1,4 @@
-//! The Maintenance service: status, the hash of the store, and the alarms (of which there are none yet).
+//! The Maintenance service: status, the hash of the store, and the alarms.
 //! What this version does not do says so.
 
 use std::pin::Pin;
@@ -13,13 +13,20 @@ use registry_proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status};
 
-use super::backend::{SharedBackend, mvcc_status};
+use super::backend::{SharedBackend, mismatch, mvcc_status};
+use super::status::WireError;
 use super::version::{ETCD_VERSION, STORAGE_VERSION};
+use crate::apply::Outcome;
+use crate::command::Command;
+use crate::consensus::RaftStatus;
 use crate::storage::Vfs;
 use crate::types::{Revision, Runtime};
 
 /// Keys hashed under one lock.
 const HASH_KEYS: usize = 4_000;
+/// What a store without keys is said to take. etcd's file is never empty, so its clients read a size of 0 as
+/// "not told".
+const EMPTY_STORE_BYTES: u64 = 4096;
 
 /// The Maintenance service over a backend.
 pub struct MaintenanceService<R: Runtime, V: Vfs>(SharedBackend<R, V>);
@@ -28,6 +35,15 @@ impl<R: Runtime, V: Vfs> MaintenanceService<R, V> {
     /// A service over `backend`.
     pub fn new(backend: SharedBackend<R, V>) -> Self {
         Self(backend)
+    }
+
+    /// What Status tells as errors.
+    fn ailments(&self, raft: &RaftStatus) -> Vec<String> {
+        let leaderless = raft.leader.is_none().then(|| WireError::NoLeader.text().to_owned());
+        let alarms = self.0.state.alarms.read();
+        let alarms =
+            alarms.iter().map(|(member, alarm)| format!("memberID:{} alarm:{}", member.0, alarm.as_str_name()));
+        leaderless.into_iter().chain(alarms).collect()
     }
 }
 
@@ -38,17 +54,22 @@ fn not_yet(call: &str) -> Status {
 #[tonic::async_trait]
 impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
     async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
-        if request.into_inner().action() == AlarmAction::Activate {
-            return Err(not_yet("raising an alarm"));
+        let request = request.into_inner();
+        if request.action() == AlarmAction::Get {
+            self.0.read_barrier().await?;
+            let alarms = self.0.state.alarms.read().of(request.alarm());
+            return Ok(Response::new(AlarmResponse { header: Some(self.0.header_now()), alarms }));
         }
-        Ok(Response::new(AlarmResponse { header: Some(self.0.header_now()), alarms: Vec::new() }))
+        let (revision, outcome) = self.0.propose(&Command::Alarm(request)).await?;
+        let Outcome::Alarm(alarms) = outcome else { return Err(mismatch()) };
+        Ok(Response::new(AlarmResponse { header: Some(self.0.header(revision)), alarms }))
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let raft = self.0.node.status();
         let (size, in_use) = {
             let store = self.0.state.store.read();
-            (store.size_bytes(), store.live_bytes())
+            (EMPTY_STORE_BYTES + store.size_bytes(), EMPTY_STORE_BYTES + store.live_bytes())
         };
         Ok(Response::new(StatusResponse {
             header: Some(self.0.header_now()),
@@ -58,7 +79,7 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
             raft_index: raft.last_index,
             raft_term: raft.term,
             raft_applied_index: raft.applied_index,
-            errors: if raft.leader.is_none() { vec!["etcdserver: no leader".to_owned()] } else { Vec::new() },
+            errors: self.ailments(&raft),
             db_size_in_use: in_use as i64,
             is_learner: false,
             storage_version: STORAGE_VERSION.to_owned(),

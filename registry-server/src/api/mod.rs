@@ -7,10 +7,12 @@
 mod backend;
 pub mod check;
 mod cluster;
+mod keep_alive;
 mod kv;
 mod lease;
 mod maintenance;
 mod overlap;
+mod quota;
 mod range;
 pub mod status;
 pub mod version;

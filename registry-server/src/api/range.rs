@@ -74,7 +74,12 @@ pub(super) fn range_stream<R: Runtime, V: Vfs>(
 ) -> impl Stream<Item = Result<RangeStreamResponse, Status>> + Send {
     stream::unfold(Some(ranges), |ranges| async move {
         let mut ranges = ranges?;
-        let slice = ranges.slice();
+        let mut slice = ranges.slice();
+        // A count has nothing to send before it is complete.
+        while slice.kvs.is_empty() && !slice.done {
+            tokio::task::yield_now().await;
+            slice = ranges.slice();
+        }
         let response = match slice.done {
             true => ranges.response(slice.kvs.clone(), &slice),
             false => RangeResponse { kvs: Records::Stored(slice.kvs), ..RangeResponse::default() },

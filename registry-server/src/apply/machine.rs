@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use registry_proto::etcdserverpb::{DeleteRangeRequest, LeaseGrantRequest, PutRequest, TxnRequest};
+use parking_lot::RwLockWriteGuard;
+use registry_proto::etcdserverpb::{
+    AlarmRequest, DeleteRangeRequest, LeaseCheckpointRequest, LeaseGrantRequest, PutRequest, TxnRequest,
+};
 
 use super::reply::{ApplyError, Outcome, Reply};
-use super::snapshot::{StateSnapshot, restore};
+use super::snapshot::{Restored, StateSnapshot, restore};
 use super::state::State;
-use super::{kv, leases, txn};
+use super::{cost, kv, leases, txn};
 use crate::command::Command;
 use crate::consensus::{Position, RestoreError, StateMachine};
-use crate::lease::Keeper;
-use crate::mvcc::{Committed, RevisionEvents};
+use crate::lease::{Keeper, Leases};
+use crate::mvcc::{Committed, RevisionEvents, Store};
 use crate::types::{LeaseId, Revision, Runtime};
 use crate::watch::Hub;
 
@@ -23,6 +26,8 @@ const COMPACT_KEYS: usize = 2_000;
 pub trait LeaseObserver: Send + Sync + 'static {
     /// A lease is there, with its whole TTL.
     fn granted(&self, id: LeaseId, ttl_seconds: i64);
+    /// The log says how many seconds remain of a lease; none for its whole TTL.
+    fn recorded(&self, id: LeaseId, remaining_seconds: Option<i64>);
     /// A lease is gone.
     fn revoked(&self, id: LeaseId);
 }
@@ -30,6 +35,10 @@ pub trait LeaseObserver: Send + Sync + 'static {
 impl<R: Runtime> LeaseObserver for Keeper<R> {
     fn granted(&self, id: LeaseId, ttl_seconds: i64) {
         Self::granted(self, id, ttl_seconds);
+    }
+
+    fn recorded(&self, id: LeaseId, remaining_seconds: Option<i64>) {
+        Self::recorded(self, id, remaining_seconds);
     }
 
     fn revoked(&self, id: LeaseId) {
@@ -55,6 +64,9 @@ impl Machine {
     }
 
     fn command(&mut self, command: Command) -> Reply {
+        if self.state.alarms.read().no_space() && cost(&command) > 0 {
+            return self.reply(Err(ApplyError::NoSpace));
+        }
         match command {
             Command::Put(request) => self.put(&request),
             Command::DeleteRange(request) => self.delete_range(&request),
@@ -66,6 +78,8 @@ impl Machine {
                 self.state.cluster.write().publish(member);
                 self.reply(Ok(Outcome::Done))
             }
+            Command::Alarm(request) => self.alarm(&request),
+            Command::LeaseCheckpoint(request) => self.lease_checkpoint(&request),
         }
     }
 
@@ -77,7 +91,7 @@ impl Machine {
             let response = kv::put(request, &mut txn, &mut leases);
             (Outcome::Put(response), txn.end())
         });
-        drop((store, leases));
+        self.release(store, leases);
         self.committed(result)
     }
 
@@ -87,7 +101,7 @@ impl Machine {
         let mut txn = store.write();
         let response = kv::delete_range(request, &mut txn, &mut leases);
         let committed = txn.end();
-        drop((store, leases));
+        self.release(store, leases);
         self.committed(Ok((Outcome::DeleteRange(response), committed)))
     }
 
@@ -95,7 +109,7 @@ impl Machine {
         let mut store = self.state.store.write();
         let mut leases = self.state.leases.write();
         let result = txn::write_txn(request, &mut store, &mut leases);
-        drop((store, leases));
+        self.release(store, leases);
         self.committed(result.map(|(response, committed)| (Outcome::Txn(response), committed)))
     }
 
@@ -116,11 +130,34 @@ impl Machine {
         let mut store = self.state.store.write();
         let mut leases = self.state.leases.write();
         let result = leases::revoke(id, &mut store, &mut leases);
-        drop((store, leases));
+        self.release(store, leases);
         // Before anybody can see that the keys are gone: no keep-alive succeeds from then on. A lease that
         // was not there is forgotten too.
         self.lease_observer.revoked(id);
         self.committed(result.map(|committed| (Outcome::Done, committed)))
+    }
+
+    fn lease_checkpoint(&mut self, request: &LeaseCheckpointRequest) -> Reply {
+        let mut leases = self.state.leases.write();
+        for checkpoint in &request.checkpoints {
+            let id = LeaseId(checkpoint.id);
+            leases.checkpoint(id, checkpoint.remaining_ttl);
+            let remaining = leases.get(id).and_then(|lease| lease.remaining_seconds);
+            self.lease_observer.recorded(id, remaining);
+        }
+        drop(leases);
+        self.reply(Ok(Outcome::Done))
+    }
+
+    fn alarm(&mut self, request: &AlarmRequest) -> Reply {
+        let result = self.state.alarms.write().change(request);
+        self.reply(result.map(Outcome::Alarm))
+    }
+
+    /// Lets readers in again, and those who ask for the size see what it is now.
+    fn release(&self, store: RwLockWriteGuard<'_, Store>, leases: RwLockWriteGuard<'_, Leases>) {
+        self.state.note_size(&store);
+        drop((store, leases));
     }
 
     /// Tells the watchers, then answers.
@@ -161,6 +198,7 @@ impl StateMachine for Machine {
         let mut store = self.state.store.write();
         self.reclaiming = !store.compact_step(COMPACT_KEYS);
         let swept = store.swept();
+        self.state.note_size(&store);
         drop(store);
         if !self.reclaiming && self.state.set_swept(swept) {
             tracing::info!(revision = %swept, "finished scheduled compaction");
@@ -180,20 +218,27 @@ impl StateMachine for Machine {
     }
 
     fn restore(&mut self, blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreError>>) -> Result<(), RestoreError> {
-        let (store, leases, cluster) = restore(blocks)?;
+        let Restored { store, leases, cluster, alarms } = restore(blocks)?;
         for (id, _) in self.state.leases.read().iter() {
             self.lease_observer.revoked(id);
         }
         for (id, lease) in leases.iter() {
             self.lease_observer.granted(id, lease.ttl_seconds);
+            self.lease_observer.recorded(id, lease.remaining_seconds);
         }
         if let Some(wake) = self.wake_background.clone() {
             store.on_unpin(Box::new(move || wake()));
         }
+        self.state.note_size(&store);
         *self.state.store.write() = store;
         *self.state.leases.write() = leases;
         *self.state.cluster.write() = cluster;
+        *self.state.alarms.write() = alarms;
         self.hub.restored();
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

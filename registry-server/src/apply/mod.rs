@@ -2,12 +2,14 @@
 //! that hold it.
 //!
 //! [`Machine`] is what `consensus` drives, on its own lane; it is the only writer of [`State`], which `api`
-//! reads. The state is the store, the leases and the members. Time, flags and randomness are not in here:
+//! reads. The state is the store, the leases, the members and the alarms. Time, flags and randomness are not in here:
 //! the same commands give the same state, byte for byte, on every member.
 //!
 //! What always holds: a command that is refused changes nothing; everything is checked before the first
 //! change; events leave in the order of revisions, after the store shows them.
 
+mod alarms;
+mod cost;
 mod kv;
 mod leases;
 mod machine;
@@ -16,6 +18,8 @@ mod snapshot;
 mod state;
 mod txn;
 
+pub use alarms::Alarms;
+pub use cost::cost;
 pub use kv::range_query;
 pub use machine::{LeaseObserver, Machine};
 pub use reply::{ApplyError, Outcome, Reply};

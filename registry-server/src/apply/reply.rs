@@ -1,6 +1,6 @@
 //! What applying a command answers to whoever proposed it.
 
-use registry_proto::etcdserverpb::{DeleteRangeResponse, PutResponse, ResponseHeader, TxnResponse};
+use registry_proto::etcdserverpb::{AlarmMember, DeleteRangeResponse, PutResponse, ResponseHeader, TxnResponse};
 
 use crate::lease::GrantError;
 use crate::mvcc::MvccError;
@@ -24,6 +24,8 @@ pub enum Outcome {
     DeleteRange(DeleteRangeResponse),
     /// A transaction; the answers inside carry headers with nothing but the revision, as in etcd.
     Txn(TxnResponse),
+    /// The alarms that were raised, cleared or asked for.
+    Alarm(Vec<AlarmMember>),
     /// A command that has nothing to tell but that it was done.
     Done,
 }
@@ -43,6 +45,12 @@ pub enum ApplyError {
     /// A put that keeps the value or the lease of a key that is not there.
     #[error("key not found")]
     KeyNotFound,
+    /// A member is out of space, and the command would take more of it.
+    #[error("database space exceeded")]
+    NoSpace,
+    /// So many alarms are raised that no other can be.
+    #[error("too many alarms")]
+    TooManyAlarms,
 }
 
 /// The header of an answer inside a transaction.

@@ -1,6 +1,6 @@
 //! The whole state as a snapshot's blocks, and back.
 //!
-//! The first block is the head: revisions, members, and how many blocks of leases follow it. Keys under a
+//! The first block is the head: revisions, members, alarms, and how many blocks of leases follow it. Keys under a
 //! lease are not in those, as each record names its lease. The other blocks are the store's records, taken in
 //! slices, each under a short read lock while later commands are applied; the cursor pins what it still needs.
 
@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
-use registry_proto::etcdserverpb::Member;
+use registry_proto::etcdserverpb::{AlarmMember, AlarmType, Member};
 
+use super::alarms::Alarms;
 use super::state::State;
 use crate::cluster::Cluster;
 use crate::consensus::{RestoreError, SnapshotSource};
-use crate::lease::Leases;
+use crate::lease::{Lease, Leases};
 use crate::mvcc::{Restore, SnapshotCursor, Store};
 use crate::types::{LeaseId, Revision};
 
@@ -34,6 +35,9 @@ struct Head {
     lease_blocks: u32,
     #[prost(message, repeated, tag = "5")]
     members: Vec<Member>,
+    /// Absent in heads of before there were alarms.
+    #[prost(message, repeated, tag = "6")]
+    alarms: Vec<AlarmMember>,
 }
 
 /// Some of the leases, in the order of their ids.
@@ -49,6 +53,9 @@ struct StoredLease {
     id: i64,
     #[prost(int64, tag = "2")]
     ttl_seconds: i64,
+    /// 0 for the whole TTL, as in blocks of before there were checkpoints.
+    #[prost(int64, tag = "3")]
+    remaining_seconds: i64,
 }
 
 const VERSION: u32 = 1;
@@ -77,6 +84,7 @@ impl StateSnapshot {
             compacted: cursor.compacted().0,
             lease_blocks: u32::try_from(leases.len()).expect("leases fit in memory, and so in 2^32 blocks"),
             members: state.cluster.read().members().cloned().collect(),
+            alarms: state.alarms.read().of(AlarmType::None),
         };
         drop(store);
         let small = std::iter::once(head.encode_to_vec().into()).chain(leases).collect();
@@ -85,8 +93,12 @@ impl StateSnapshot {
 }
 
 fn lease_blocks(leases: &Leases) -> Vec<Bytes> {
-    let stored: Vec<_> =
-        leases.iter().map(|(id, lease)| StoredLease { id: id.0, ttl_seconds: lease.ttl_seconds }).collect();
+    let stored = |(id, lease): (LeaseId, &Lease)| StoredLease {
+        id: id.0,
+        ttl_seconds: lease.ttl_seconds,
+        remaining_seconds: lease.remaining_seconds.unwrap_or(0),
+    };
+    let stored: Vec<_> = leases.iter().map(stored).collect();
     let blocks = stored.chunks(LEASES_A_BLOCK);
     blocks.map(|leases| LeaseBlock { leases: leases.to_vec() }.encode_to_vec().into()).collect()
 }
@@ -107,10 +119,16 @@ impl SnapshotSource for StateSnapshot {
     }
 }
 
+/// What a snapshot holds.
+pub(super) struct Restored {
+    pub(super) store: Store,
+    pub(super) leases: Leases,
+    pub(super) cluster: Cluster,
+    pub(super) alarms: Alarms,
+}
+
 /// Reads a whole snapshot.
-pub(super) fn restore(
-    blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreError>>,
-) -> Result<(Store, Leases, Cluster), RestoreError> {
+pub(super) fn restore(blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreError>>) -> Result<Restored, RestoreError> {
     let head = blocks.next().ok_or_else(|| RestoreError::new(WHAT, "it is empty"))??;
     let head = Head::decode(head).map_err(|error| RestoreError::new(WHAT, error))?;
     if head.version != VERSION {
@@ -132,13 +150,14 @@ pub(super) fn restore(
     let leases = restore_leases(&granted, &store)?;
     let mut cluster = Cluster::default();
     head.members.into_iter().for_each(|member| cluster.publish(member));
-    Ok((store, leases, cluster))
+    Ok(Restored { store, leases, cluster, alarms: Alarms::restore(&head.alarms) })
 }
 
 fn restore_leases(granted: &[StoredLease], store: &Store) -> Result<Leases, RestoreError> {
     let mut leases = Leases::default();
     for lease in granted {
         leases.grant(LeaseId(lease.id), lease.ttl_seconds).map_err(|error| RestoreError::new(WHAT, error))?;
+        leases.checkpoint(LeaseId(lease.id), lease.remaining_seconds);
     }
     for (key, lease) in store.leased_keys() {
         leases.move_key(&Bytes::copy_from_slice(key), LeaseId(0), lease);
@@ -167,7 +186,25 @@ mod tests {
         let mut source = StateSnapshot::new(state.clone());
         let blocks: Vec<_> = std::iter::from_fn(|| source.next_block()).collect();
         assert_eq!(blocks.len(), 2, "the head, and all records in one block");
-        let (store, ..) = restore(&mut blocks.into_iter().map(Ok)).unwrap();
+        let Restored { store, .. } = restore(&mut blocks.into_iter().map(Ok)).unwrap();
         assert_eq!((store.revision(), store.keys()), (newest, 3));
+    }
+
+    /// What was written before there were alarms and checkpoints of leases.
+    #[test]
+    fn a_head_that_knows_no_alarms_is_read() {
+        #[derive(Clone, PartialEq, Message)]
+        struct OldHead {
+            #[prost(uint32, tag = "1")]
+            version: u32,
+            #[prost(int64, tag = "2")]
+            revision: i64,
+            #[prost(int64, tag = "3")]
+            compacted: i64,
+        }
+
+        let head = OldHead { version: 1, revision: 5, compacted: -1 };
+        let Restored { store, alarms, .. } = restore(&mut std::iter::once(Ok(head.encode_to_vec().into()))).unwrap();
+        assert_eq!((store.revision(), alarms), (Revision(5), Alarms::default()));
     }
 }

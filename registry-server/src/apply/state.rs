@@ -1,9 +1,10 @@
 //! The replicated state, shared between the one writer and all readers.
 
 use parking_lot::RwLock;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
+use super::alarms::Alarms;
 use crate::cluster::Cluster;
 use crate::lease::Leases;
 use crate::mvcc::{RevisionEvents, Store};
@@ -20,6 +21,10 @@ pub struct State {
     pub leases: RwLock<Leases>,
     /// The members.
     pub cluster: RwLock<Cluster>,
+    /// What is wrong with members.
+    pub alarms: RwLock<Alarms>,
+    /// The store's size after the last command, for whoever must not wait for its lock.
+    size_bytes: AtomicU64,
     /// Up to where the physical work of compaction has come.
     swept: AtomicI64,
     swept_moved: Notify,
@@ -37,6 +42,18 @@ impl History for State {
 }
 
 impl State {
+    /// How many bytes the store holds, garbage included: [`Store::size_bytes`] after the last command or slice of
+    /// compaction.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes.load(Ordering::Acquire)
+    }
+
+    /// Called while the store is locked, after it has changed.
+    pub(super) fn note_size(&self, store: &Store) {
+        self.size_bytes.store(store.size_bytes(), Ordering::Release);
+    }
+
     /// The physical side of compaction has come so far; false if that is no news.
     pub(super) fn set_swept(&self, at: Revision) -> bool {
         let news = self.swept.fetch_max(at.0, Ordering::AcqRel) < at.0;

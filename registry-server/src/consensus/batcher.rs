@@ -15,7 +15,7 @@ use super::encoding::put_command;
 use super::error::ProposeError;
 use super::state_machine::StateMachine;
 use super::types::{Batch, Callback, TypeConfig};
-use crate::storage::Vfs;
+use crate::storage::{Reservation, Vfs, Wal, WalError};
 use crate::types::Runtime;
 
 /// Proposals that may wait, and their bytes; beyond, a proposal is refused with "too many requests".
@@ -49,14 +49,29 @@ impl<S: StateMachine> Clone for Batcher<S> {
     }
 }
 
-/// Says whether the log can take so many bytes more: an error that heals must not reach openraft, which would stop.
-pub(super) type Room = Arc<dyn Fn(usize) -> Result<(), ProposeError> + Send + Sync>;
+/// Reserves room in the log for an entry of so many bytes, given back when it is done: an error that heals
+/// must not reach openraft, which would stop.
+///
+/// None when the log has failed for good: then openraft must meet the error, and stops the node.
+pub(super) type Reserve = Arc<dyn Fn(usize) -> Result<Option<Reservation>, ProposeError> + Send + Sync>;
+
+/// The reservation of a log, in the proposer's words.
+pub(super) fn reserve<V: Vfs>(wal: &Wal<V>, bytes: usize) -> Result<Option<Reservation>, ProposeError> {
+    match wal.reserve(bytes) {
+        Ok(reservation) => Ok(Some(reservation)),
+        Err(WalError::NoSpace | WalError::NoSegment(_)) => Err(ProposeError::NoSpace),
+        Err(WalError::Full) => Err(ProposeError::TooManyRequests),
+        Err(WalError::TooLarge { .. }) => Err(ProposeError::TooLarge),
+        Err(WalError::Closed) => Err(ProposeError::Stopped),
+        Err(_) => Ok(None),
+    }
+}
 
 impl<S: StateMachine> Batcher<S> {
     /// Starts the task that makes the entries; it ends with the last handle.
-    pub(super) fn start<R: Runtime, V: Vfs>(raft: RaftHandle<S, R, V>, room: Room) -> Self {
+    pub(super) fn start<R: Runtime, V: Vfs>(raft: RaftHandle<S, R, V>, reserve: Reserve) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        drop(R::spawn(run(raft, receiver, room)));
+        drop(R::spawn(run(raft, receiver, reserve)));
         Self { sender, waiting_bytes: Arc::new(Semaphore::new(MAX_WAITING_BYTES)) }
     }
 
@@ -78,7 +93,7 @@ impl<S: StateMachine> Batcher<S> {
 async fn run<S: StateMachine, R: Runtime, V: Vfs>(
     raft: RaftHandle<S, R, V>,
     mut waiting: mpsc::Receiver<Proposal<S>>,
-    room: Room,
+    reserve: Reserve,
 ) {
     let in_flight = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
     let mut next = None;
@@ -92,13 +107,16 @@ async fn run<S: StateMachine, R: Runtime, V: Vfs>(
         };
         let Gathered { batch, replies, next: left } = gather(first, &mut waiting);
         next = left;
-        if let Err(error) = room(batch.0.len()) {
-            answer_all(replies, error);
-            continue;
-        }
+        let reservation = match reserve(batch.0.len()) {
+            Ok(reservation) => reservation,
+            Err(error) => {
+                answer_all(replies, error);
+                continue;
+            }
+        };
         let done = Callback::new(move |result: ClientWriteResult<TypeConfig<S, R>>| {
             distribute(result, replies);
-            drop(permit);
+            drop((reservation, permit));
         });
         // On a fatal error the callback is dropped, and every proposer learns that the node stopped.
         if raft.client_write_ff(batch, Some(done)).await.is_err() {

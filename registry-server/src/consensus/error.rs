@@ -23,6 +23,9 @@ pub enum ProposeError {
     /// Too many proposals wait already; nothing happened.
     #[error("too many requests")]
     TooManyRequests,
+    /// The command is larger than the log takes; nothing happened.
+    #[error("request is too large")]
+    TooLarge,
     /// No leader is known; nothing happened.
     #[error("no leader")]
     NoLeader,

@@ -21,6 +21,8 @@ mod node;
 mod reads;
 mod snapshots;
 mod state_machine;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod types;
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, Raft, SnapshotPolicy};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::applier::{Applier, RaftHandle, SinceSnapshot};
-use super::batcher::Batcher;
+use super::batcher::{self, Batcher};
 use super::error::{ConsensusError, ProposeError, ReadError};
 use super::log_store::LogStore;
 use super::reads::Reads;
@@ -20,11 +21,14 @@ use super::state_machine::StateMachine;
 use super::transport::Transport;
 use super::types::PeerNode;
 use crate::storage::{Vfs, Wal, WalOptions};
-use crate::types::{Executor, MemberId, Runtime};
+use crate::types::{Executor, Lane, MemberId, Runtime};
 
 /// Entries kept behind a snapshot, for peers that are a little behind. A sole voter has none, and every
 /// entry kept may be a megabyte to read at the next start.
 const KEEP_ENTRIES: u64 = 0;
+
+/// How often a full disk is asked again.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 
 /// How a node runs.
 #[derive(Debug, Clone)]
@@ -96,6 +100,9 @@ pub struct Node<S: StateMachine, R: Runtime, V: Vfs> {
     reads: Reads,
     request_timeout: Duration,
     stop: CancellationToken,
+    wal: Wal<V>,
+    /// All other lanes that touch files.
+    lanes: [Lane; 3],
 }
 
 impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Node<S, R, V> {
@@ -106,6 +113,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Node<S, R, V> {
             reads: self.reads.clone(),
             request_timeout: self.request_timeout,
             stop: self.stop.clone(),
+            wal: self.wal.clone(),
+            lanes: self.lanes.clone(),
         }
     }
 }
@@ -126,31 +135,34 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let config = Arc::new(options.raft_config()?);
         let (wal, _) =
             Wal::open(vfs.clone(), &options.wal_dir, options.wal, executor).map_err(std::io::Error::other)?;
+        let [snapshot_lane, apply_lane, read_lane] = lanes(executor)?;
         let since_snapshot = Arc::new(SinceSnapshot::default());
         let snapshots = Snapshots::new(
             vfs,
             options.snapshot_dir.clone(),
-            executor.lane("snapshot")?,
+            snapshot_lane.clone(),
             since_snapshot.clone(),
             options.snapshot_after_bytes,
         )?;
-        let applier = Applier::open(machine, executor.lane("apply")?, snapshots, since_snapshot.clone())?;
-        let log_store = LogStore::new(wal.clone(), executor.lane("log-read")?);
+        let applier = Applier::open(machine, apply_lane.clone(), snapshots, since_snapshot.clone())?;
+        let log_store = LogStore::new(wal.clone(), read_lane.clone());
         let raft = Raft::new(options.member.0, config, transport, log_store, applier).await.map_err(stopped)?;
         let raft: RaftHandle<S, R, V> = Arc::new(raft);
         form_cluster(&raft, options).await?;
 
         let stop = CancellationToken::new();
-        let snapshots_end = stop.clone();
-        let snapshots = write_snapshots(raft.clone(), since_snapshot);
-        drop(R::spawn(async move { snapshots_end.run_until_cancelled(snapshots).await }));
-        let room = Arc::new(move |bytes| wal.check_room(bytes).map_err(|_| ProposeError::NoSpace));
+        in_background::<R>(&stop, write_snapshots(raft.clone(), since_snapshot));
+        in_background::<R>(&stop, look_for_room::<R, V>(wal.clone()));
+        let log = wal.clone();
+        let reserve = Arc::new(move |bytes| batcher::reserve(&log, bytes));
         Ok(Self {
-            batcher: Batcher::start(raft.clone(), room),
+            batcher: Batcher::start(raft.clone(), reserve),
             reads: Reads::start(raft.clone()),
             raft,
             request_timeout: options.request_timeout(),
             stop,
+            wal,
+            lanes: [snapshot_lane, apply_lane, read_lane],
         })
     }
 
@@ -224,11 +236,22 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         self.stop.run_until_cancelled(work).await;
     }
 
-    /// Stops the node; proposals and reads under way fail with `Stopped`.
+    /// Stops the node; proposals and reads under way fail with `Stopped`. When it returns, nothing of the node
+    /// touches its files any more: the directories may be opened again.
     pub async fn shutdown(&self) {
         self.stop.cancel();
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "the raft task ended abnormally");
+        }
+        let (closed, done) = oneshot::channel();
+        self.wal.close(move || closed.send(()).unwrap_or_default());
+        // An error says that the other side is gone, and with it the work that is waited for.
+        done.await.ok();
+        for lane in &self.lanes {
+            let (reached, done) = oneshot::channel();
+            if lane.submit(move || reached.send(()).unwrap_or_default()).is_ok() {
+                done.await.ok();
+            }
         }
     }
 }
@@ -247,6 +270,26 @@ async fn form_cluster<S: StateMachine, R: Runtime, V: Vfs>(
         raft.trigger().elect(false).await.map_err(stopped)?;
     }
     Ok(())
+}
+
+/// Spawns what goes on until the node stops.
+fn in_background<R: Runtime>(stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    drop(R::spawn(stop.clone().run_until_cancelled_owned(work)));
+}
+
+/// One lane each for snapshots, apply, and reads of old entries.
+fn lanes(executor: &impl Executor) -> Result<[Lane; 3], ConsensusError> {
+    Ok([executor.lane("snapshot")?, executor.lane("apply")?, executor.lane("log-read")?])
+}
+
+/// When all that waits is in the log's own queue, nobody else asks for room on a full disk.
+async fn look_for_room<R: Runtime, V: Vfs>(wal: Wal<V>) {
+    loop {
+        R::sleep(LOOK_FOR_ROOM).await;
+        if wal.waits_for_room() {
+            wal.look_for_room();
+        }
+    }
 }
 
 async fn write_snapshots<S: StateMachine, R: Runtime, V: Vfs>(

@@ -3,23 +3,34 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::checkpoints::checkpoint_interval;
 use crate::types::LeaseId;
 
 /// A lease on the leader's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Deadline<I> {
-    at: I,
-    ttl: Duration,
+pub(super) struct Deadline<I> {
+    pub(super) at: I,
+    pub(super) ttl: Duration,
     /// A revocation was proposed: nothing renews the lease any more.
-    revoking: bool,
+    pub(super) revoking: bool,
+    /// A checkpoint is under way: nothing renews the lease before its outcome is known.
+    pub(super) recording: bool,
+    /// What the log says remained at its last checkpoint; none for the whole TTL.
+    pub(super) recorded: Option<Duration>,
+    /// When it was last renewed or recorded.
+    pub(super) untouched_since: I,
+    /// Its place in `by_checkpoint`.
+    pub(super) look_at: I,
 }
 
 /// The deadlines of all leases. `I` is an instant that only goes forward.
 #[derive(Debug)]
 pub(super) struct Deadlines<I> {
-    leases: BTreeMap<LeaseId, Deadline<I>>,
+    pub(super) leases: BTreeMap<LeaseId, Deadline<I>>,
     /// Those that are not being revoked, soonest first.
     by_time: BTreeSet<(I, LeaseId)>,
+    /// When to look whether a checkpoint is due, at the soonest; see `checkpoints`.
+    pub(super) by_checkpoint: BTreeSet<(I, LeaseId)>,
 }
 
 /// What a keep-alive finds.
@@ -29,45 +40,65 @@ pub(super) enum Found {
     Renewed(Duration),
     /// About to be revoked: the outcome decides.
     Revoking,
+    /// About to be recorded: after the outcome, look again.
+    Recording,
+    /// The log says that less remains than the whole TTL: that must be taken back first.
+    Recorded,
     /// There is no such lease.
     Unknown,
 }
 
 impl<I: Copy + Ord + std::ops::Add<Duration, Output = I>> Deadlines<I> {
     pub(super) fn new() -> Self {
-        Self { leases: BTreeMap::new(), by_time: BTreeSet::new() }
+        Self { leases: BTreeMap::new(), by_time: BTreeSet::new(), by_checkpoint: BTreeSet::new() }
     }
 
+    /// A lease begins, with its whole TTL.
     pub(super) fn set(&mut self, id: LeaseId, ttl: Duration, now: I) {
-        self.remove(id);
-        let at = now + ttl;
-        self.leases.insert(id, Deadline { at, ttl, revoking: false });
-        self.by_time.insert((at, id));
+        self.begin(id, ttl, None, now);
     }
 
+    /// Every lease goes on with what the log says remains of it.
     pub(super) fn restart(&mut self, now: I) {
-        let ttls: Vec<_> = self.leases.iter().map(|(id, deadline)| (*id, deadline.ttl)).collect();
-        for (id, ttl) in ttls {
-            self.set(id, ttl, now);
+        let leases: Vec<_> = self.leases.iter().map(|(id, lease)| (*id, lease.ttl, lease.recorded)).collect();
+        for (id, ttl, recorded) in leases {
+            self.begin(id, ttl, recorded, now);
         }
     }
 
+    fn begin(&mut self, id: LeaseId, ttl: Duration, recorded: Option<Duration>, now: I) {
+        self.remove(id);
+        let at = now + recorded.unwrap_or(ttl);
+        let look_at = now + checkpoint_interval(ttl);
+        let lease = Deadline { at, ttl, revoking: false, recording: false, recorded, untouched_since: now, look_at };
+        self.leases.insert(id, lease);
+        self.by_time.insert((at, id));
+        self.by_checkpoint.insert((look_at, id));
+    }
+
     pub(super) fn remove(&mut self, id: LeaseId) {
-        if let Some(deadline) = self.leases.remove(&id) {
-            self.by_time.remove(&(deadline.at, id));
+        if let Some(lease) = self.leases.remove(&id) {
+            self.by_time.remove(&(lease.at, id));
+            self.by_checkpoint.remove(&(lease.look_at, id));
         }
     }
 
     pub(super) fn renew(&mut self, id: LeaseId, now: I) -> Found {
-        match self.leases.get(&id) {
-            None => Found::Unknown,
-            Some(deadline) if deadline.revoking => Found::Revoking,
-            Some(deadline) => {
-                let ttl = deadline.ttl;
-                self.set(id, ttl, now);
-                Found::Renewed(ttl)
-            }
+        let Some(lease) = self.leases.get_mut(&id) else { return Found::Unknown };
+        if lease.revoking {
+            return Found::Revoking;
         }
+        if lease.recording {
+            return Found::Recording;
+        }
+        if lease.recorded.is_some() {
+            return Found::Recorded;
+        }
+        self.by_time.remove(&(lease.at, id));
+        lease.at = now + lease.ttl;
+        lease.untouched_since = now;
+        self.by_time.insert((lease.at, id));
+        Found::Renewed(lease.ttl)
     }
 
     pub(super) fn at(&self, id: LeaseId) -> Option<I> {

@@ -1,4 +1,4 @@
-//! The replicated leases: granted TTLs and attached keys.
+//! The replicated leases: granted TTLs, what is recorded as remaining of them, and attached keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +14,8 @@ pub const MAX_TTL_SECONDS: i64 = 9_000_000_000;
 pub struct Lease {
     /// The granted TTL in seconds, within the minimum and [`MAX_TTL_SECONDS`].
     pub ttl_seconds: i64,
+    /// What a checkpoint recorded as remaining, in seconds from 1 to the TTL; none while that is all of it.
+    pub remaining_seconds: Option<i64>,
     /// The keys that go when the lease goes, in their order.
     pub keys: BTreeSet<Bytes>,
 }
@@ -45,13 +47,21 @@ impl Leases {
         if self.0.contains_key(&id) {
             return Err(GrantError::Exists);
         }
-        self.0.insert(id, Lease { ttl_seconds, keys: BTreeSet::new() });
+        self.0.insert(id, Lease { ttl_seconds, remaining_seconds: None, keys: BTreeSet::new() });
         Ok(())
     }
 
     /// Takes a lease out, with the keys that must go with it.
     pub fn revoke(&mut self, id: LeaseId) -> Option<Lease> {
         self.0.remove(&id)
+    }
+
+    /// Records how many seconds remain of a lease; anything below 1 stands for its whole TTL. A lease that is
+    /// not there any more is passed over.
+    pub fn checkpoint(&mut self, id: LeaseId, remaining_seconds: i64) {
+        if let Some(lease) = self.0.get_mut(&id) {
+            lease.remaining_seconds = (remaining_seconds > 0).then_some(remaining_seconds.min(lease.ttl_seconds));
+        }
     }
 
     /// A lease, if there is one of that id.
@@ -107,6 +117,19 @@ mod tests {
         leases.grant(LeaseId(1), 60).unwrap();
         assert_eq!(leases.grant(LeaseId(1), 60), Err(GrantError::Exists));
         assert_eq!(leases.grant(LeaseId(2), MAX_TTL_SECONDS + 1), Err(GrantError::TtlTooLarge));
+        assert_eq!(leases.len(), 1);
+    }
+
+    #[test]
+    fn a_checkpoint_records_what_remains_and_takes_it_back() {
+        let mut leases = Leases::default();
+        leases.grant(LeaseId(1), 60).unwrap();
+        let mut record = |seconds| {
+            leases.checkpoint(LeaseId(2), seconds);
+            leases.checkpoint(LeaseId(1), seconds);
+            leases.get(LeaseId(1)).unwrap().remaining_seconds
+        };
+        assert_eq!([30, 0, 90, -1].map(&mut record), [Some(30), None, Some(60), None]);
         assert_eq!(leases.len(), 1);
     }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use super::urls::{MemberUrl, Scheme};
 
+/// The largest request that can be allowed: its entry takes an eighth of a segment, which is at most 1 GiB.
+const MAX_REQUEST_BYTES: usize = 100 * 1024 * 1024;
 /// Room for a store when nothing else is said: 2 GiB, as in etcd.
 pub const DEFAULT_QUOTA_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// What a message may be larger than the request in it: keys, leases and framing around the values.
@@ -76,6 +78,9 @@ pub struct Config {
     /// How many bytes the log grows before a snapshot is taken. A snapshot larger than this waits for as
     /// many bytes as it has itself, so that snapshots never cost more than the log. Default: 64 MiB.
     pub snapshot_log_bytes: u64,
+    /// How large one file of the log is; the next one is always made ahead. Raised to what the largest request
+    /// needs. Default: 64 MiB.
+    pub wal_segment_bytes: u64,
     /// Acknowledge writes that are not on disk yet. A power loss then loses them. Default: off.
     pub unsafe_no_fsync: bool,
     /// How often an idle watcher is told how far it is. Default: 10 min.
@@ -145,6 +150,14 @@ pub enum LogOutput {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the texts say what each means")]
 pub enum ConfigError {
+    /// A request has to fit into one entry of the log.
+    #[error("--max-request-bytes {asked} is more than the log takes: give at most {most}")]
+    RequestTooLarge {
+        /// What was given, in bytes.
+        asked: usize,
+        /// What is possible, in bytes.
+        most: usize,
+    },
     #[error("--name must not be empty")]
     EmptyName,
     #[error("--{flag} must not be empty")]
@@ -197,6 +210,7 @@ impl Default for Config {
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_secs(1),
             snapshot_log_bytes: 64 * 1024 * 1024,
+            wal_segment_bytes: 64 * 1024 * 1024,
             unsafe_no_fsync: false,
             watch_progress_notify_interval: Duration::from_secs(600),
             log_level: LogLevel::Info,
@@ -249,6 +263,13 @@ impl Config {
         Duration::from_secs(5) + 2 * self.election_timeout
     }
 
+    /// How large a segment of the log is: an entry may take an eighth of one, and the largest request must
+    /// fit into an entry.
+    #[must_use]
+    pub fn segment_bytes(&self) -> u64 {
+        self.wal_segment_bytes.max((self.max_message_bytes() as u64).saturating_mul(8))
+    }
+
     /// The largest message that is read from the wire, in bytes.
     #[must_use]
     pub fn max_message_bytes(&self) -> usize {
@@ -298,10 +319,13 @@ impl Config {
             ("snapshot-log-bytes", self.snapshot_log_bytes == 0),
             ("watch-progress-notify-interval", self.watch_progress_notify_interval.is_zero()),
         ];
-        match limits.into_iter().find(|(_, is_zero)| *is_zero) {
-            Some((flag, _)) => Err(ConfigError::Zero { flag }),
-            None => Ok(()),
+        if let Some((flag, _)) = limits.into_iter().find(|(_, is_zero)| *is_zero) {
+            return Err(ConfigError::Zero { flag });
         }
+        if self.max_request_bytes > MAX_REQUEST_BYTES {
+            return Err(ConfigError::RequestTooLarge { asked: self.max_request_bytes, most: MAX_REQUEST_BYTES });
+        }
+        Ok(())
     }
 
     fn check_timing(&self) -> Result<(), ConfigError> {
@@ -369,6 +393,13 @@ mod tests {
         assert_eq!(config.listen_client_urls, urls("http://localhost:2379"));
         assert_eq!(config.max_message_bytes(), 2 * 1024 * 1024);
         assert_eq!(config.request_timeout(), Duration::from_secs(7));
+    }
+
+    #[test]
+    fn a_request_that_the_log_could_not_take_is_refused_at_the_start() {
+        let config = Config { max_request_bytes: 200 * 1024 * 1024, ..Config::default() };
+        let line = config.validate().unwrap_err().to_string();
+        assert!(line.contains("--max-request-bytes 209715200") && line.contains("at most"), "{line}");
     }
 
     #[test]

@@ -43,7 +43,9 @@ async fn revoke<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, keeper: &Keeper<
         match node.propose(command.clone()).await {
             // Applying it, or finding the lease gone already, told the keeper.
             Ok(_) => return tracing::debug!(lease = %id, "lease expired"),
-            Err(ProposeError::TooManyRequests | ProposeError::NoLeader | ProposeError::NoSpace) => {
+            Err(
+                ProposeError::TooManyRequests | ProposeError::TooLarge | ProposeError::NoLeader | ProposeError::NoSpace,
+            ) => {
                 return keeper.not_revoked(id);
             }
             Err(ProposeError::TimedOut | ProposeError::LeaderChanged) => R::sleep(PAUSE).await,

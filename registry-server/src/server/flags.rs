@@ -227,6 +227,9 @@ struct ClusterFlags {
     /// How many bytes the log grows before a snapshot is taken.
     #[arg(long, value_name = "BYTES", default_value_t = Config::default().snapshot_log_bytes)]
     snapshot_log_bytes: u64,
+    /// How large one file of the log is.
+    #[arg(long, value_name = "BYTES", default_value_t = Config::default().wal_segment_bytes)]
+    wal_segment_bytes: u64,
 }
 
 #[derive(Debug, Args)]
@@ -291,6 +294,7 @@ impl Flags {
             heartbeat_interval: Duration::from_millis(cluster.heartbeat_interval),
             election_timeout: Duration::from_millis(cluster.election_timeout),
             snapshot_log_bytes: cluster.snapshot_log_bytes,
+            wal_segment_bytes: cluster.wal_segment_bytes,
             quota_bytes: quota(limits.quota_backend_bytes),
             max_txn_ops: limits.max_txn_ops,
             max_request_bytes: limits.max_request_bytes,

@@ -29,7 +29,7 @@ impl<R: Runtime, V: Vfs> HealthSource for BackendHealth<R, V> {
     }
 
     fn alarms(&self) -> Vec<AlarmType> {
-        Vec::new()
+        self.0.state.alarms.read().iter().map(|(_, alarm)| alarm).collect()
     }
 
     fn has_leader(&self) -> bool {

@@ -5,6 +5,7 @@
 //! threads, `connection` serves one of them over a `corked` socket, and `dispatch` hands each request to
 //! the service it names. Every queue between them has a bound, and a stop waits for all of them.
 
+mod checkpoints;
 mod config;
 mod connection;
 mod corked;

@@ -18,7 +18,7 @@ pub fn main() -> ExitCode {
     };
     match run(parsed) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => refuse(&*error),
+        Err(error) => refuse(&error),
     }
 }
 
@@ -52,15 +52,42 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     Ok(node.shutdown().await?)
 }
 
-/// Help and version go to standard output and are no error; a wrong flag is.
+/// Help and version go to standard output and are no error; a wrong flag is, and is told in one line.
 fn show(usage: &clap::Error) -> ExitCode {
+    if usage.use_stderr() {
+        return refuse(&one_line(&usage.render().to_string()));
+    }
     // A closed pipe is the reader's choice.
     drop(usage.print());
-    ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(1))
+    ExitCode::SUCCESS
+}
+
+/// What is wrong and, where clap has one, its tip; not the usage, which `--help` tells in full.
+fn one_line(usage: &str) -> String {
+    let mut lines = usage.lines().map(str::trim);
+    let wrong = lines.next().unwrap_or_default().trim_start_matches("error: ");
+    let tip = lines.find(|line| line.starts_with("tip: "));
+    tip.map_or_else(|| format!("{wrong}; see --help"), |tip| format!("{wrong}; {tip}"))
 }
 
 #[expect(clippy::print_stderr, reason = "the last word of a program that does not start, log or no log")]
-fn refuse(error: &dyn std::error::Error) -> ExitCode {
+fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("registry-server: {error}");
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_flag_is_told_in_one_line_with_the_tip() {
+        let line = |flag: &str| match flags::parse([flag.to_owned()], []) {
+            Err(FlagsError::Usage(usage)) => one_line(&usage.render().to_string()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(line("--bogus"), "unexpected argument '--bogus' found; see --help");
+        let misspelt = "unexpected argument '--data-di' found; tip: a similar argument exists: '--data-dir'";
+        assert_eq!(line("--data-di=x"), misspelt);
+    }
 }

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
+use super::checkpoints::record_leases;
 use super::config::{Config, ConfigError};
 use super::dispatch::{Parts, Services};
 use super::expiry::expire_leases;
@@ -66,6 +67,9 @@ pub enum StartError {
     /// Anything else of the system: threads, file descriptors.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
+    /// The future of the start was dropped.
+    #[error("stopped before it was ready")]
+    Stopped,
     /// The starting thread ended without a word, which is a bug.
     #[error("cannot start: the node's thread has panicked")]
     Panicked,
@@ -179,13 +183,12 @@ fn run(config: &Config, stop: &CancellationToken, started: Started, end: oneshot
         Err(error) => return drop(started.send(Err(error.into()))),
     };
     let outcome = runtime.block_on(async {
-        let serving = match stop.run_until_cancelled(Serving::begin(config, stop)).await {
-            Some(Ok(serving)) => serving,
-            Some(Err(error)) => {
+        let serving = match Serving::begin(config, stop).await {
+            Ok(serving) => serving,
+            Err(error) => {
                 drop(started.send(Err(error)));
                 return Ok(());
             }
-            None => return Ok(()),
         };
         // Nobody waits any more: `stop` is cancelled and the node ends at once.
         drop(started.send(Ok(serving.client_urls.clone())));
@@ -221,23 +224,23 @@ impl Serving {
         let options = node_options(config, identity, peer_urls.clone(), &data_dir);
         let node: Node<Machine, Production, _> =
             Node::start(&options, StdVfs, &ThreadExecutor, NoPeers, machine).await?;
-        node.ready(READY_TIMEOUT).await?;
         let backend = Arc::new(Backend {
             node: node.clone(),
             state,
-            keeper: keeper.clone(),
+            keeper,
             cluster: identity.cluster,
             member: identity.member,
             limits: limits(config),
+            raising: tokio::sync::Mutex::default(),
         });
-        let client_urls = listening_urls(config, &bound);
-        publish(&backend, config, peer_urls, &bound).await?;
-        // Nobody could keep a lease alive while the log was replayed.
-        keeper.restart();
-        let (door, health) = open_door(config, &backend, &hub, bound, stop)?;
-        drop(tokio::spawn(expire_leases(node.clone(), keeper)));
-        tracing::info!(cluster = %identity.cluster, member = %identity.member, urls = ?client_urls, "ready to serve client requests");
-        Ok(Self { client_urls, node, door, health, _data_dir: data_dir })
+        let opening = open(config, &backend, &hub, peer_urls, bound, stop);
+        match stop.run_until_cancelled(opening).await.unwrap_or(Err(StartError::Stopped)) {
+            Ok(Open { client_urls, door, health }) => Ok(Self { client_urls, node, door, health, _data_dir: data_dir }),
+            Err(error) => {
+                node.shutdown().await;
+                Err(error)
+            }
+        }
     }
 
     async fn until_stopped(mut self, stop: &CancellationToken) -> Result<(), RunError> {
@@ -259,6 +262,35 @@ impl Serving {
     }
 }
 
+/// What a node that serves has beside Raft.
+struct Open {
+    client_urls: Vec<String>,
+    door: FrontDoor,
+    health: HealthReporter,
+}
+
+/// Waits for Raft, tells the cluster who this is, and opens the door.
+async fn open(
+    config: &Config,
+    backend: &SharedBackend<Production, StdVfs>,
+    hub: &Arc<Hub>,
+    peer_urls: Vec<String>,
+    bound: Bound,
+    stop: &CancellationToken,
+) -> Result<Open, StartError> {
+    backend.node.ready(READY_TIMEOUT).await?;
+    publish(backend, config, peer_urls, &bound).await?;
+    // Nobody could keep a lease alive while the log was replayed.
+    backend.keeper.restart();
+    let client_urls = listening_urls(config, &bound);
+    let (door, health) = open_door(config, backend, hub, bound, stop)?;
+    drop(tokio::spawn(expire_leases(backend.node.clone(), backend.keeper.clone())));
+    drop(tokio::spawn(record_leases(backend.node.clone(), backend.keeper.clone())));
+    let (cluster, member) = (backend.cluster, backend.member);
+    tracing::info!(%cluster, %member, urls = ?client_urls, "ready to serve client requests");
+    Ok(Open { client_urls, door, health })
+}
+
 fn node_options(
     config: &Config,
     identity: Identity,
@@ -273,7 +305,17 @@ fn node_options(
         snapshot_after_bytes: config.snapshot_log_bytes,
         wal_dir: data_dir.wal_dir().to_owned(),
         snapshot_dir: data_dir.snap_dir().to_owned(),
-        wal: WalOptions { unsafe_no_fsync: config.unsafe_no_fsync, ..WalOptions::default() },
+        wal: wal_options(config),
+    }
+}
+
+fn wal_options(config: &Config) -> WalOptions {
+    WalOptions {
+        segment_bytes: config.segment_bytes(),
+        unsafe_no_fsync: config.unsafe_no_fsync,
+        // A client that could guess it could put what looks like the log's own headers into a value.
+        salt: fastrand::u64(..),
+        ..WalOptions::default()
     }
 }
 

@@ -82,6 +82,9 @@ enum NameChange {
 #[derive(Default)]
 struct Faults {
     fail_next_sync: bool,
+    panic_at_next_sync: bool,
+    /// What creating a file fails with.
+    create_error: Option<io::ErrorKind>,
     capacity_bytes: Option<u64>,
     /// Changes that still succeed before the machine stops.
     changes_left: Option<u64>,
@@ -129,6 +132,16 @@ impl MemVfs {
     /// Makes the next sync of a file fail, leaving what was written unsynced.
     pub fn fail_next_sync(&self) {
         self.0.lock().faults.fail_next_sync = true;
+    }
+
+    /// Makes the next sync of a file panic, as a bug of ours would.
+    pub fn panic_at_next_sync(&self) {
+        self.0.lock().faults.panic_at_next_sync = true;
+    }
+
+    /// Makes the creation of files fail with an error, as when no file descriptor is left; `None` ends that.
+    pub fn set_create_error(&self, error: Option<io::ErrorKind>) {
+        self.0.lock().faults.create_error = error;
     }
 
     /// Bounds the sum of all file lengths, in bytes; `None` lifts the bound. Growing past it fails with
@@ -205,6 +218,9 @@ impl Disk {
 
     fn create(&mut self, path: &Path) -> io::Result<u64> {
         self.parent_exists(path)?;
+        if let Some(error) = self.faults.create_error {
+            return Err(error.into());
+        }
         self.change()?;
         let id = self.next_inode;
         self.next_inode += 1;
@@ -223,6 +239,7 @@ impl Disk {
         if std::mem::take(&mut self.faults.fail_next_sync) {
             return Err(io::Error::other("injected sync failure"));
         }
+        assert!(!std::mem::take(&mut self.faults.panic_at_next_sync), "injected panic");
         let inode = self.inodes.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
         inode.sync();
         Ok(())

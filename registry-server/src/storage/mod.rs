@@ -23,4 +23,4 @@ pub use snapshot_file::{
 };
 pub use std_vfs::{StdFile, StdLock, StdVfs};
 pub use vfs::{OpenMode, Vfs, VfsFile};
-pub use wal::{CutTail, Recovered, Wal, WalError, WalOptions, WalState};
+pub use wal::{CutTail, Recovered, Reservation, Wal, WalError, WalOptions, WalState};

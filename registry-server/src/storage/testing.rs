@@ -40,4 +40,10 @@ impl ManualExecutor {
         let lanes = self.lanes.lock().len();
         while (0..lanes).any(|lane| self.run_one(lane)) {}
     }
+
+    /// Drops the jobs that wait, as a lane that ends does.
+    pub(super) fn drop_all(&self) {
+        let jobs: Vec<Job> = self.lanes.lock().iter_mut().flat_map(std::mem::take).collect();
+        drop(jobs);
+    }
 }

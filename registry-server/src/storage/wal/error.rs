@@ -7,18 +7,25 @@ use std::sync::Arc;
 /// An error of the write-ahead log. Clones share the source, as one failure is told to many waiters.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WalError {
-    /// No space to preallocate the next segment. Nothing of this append was taken; it may be tried again
-    /// later, and each try makes the log look for room anew.
+    /// No space to preallocate the next segment: the disk, or the user's share of it, is full. Nothing was
+    /// reserved; try again after [`Wal::when_changed`](super::Wal::when_changed).
     #[error("no space left on the disk of the write-ahead log; writes are refused until there is room")]
     NoSpace,
-    /// Too much waits to be written, or the next segment is still being prepared. Nothing of this append was
-    /// taken; try again after [`Wal::when_changed`](super::Wal::when_changed).
+    /// The next segment cannot be made, for another reason than space (no file descriptor is left, the
+    /// device errs), and the current one is used up. Heals as [`WalError::NoSpace`] does.
+    #[error("the next segment of the write-ahead log cannot be made: {0}")]
+    NoSegment(Arc<io::Error>),
+    /// Too much is reserved or waits to be written, or the next segment is still being prepared. Nothing was
+    /// reserved; try again after [`Wal::when_changed`](super::Wal::when_changed).
     #[error("the write-ahead log cannot keep up; too many bytes wait to be written")]
     Full,
     /// A write or sync of the current segment failed. What is on the disk is unknown, so this log writes
     /// nothing ever again; the node must stop.
     #[error("the write-ahead log failed and is closed for good: {0}")]
     Failed(Arc<io::Error>),
+    /// The log was closed; whether an operation that waited is on the disk is open.
+    #[error("the write-ahead log is closed")]
+    Closed,
     /// The entry can never fit: larger than an eighth of a segment.
     #[error("an entry of {bytes} bytes is too large for the write-ahead log, whose limit is {limit}")]
     TooLarge {

@@ -1,8 +1,8 @@
 //! The write-ahead log: entries with consecutive indices, the vote, the committed id and the purged id.
 //!
 //! ```text
-//! append, save_vote, truncate_after, purge ─► log (what readers see) ─► queue ─► writer ─► segment ─► done
-//!                                                 reads ◄─ cache ◄────────────── space makes one ahead
+//! reserve ─► append, save_vote, truncate_after, purge ─► log (what readers see) ─► queue ─► writer ─► segment ─► done
+//!   room                                             reads ◄─ cache ◄─────────────── space makes one ahead
 //! ```
 //!
 //! Each call takes effect for readers at once, waits in one ordered queue, and is answered when it is on the
@@ -11,16 +11,22 @@
 //! purged id, so that old ones can go. `recovery` reads it all back.
 //!
 //! What always holds: operations become durable and are acknowledged in the order of the calls; at most one
-//! batch is unsynced; after a failed write or sync nothing is ever written again; appends are refused while
-//! there is no space for the segment after the current one.
+//! batch is unsynced; after a failed write or sync nothing is ever written again; what may be refused for want
+//! of room is a reservation, never an operation: those wait.
 
 mod batch;
+mod directory;
+mod done;
 mod error;
+mod job;
 mod log;
+mod options;
 mod queue;
 mod read;
 mod record;
 mod recovery;
+mod room;
+mod search;
 mod segment;
 mod space;
 mod tail;
@@ -37,38 +43,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use self::done::Done;
 pub use self::error::WalError;
-use self::queue::Done;
+use self::options::SEGMENT_BYTES;
+pub use self::options::WalOptions;
 use self::record::{RECORD_HEADER_BYTES, Record};
+pub use self::room::Reservation;
 use self::writer::State;
 use super::vfs::Vfs;
 use crate::types::{Executor, Lane};
-
-/// Bounds of [`WalOptions::segment_bytes`]. Offsets in a segment are kept in 32 bits.
-const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 16 << 10..=1 << 30;
-
-/// How many [`Wal::when_changed`] callers wait at once; more are called back immediately.
-const MAX_WAITERS: usize = 1024;
-
-/// Settings of a log.
-#[derive(Debug, Clone, Copy)]
-pub struct WalOptions {
-    /// The size of a segment, in bytes: 16 KiB to 1 GiB, else the nearest bound; 64 MiB by default. An entry
-    /// may take an eighth of it, one append a half.
-    pub segment_bytes: u64,
-    /// How many bytes of the newest entries are kept in memory; entries that are not durable are kept in any
-    /// case (at most 64 MiB). 32 MiB by default.
-    pub cache_bytes: usize,
-    /// Acknowledges without syncing: a power loss then loses acknowledged writes and may leave a log that is
-    /// refused. For tests. Off by default.
-    pub unsafe_no_fsync: bool,
-}
-
-impl Default for WalOptions {
-    fn default() -> Self {
-        Self { segment_bytes: 64 << 20, cache_bytes: 32 << 20, unsafe_no_fsync: false }
-    }
-}
 
 /// What the log holds, as readers see it: calls that are queued are counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -133,84 +116,51 @@ impl<V: Vfs> Wal<V> {
         options: WalOptions,
         executor: &impl Executor,
     ) -> Result<(Self, Recovered), WalError> {
-        let segment_bytes = options.segment_bytes.clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end());
-        let segment_bytes = segment_bytes.next_multiple_of(batch::ALIGN_BYTES as u64);
-        let options = WalOptions { segment_bytes, ..options };
+        let options = options.within_bounds();
         let wal_lane = executor.lane("wal").map_err(WalError::open(dir))?;
         let space_lane = executor.lane("wal-space").map_err(WalError::open(dir))?;
         let (state, cut) = recovery::recover(&vfs, dir, &options)?;
         let recovered = Recovered { state: state.log.state(), cut };
         let core = Core { vfs, dir: dir.to_owned(), options, wal_lane, space_lane, state: Mutex::new(state) };
         let wal = Self { core: Arc::new(core) };
-        wal.core.prepare_spare();
-        wal.core.remove_given_up();
+        wal.core.prepare_spare(false);
         Ok((wal, recovered))
     }
 
     /// Appends entries that continue the log. They can be read at once and are durable when `done` is called
-    /// with `Ok`; `done` gets an error only when the log has failed for good.
+    /// with `Ok`; `done` gets an error only when the log has failed for good or was closed. An append is
+    /// never refused for want of room: it waits until there is some. So whoever may be refused asks
+    /// [`Wal::reserve`] before, which also bounds what waits here.
     ///
     /// # Errors
-    /// Nothing was taken and `done` is dropped. [`WalError::NoSpace`] (each try looks for room anew) and
-    /// [`WalError::Full`]: try again after [`Wal::when_changed`]. [`WalError::TooLarge`] and
-    /// [`WalError::OutOfOrder`]: the caller's mistake. [`WalError::Failed`]: final.
+    /// Nothing was taken and `done` is dropped. [`WalError::TooLarge`] and [`WalError::OutOfOrder`]: the
+    /// caller's mistake. [`WalError::Failed`] and [`WalError::Closed`]: final.
     pub fn append(
         &self,
         entries: Vec<(u64, Bytes)>,
         done: impl FnOnce(Result<(), WalError>) + Send + 'static,
     ) -> Result<(), WalError> {
-        let record_bytes = self.check_sizes(&entries)?;
-        let admitted = {
-            let mut state = self.core.state.lock();
-            check_order(&entries, state.log.expected_index())?;
-            let admitted = state.admit(record_bytes, self.core.options.segment_bytes);
-            if admitted.is_ok() {
-                let records =
-                    entries.iter().map(|(index, bytes)| Record::Entry { index: *index, bytes: bytes.clone() });
-                let ticket = state.queue.push(records.collect(), Some(Box::new(done)));
-                for (index, bytes) in entries {
-                    state.log.push(index, bytes, ticket, None);
-                }
-            }
-            admitted
-        };
-        self.core.kick();
-        self.core.prepare_spare();
-        admitted
-    }
-
-    /// Whether an append of `bytes` in one entry would be taken now; looks for room anew when there was none.
-    /// A node asks this before it proposes or takes entries from a leader, as a refused append must not
-    /// reach consensus.
-    ///
-    /// # Errors
-    /// [`WalError::NoSpace`], [`WalError::Full`], [`WalError::Failed`].
-    pub fn check_room(&self, bytes: usize) -> Result<(), WalError> {
-        let admitted = {
-            let record_bytes = (bytes + RECORD_HEADER_BYTES) as u64;
-            self.core.state.lock().admit(record_bytes, self.core.options.segment_bytes)
-        };
-        self.core.prepare_spare();
-        admitted
-    }
-
-    /// Calls `wake` once, when the log has written something, a search for space has ended, or the log has
-    /// failed: when a refused append may be tried again. At most 1,024 may wait; more are called at once.
-    pub fn when_changed(&self, wake: impl FnOnce() + Send + 'static) {
+        self.check_sizes(&entries)?;
         {
             let mut state = self.core.state.lock();
-            if state.failed.is_none() && state.waiters.len() < MAX_WAITERS {
-                state.waiters.push(Box::new(wake));
-                return;
+            if let Some(error) = state.refusal() {
+                return Err(error);
+            }
+            check_order(&entries, state.log.expected_index())?;
+            let records = entries.iter().map(|(index, bytes)| Record::Entry { index: *index, bytes: bytes.clone() });
+            let ticket = state.queue.push(records.collect(), Some(Done::new(done)));
+            for (index, bytes) in entries {
+                state.log.push(index, bytes, ticket, None);
             }
         }
-        wake();
+        self.core.kick();
+        Ok(())
     }
 
-    /// Saves the vote. `done` gets an error only when the log has failed for good, or for a vote larger than
-    /// a 32nd of a segment.
+    /// Saves the vote. `done` gets an error only when the log has failed for good or was closed, or for a vote
+    /// larger than a 32nd of a segment.
     pub fn save_vote(&self, vote: Bytes, done: impl FnOnce(Result<(), WalError>) + Send + 'static) {
-        self.control(Record::Vote(vote.clone()), Box::new(done), |state| state.log.set_vote(vote));
+        self.control(Record::Vote(vote.clone()), Done::new(done), |state| state.log.set_vote(vote));
     }
 
     /// Saves the committed id with the next batch; causes no sync of its own. One larger than a 32nd of a
@@ -222,7 +172,7 @@ impl<V: Vfs> Wal<V> {
             return;
         }
         let mut state = self.core.state.lock();
-        if state.failed.is_none() {
+        if state.refusal().is_none() {
             state.log.set_committed(committed);
             state.queue.push_committed(record);
         }
@@ -231,7 +181,7 @@ impl<V: Vfs> Wal<V> {
     /// Drops the entries after `last_kept`; `None` drops all that are not purged. `done` as for
     /// [`Wal::save_vote`].
     pub fn truncate_after(&self, last_kept: Option<u64>, done: impl FnOnce(Result<(), WalError>) + Send + 'static) {
-        self.control(Record::TruncateAfter(last_kept), Box::new(done), |state| state.log.truncate_after(last_kept));
+        self.control(Record::TruncateAfter(last_kept), Done::new(done), |state| state.log.truncate_after(last_kept));
     }
 
     /// Drops the entries up to `index`, which may be beyond the last one (a snapshot was installed); `id` is
@@ -239,14 +189,15 @@ impl<V: Vfs> Wal<V> {
     /// purge below an earlier one does nothing. `done` as for [`Wal::save_vote`].
     pub fn purge(&self, index: u64, id: Bytes, done: impl FnOnce(Result<(), WalError>) + Send + 'static) {
         let record = Record::Purged { index, id: id.clone() };
-        self.control(record, Box::new(done), |state| state.log.purge(index, id));
+        self.control(record, Done::new(done), |state| state.log.purge(index, id));
     }
 
     /// The entries of `range` that the log holds, from the first on, up to `max_bytes` of payload but at
     /// least one if there is one. Blocks on a file when they are not cached.
     ///
     /// # Errors
-    /// Those of the file system; `InvalidData` when a record is damaged, with the file's name.
+    /// Those of the file system; `InvalidData` when a record is damaged, with the file's name;
+    /// [`WalError::Closed`] as the source of another error.
     pub fn read(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<(u64, Bytes)>> {
         self.core.read(&range, max_bytes)
     }
@@ -266,44 +217,35 @@ impl<V: Vfs> Wal<V> {
 
     /// A call that is taken whatever waits: few of them ever do, as consensus waits for each.
     fn control(&self, record: Record, done: Done, apply: impl FnOnce(&mut State<V::File>)) {
-        let refused = self.check_control(&record).err().or_else(|| {
-            let state = self.core.state.lock();
-            state.failed.clone().map(WalError::Failed)
-        });
-        if let Some(error) = refused {
-            return done(Err(error));
-        }
-        {
+        let taken = self.check_control(&record).and_then(|()| {
             let mut state = self.core.state.lock();
+            if let Some(error) = state.refusal() {
+                return Err(error);
+            }
             apply(&mut state);
-            state.queue.push(VecDeque::from([record]), Some(done));
+            Ok(state)
+        });
+        match taken {
+            Ok(mut state) => {
+                state.queue.push(VecDeque::from([record]), Some(done));
+            }
+            Err(error) => return done.answer(Err(error)),
         }
         self.core.kick();
-        self.core.prepare_spare();
     }
 
     fn check_control(&self, record: &Record) -> Result<(), WalError> {
-        let bytes = record.encoded_len() as u64;
-        let limit = self.core.options.segment_bytes / 32;
-        if bytes > limit { Err(WalError::TooLarge { bytes, limit }) } else { Ok(()) }
+        check_size(record.encoded_len() as u64, self.core.options.max_control_bytes())
     }
 
-    /// The bytes that the entries' records take.
-    fn check_sizes(&self, entries: &[(u64, Bytes)]) -> Result<u64, WalError> {
-        let segment_bytes = self.core.options.segment_bytes;
-        let mut total = 0;
-        for (_, payload) in entries {
-            let bytes = (payload.len() + RECORD_HEADER_BYTES) as u64;
-            if bytes > segment_bytes / 8 {
-                return Err(WalError::TooLarge { bytes, limit: segment_bytes / 8 });
-            }
-            total += bytes;
-        }
-        if total > segment_bytes / 2 {
-            return Err(WalError::TooLarge { bytes: total, limit: segment_bytes / 2 });
-        }
-        Ok(total)
+    fn check_sizes(&self, entries: &[(u64, Bytes)]) -> Result<(), WalError> {
+        let limit = self.core.options.max_record_bytes();
+        entries.iter().try_for_each(|(_, payload)| check_size((payload.len() + RECORD_HEADER_BYTES) as u64, limit))
     }
+}
+
+fn check_size(bytes: u64, limit: u64) -> Result<(), WalError> {
+    if bytes > limit { Err(WalError::TooLarge { bytes, limit }) } else { Ok(()) }
 }
 
 /// Checks that entries continue the log and each other.

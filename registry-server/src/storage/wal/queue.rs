@@ -1,16 +1,11 @@
-//! The one ordered queue of what waits to be written, bounded by bytes.
+//! The one ordered queue of what waits to be written. Entries are bounded before, when they are reserved
+//! (`room`); the rest is a handful, as consensus waits for each.
 
 use std::collections::VecDeque;
 
-use super::WalError;
 use super::batch::{ALIGN_BYTES, BATCH_HEADER_BYTES, padded_bytes};
+use super::done::Done;
 use super::record::Record;
-
-/// Called once with the outcome of an operation.
-pub(super) type Done = Box<dyn FnOnce(Result<(), WalError>) + Send>;
-
-/// How many bytes of records may wait or be under way; beyond it an append is answered `Full`.
-pub(super) const MAX_QUEUED_BYTES: u64 = 64 << 20;
 
 /// The largest batch, in bytes, unless a single record is larger.
 pub(super) const MAX_BATCH_BYTES: u64 = 4 << 20;
@@ -109,8 +104,8 @@ impl Queue {
         self.queued_bytes -= record_bytes;
     }
 
-    /// Empties the queue after a failure; the answers are for those who wait.
-    pub(super) fn fail(&mut self) -> Vec<Done> {
+    /// Empties the queue of a log that has ended; the answers are for those who wait.
+    pub(super) fn drain(&mut self) -> Vec<Done> {
         self.cost = 0;
         self.operations.drain(..).filter_map(|operation| operation.done).collect()
     }

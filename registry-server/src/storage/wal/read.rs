@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Core;
 use super::log::Slot;
 use super::record::{RECORD_HEADER_BYTES, Record};
 use super::segment::Segment;
+use super::{Core, WalError};
 use crate::storage::vfs::{Vfs, VfsFile};
 
 /// How many bytes of neighbouring records are read from a file at once.
@@ -65,6 +65,9 @@ impl<V: Vfs> Core<V> {
     /// they are removed meanwhile.
     fn locate(&self, range: &Range<u64>, max_bytes: usize) -> io::Result<Vec<(u64, Source<V::File>)>> {
         let state = self.state.lock();
+        if state.jobs.is_closed() {
+            return Err(io::Error::other(WalError::Closed));
+        }
         let mut sources = Vec::new();
         let mut total = 0_usize;
         for index in state.log.clip(range) {

@@ -10,13 +10,12 @@ use bytes::Bytes;
 
 use super::batch::{BATCH_HEADER_BYTES, BatchHeader, padded_bytes};
 use super::log::{Head, Log};
-use super::queue::Queue;
 use super::record::Record;
-use super::segment::{self, Segment};
-use super::space::{Spare, is_no_space};
+use super::segment::{self, FIRST_BATCH_OFFSET, Segment};
+use super::space::Spare;
 use super::tail::{self, corrupt, read_header};
 use super::writer::{Position, State, UsedSegment};
-use super::{CutTail, SEGMENT_BYTES, WalError, WalOptions};
+use super::{CutTail, WalError, WalOptions, directory};
 use crate::storage::vfs::{Vfs, VfsFile};
 
 /// Opens the log in `dir`, or makes its first segment.
@@ -25,22 +24,19 @@ pub(super) fn recover<V: Vfs>(
     dir: &Path,
     options: &WalOptions,
 ) -> Result<(State<V::File>, Option<CutTail>), WalError> {
-    let mut segments = open_segments(vfs, dir)?;
-    if segments.is_empty() {
-        segments.push(create_first(vfs, dir, options)?);
-    }
+    let segments = directory::open_segments(vfs, dir, options)?;
     let mut replay = Replay::default();
     let mut used = Vec::new();
-    let mut end = 0;
+    let mut end = FIRST_BATCH_OFFSET;
     let mut rest = segments.into_iter().peekable();
     while let Some(segment) = rest.peek() {
         let (stop, max_index) = replay.segment(segment, options.cache_bytes)?;
-        if stop == 0 && !used.is_empty() {
+        if stop == FIRST_BATCH_OFFSET && !used.is_empty() {
             break;
         }
         end = stop;
         used.extend(rest.next().map(|segment| UsedSegment { segment: segment.into(), max_index }));
-        if stop == 0 {
+        if stop == FIRST_BATCH_OFFSET {
             break;
         }
     }
@@ -53,47 +49,7 @@ pub(super) fn recover<V: Vfs>(
     tail::settle(last, end, tails[0]).map_err(WalError::open(&last.path))?;
     let spare = keep_spare(vfs, dir, rest, &tails[1..], options)?;
     let position = Position { segments: used.into(), offset: end, sequence, head: replay.head };
-    Ok((new_state(replay.log, position, spare), cut))
-}
-
-fn new_state<F>(log: Log, position: Position<F>, spare: Spare<F>) -> State<F> {
-    State {
-        log,
-        queue: Queue::default(),
-        position,
-        spare,
-        no_space: false,
-        given_up: [].into(),
-        removing: false,
-        durable_ticket: 0,
-        flushing: false,
-        failed: None,
-        waiters: Vec::new(),
-    }
-}
-
-fn open_segments<V: Vfs>(vfs: &V, dir: &Path) -> Result<Vec<Segment<V::File>>, WalError> {
-    let names = vfs.list(dir).map_err(WalError::open(dir))?;
-    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment::segment_number(name)).collect();
-    numbers.sort_unstable();
-    let mut segments: Vec<Segment<V::File>> = Vec::new();
-    for number in numbers {
-        let segment =
-            Segment::open(vfs, dir, number).map_err(WalError::open(dir.join(segment::segment_name(number))))?;
-        if segments.last().is_some_and(|last| last.number.checked_add(1) != Some(number)) {
-            return Err(corrupt(&segment, 0, "the file before it is missing"));
-        }
-        if segment.capacity > *SEGMENT_BYTES.end() {
-            return Err(corrupt(&segment, *SEGMENT_BYTES.end(), "the file is larger than any segment"));
-        }
-        segments.push(segment);
-    }
-    Ok(segments)
-}
-
-fn create_first<V: Vfs>(vfs: &V, dir: &Path, options: &WalOptions) -> Result<Segment<V::File>, WalError> {
-    Segment::create(vfs, dir, 1, options.segment_bytes)
-        .map_err(|error| if is_no_space(&error) { WalError::NoSpace } else { WalError::open(dir)(error) })
+    Ok((State::new(replay.log, position, spare), cut))
 }
 
 /// What the batches so far say.
@@ -113,7 +69,7 @@ impl Replay {
         segment: &Segment<F>,
         cache_bytes: usize,
     ) -> Result<(u64, Option<u64>), WalError> {
-        let mut offset = 0;
+        let mut offset = FIRST_BATCH_OFFSET;
         let mut max_index = None;
         while let Some((header, batch)) = read_batch(segment, offset)? {
             if self.sequence.is_some_and(|sequence| sequence != header.sequence) {

@@ -1,16 +1,14 @@
 //! Room on the disk: one segment is made ahead, on a lane of its own, and purged segments are removed there.
 //!
-//! An append is taken only when its place is certain, so a full disk is told to the proposer before anything
-//! is written. Votes, truncations and purges use a reserve that appends leave free; when that too is used
-//! up they wait for room.
+//! No error here is final, as nothing that was acknowledged depends on either: the log goes on in its current
+//! segment, and both are tried again (`search`).
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use super::queue::{MAX_QUEUED_BYTES, cost_bytes};
-use super::segment::{self, Segment};
-use super::writer::State;
-use super::{Core, WalError};
+use super::segment::{self, FIRST_BATCH_OFFSET, Segment};
+use super::{Core, job, search};
 use crate::storage::vfs::Vfs;
 
 /// The segment that is made ahead.
@@ -35,12 +33,23 @@ impl<F> Spare<F> {
         }
     }
 
-    fn room_bytes(&self) -> u64 {
+    pub(super) fn room_bytes(&self) -> u64 {
         match self {
-            Self::Ready(segment) => segment.capacity,
+            Self::Ready(segment) => segment.capacity.saturating_sub(FIRST_BATCH_OFFSET),
             Self::Missing | Self::Making => 0,
         }
     }
+}
+
+/// Segments that are not needed any more.
+#[derive(Debug, Default)]
+pub(super) struct GivenUp {
+    /// Those whose entries are all purged and whose files are still there, oldest first.
+    pub(super) numbers: VecDeque<u32>,
+    /// A job removes them.
+    removing: bool,
+    /// Which errors of removing them were told.
+    told: Vec<(io::ErrorKind, Option<i32>)>,
 }
 
 /// Whether an error says that the disk, or the user's share of it, is full.
@@ -48,85 +57,44 @@ pub(super) fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-impl<F> State<F> {
-    /// Whether an append of `record_bytes` can be taken.
-    pub(super) fn admit(&self, record_bytes: u64, segment_bytes: u64) -> Result<(), WalError> {
-        if let Some(error) = &self.failed {
-            return Err(WalError::Failed(error.clone()));
-        }
-        if self.no_space {
-            return Err(WalError::NoSpace);
-        }
-        if self.queue.queued_bytes() + record_bytes > MAX_QUEUED_BYTES {
-            return Err(WalError::Full);
-        }
-        // An eighth may be lost at the end of the current segment, to a record that does not fit; a quarter
-        // is for votes, truncations and purges.
-        let reserve_bytes = segment_bytes / 8 * 3;
-        let room_bytes = self.position.room_bytes() + self.spare.room_bytes();
-        let wanted_bytes = self.queue.cost() + cost_bytes(record_bytes) + reserve_bytes;
-        if wanted_bytes > room_bytes { Err(WalError::Full) } else { Ok(()) }
-    }
-}
-
 impl<V: Vfs> Core<V> {
-    /// Starts making the segment ahead when there is none and none is being made.
-    pub(super) fn prepare_spare(self: &Arc<Self>) {
+    /// Starts making the segment ahead when there is none and none is being made; after an attempt that
+    /// failed only when `again`.
+    pub(super) fn prepare_spare(self: &Arc<Self>, again: bool) {
         let number = {
             let mut state = self.state.lock();
-            if !matches!(state.spare, Spare::Missing) || state.failed.is_some() {
+            let unwanted = state.search.trouble().is_some() && !again;
+            if unwanted || !matches!(state.spare, Spare::Missing) || state.refusal().is_some() {
                 return;
             }
             let Some(number) = state.position.current().number.checked_add(1) else { return };
             state.spare = Spare::Making;
             number
         };
-        let core = self.clone();
-        if self.space_lane.submit(move || core.make_spare(number)).is_err() {
-            self.fail(io::Error::other("the log's second thread has ended"), Vec::new());
-        }
+        self.submit(&self.space_lane, move |core| core.make_spare(number));
     }
 
     fn make_spare(self: &Arc<Self>, number: u32) {
-        let made = Segment::create(&self.vfs, &self.dir, number, self.options.segment_bytes);
-        let (waiters, is_full) = {
+        if self.state.lock().refusal().is_some() {
+            return;
+        }
+        let made = Segment::create(&self.vfs, &self.dir, number, self.options.segment_bytes, self.options.salt);
+        let waiters = {
             let mut state = self.state.lock();
-            let was_full = state.no_space;
             match made {
                 Ok(segment) => {
                     state.spare = Spare::Ready(segment);
-                    state.no_space = false;
-                }
-                Err(error) if is_no_space(&error) => {
-                    state.spare = Spare::Missing;
-                    state.no_space = true;
+                    state.search.succeeded(&self.dir);
                 }
                 Err(error) => {
-                    drop(state);
-                    return self.fail(error, Vec::new());
+                    state.spare = Spare::Missing;
+                    state.search.failed(error, &self.dir, self.options.segment_bytes);
                 }
             }
-            self.tell_space(was_full, state.no_space);
-            (std::mem::take(&mut state.waiters), state.no_space)
+            std::mem::take(&mut state.waiters)
         };
-        for wake in waiters {
-            wake();
-        }
-        if !is_full {
-            self.kick();
-        }
-    }
-
-    fn tell_space(&self, was_full: bool, is_full: bool) {
-        let dir = self.dir.display();
-        match (was_full, is_full) {
-            (false, true) => tracing::error!(
-                %dir, bytes = self.options.segment_bytes,
-                "no space for the next segment of the write-ahead log; writes are refused until there is room"
-            ),
-            (true, false) => tracing::info!(%dir, "the write-ahead log has room again"),
-            (true, true) | (false, false) => {}
-        }
+        job::wake_all(waiters);
+        self.kick();
     }
 
     /// Removes the segments that were given up, oldest first; a full disk may have room then. One job at a
@@ -134,38 +102,38 @@ impl<V: Vfs> Core<V> {
     pub(super) fn remove_given_up(self: &Arc<Self>) {
         {
             let mut state = self.state.lock();
-            if state.removing || state.given_up.is_empty() {
+            if state.given_up.removing || state.given_up.numbers.is_empty() || state.refusal().is_some() {
                 return;
             }
-            state.removing = true;
+            state.given_up.removing = true;
         }
-        let core = self.clone();
-        if self.space_lane.submit(move || core.remove_all()).is_err() {
-            tracing::warn!("the log's second thread has ended; purged segments stay");
-        }
+        self.submit(&self.space_lane, Self::remove_all);
     }
 
     fn remove_all(self: &Arc<Self>) {
-        loop {
-            let number = {
-                let mut state = self.state.lock();
-                let Some(number) = state.given_up.front().copied() else {
-                    state.removing = false;
-                    break;
-                };
-                number
-            };
-            // What stays is tried again after the next batch, first: removing a later one would leave a gap.
-            if let Err(error) = segment::remove(&self.vfs, &self.dir, number) {
-                tracing::warn!(number, %error, "cannot remove a purged segment of the write-ahead log");
-                self.state.lock().removing = false;
+        while let Some(number) = self.next_to_remove() {
+            let removed = segment::remove(&self.vfs, &self.dir, number);
+            let mut state = self.state.lock();
+            if let Err(error) = removed {
+                // What stays is tried again after the next batch, first: removing a later one would leave a
+                // gap.
+                state.given_up.removing = false;
+                if search::tell(&mut state.given_up.told, &error) {
+                    tracing::warn!(number, %error, "cannot remove a purged segment of the write-ahead log");
+                }
                 return;
             }
-            self.state.lock().given_up.pop_front();
+            state.given_up.numbers.pop_front();
+            state.given_up.told.clear();
         }
-        let full = self.state.lock().no_space;
-        if full {
-            self.prepare_spare();
-        }
+        self.prepare_spare(true);
+    }
+
+    /// The oldest segment to remove; `None` ends the job.
+    fn next_to_remove(&self) -> Option<u32> {
+        let mut state = self.state.lock();
+        let next = state.given_up.numbers.front().copied().filter(|_| state.refusal().is_none());
+        state.given_up.removing = next.is_some();
+        next
     }
 }

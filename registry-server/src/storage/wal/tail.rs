@@ -3,7 +3,7 @@
 use std::io;
 
 use super::batch::{ALIGN_BYTES, BATCH_HEADER_BYTES, BatchHeader, FORMAT_VERSION, padded_bytes};
-use super::segment::Segment;
+use super::segment::{FIRST_BATCH_OFFSET, Segment};
 use super::{CutTail, WalError};
 use crate::storage::vfs::VfsFile;
 
@@ -26,7 +26,8 @@ pub(super) fn scan<F: VfsFile>(
     expected: u64,
 ) -> Result<Vec<Option<u64>>, WalError> {
     let mut tails = Vec::with_capacity(rest.len() + 1);
-    for (segment, start) in std::iter::once((last, end)).chain(rest.iter().map(|segment| (segment, 0))) {
+    for (segment, start) in std::iter::once((last, end)).chain(rest.iter().map(|segment| (segment, FIRST_BATCH_OFFSET)))
+    {
         let tail = scan_segment(segment, start, expected)?;
         if tail.proof_of_loss {
             return Err(corrupt(last, end, "a batch is damaged or missing, and a later one is there"));
@@ -48,6 +49,20 @@ fn scan_segment<F: VfsFile>(segment: &Segment<F>, start: u64, expected: u64) -> 
     // A torn batch whose header is whole is stepped over: its payload is not looked at for headers.
     let torn = read_header(segment, start)?.filter(|header| header.sequence <= expected);
     let torn_end = torn.map_or(start, |header| start + padded_bytes(u64::from(header.payload_bytes)));
+    each_written_sector(segment, start, |at, sector| {
+        tail.garbage_end = Some(at + sector.len() as u64);
+        let header = BatchHeader::decode(sector).filter(|header| belongs_to(header, segment));
+        tail.proof_of_loss |= at >= torn_end && header.is_some_and(|header| header.sequence > expected);
+    })?;
+    Ok(tail)
+}
+
+/// Shows each sector from `start` on that is not all zeros, with its offset.
+pub(super) fn each_written_sector<F: VfsFile>(
+    segment: &Segment<F>,
+    start: u64,
+    mut look: impl FnMut(u64, &[u8]),
+) -> Result<(), WalError> {
     let mut buffer = vec![0; SCAN_BYTES];
     let mut offset = start;
     while offset < segment.capacity {
@@ -56,20 +71,23 @@ fn scan_segment<F: VfsFile>(segment: &Segment<F>, start: u64, expected: u64) -> 
         segment.file.read_exact_at(chunk, offset).map_err(WalError::open(&segment.path))?;
         for (sector, at) in chunk.chunks(ALIGN_BYTES).zip((offset..).step_by(ALIGN_BYTES)) {
             if sector != &ZEROS[..sector.len()] {
-                tail.garbage_end = Some(at + sector.len() as u64);
-                let header = BatchHeader::decode(sector).filter(|header| header.segment == segment.number);
-                tail.proof_of_loss |= at >= torn_end && header.is_some_and(|header| header.sequence > expected);
+                look(at, sector);
             }
         }
         offset += length;
     }
-    Ok(tail)
+    Ok(())
+}
+
+/// Whether a header was written to this segment; one that a client put in an entry lacks the salt.
+fn belongs_to<F>(header: &BatchHeader, segment: &Segment<F>) -> bool {
+    header.segment == segment.number && header.salt == segment.salt
 }
 
 /// The torn batch, when there is one; told to the operator.
 pub(super) fn cut<F>(last: &Segment<F>, end: u64, rest: &[Segment<F>], tails: &[Option<u64>]) -> Option<CutTail> {
     let at = tails.iter().position(Option::is_some)?;
-    let (segment, offset) = if at == 0 { (last, end) } else { (&rest[at - 1], 0) };
+    let (segment, offset) = if at == 0 { (last, end) } else { (&rest[at - 1], FIRST_BATCH_OFFSET) };
     tracing::warn!(
         segment = %segment.path.display(), offset,
         "cut a torn last write of the write-ahead log; it was never acknowledged"
@@ -97,8 +115,7 @@ pub(super) fn read_header<F: VfsFile>(segment: &Segment<F>, offset: u64) -> Resu
         return Ok(None);
     }
     segment.file.read_exact_at(&mut header, offset).map_err(WalError::open(&segment.path))?;
-    let header = BatchHeader::decode(&header).filter(|header| header.segment == segment.number);
-    match header {
+    match BatchHeader::decode(&header).filter(|header| belongs_to(header, segment)) {
         Some(header) if header.version != FORMAT_VERSION => {
             let reason = format!("it has format version {}, this program knows {FORMAT_VERSION}", header.version);
             Err(corrupt(segment, offset, &reason))

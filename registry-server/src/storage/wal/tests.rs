@@ -2,8 +2,10 @@
 
 mod crash;
 mod damage;
+mod end;
 mod faults;
 mod files;
+mod room;
 mod ways;
 
 use std::path::PathBuf;
@@ -39,7 +41,7 @@ fn disk() -> MemVfs {
 }
 
 fn options() -> WalOptions {
-    WalOptions { segment_bytes: SEGMENT, cache_bytes: 0, unsafe_no_fsync: false }
+    WalOptions { segment_bytes: SEGMENT, cache_bytes: 0, unsafe_no_fsync: false, salt: 0x5a17 }
 }
 
 impl Bench {
@@ -66,6 +68,12 @@ impl Bench {
 
     fn append(&self, index: u64) -> Result<(), WalError> {
         self.wal.append(vec![(index, payload(index))], self.done())
+    }
+
+    /// Appends as a node does: with room for the entry reserved until it is on its way.
+    fn append_reserved(&self, index: u64) -> Result<(), WalError> {
+        let _room = self.wal.reserve(payload(index).len())?;
+        self.append(index)
     }
 
     /// Appends and runs all jobs, one entry at a time.

@@ -1,18 +1,23 @@
 //! The way of a batch: taken from the queue, put in a segment, synced, acknowledged.
 //!
 //! One batch is under way at a time, on the log's own lane. Everything that waits goes into it. Whatever
-//! fails in it is final: the log answers that failure for ever after.
+//! fails in it is final: the log answers that failure for ever after. When the next segment is not there yet,
+//! all that does not fit waits for it.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 use super::batch::{self, padded_bytes};
+use super::done::Done;
+use super::job::{Jobs, Wake, answer_all, wake_all};
 use super::log::{Head, Log};
-use super::queue::{Done, MAX_BATCH_BYTES, Queue, Taken};
+use super::queue::{MAX_BATCH_BYTES, Queue, Taken};
 use super::record::Record;
-use super::segment::Segment;
-use super::space::Spare;
+use super::room::Reserved;
+use super::search::Search;
+use super::segment::{FIRST_BATCH_OFFSET, Segment};
+use super::space::{GivenUp, Spare};
 use super::{Core, WalError};
 use crate::storage::vfs::{Vfs, VfsFile};
 
@@ -22,19 +27,17 @@ pub(super) struct State<F> {
     pub(super) queue: Queue,
     pub(super) position: Position<F>,
     pub(super) spare: Spare<F>,
-    /// The last attempt to make a spare found no space.
-    pub(super) no_space: bool,
-    /// Segments whose entries are all purged and whose files are still there, oldest first.
-    pub(super) given_up: VecDeque<u32>,
-    /// A job removes them.
-    pub(super) removing: bool,
+    pub(super) search: Search,
+    pub(super) reserved: Reserved,
+    pub(super) given_up: GivenUp,
+    pub(super) jobs: Jobs,
     /// The last operation that is on the disk.
     pub(super) durable_ticket: u64,
     /// A flush job is submitted or running.
     pub(super) flushing: bool,
     pub(super) failed: Option<Arc<io::Error>>,
     /// Called once at the next change of what the log can take.
-    pub(super) waiters: Vec<Box<dyn FnOnce() + Send>>,
+    pub(super) waiters: Vec<Wake>,
 }
 
 /// Where the next batch goes.
@@ -76,7 +79,7 @@ impl<F> Position<F> {
     }
 
     fn head_records(&self) -> Vec<Record> {
-        if self.offset == 0 { self.head.records() } else { Vec::new() }
+        if self.offset == FIRST_BATCH_OFFSET { self.head.records() } else { Vec::new() }
     }
 
     /// The segment of a number.
@@ -104,6 +107,24 @@ impl<F> Position<F> {
 }
 
 impl<F> State<F> {
+    /// What recovery found.
+    pub(super) fn new(log: Log, position: Position<F>, spare: Spare<F>) -> Self {
+        Self {
+            log,
+            queue: Queue::default(),
+            position,
+            spare,
+            search: Search::default(),
+            reserved: Reserved::default(),
+            given_up: GivenUp::default(),
+            jobs: Jobs::default(),
+            durable_ticket: 0,
+            flushing: false,
+            failed: None,
+            waiters: Vec::new(),
+        }
+    }
+
     /// Takes everything that waits and fits, and gives each record its place. `None`: nothing waits, or the
     /// next segment is not ready (its coming starts another flush).
     fn take_batch(&mut self) -> Option<Batch<F>> {
@@ -111,7 +132,7 @@ impl<F> State<F> {
         if padded_bytes(records_bytes(&self.position.head_records()) + next_bytes) > self.position.room_bytes() {
             let segment = self.spare.take()?;
             self.position.segments.push_back(UsedSegment { segment: Arc::new(segment), max_index: None });
-            self.position.offset = 0;
+            self.position.offset = FIRST_BATCH_OFFSET;
         }
         let head = self.position.head_records();
         let head_bytes = records_bytes(&head);
@@ -143,12 +164,6 @@ impl<F> State<F> {
             offset += record.encoded_len() as u64;
         }
     }
-
-    /// Fails everything that waits, and all that comes.
-    pub(super) fn fail(&mut self, error: io::Error) -> (Vec<Done>, WalError) {
-        let error = self.failed.get_or_insert_with(|| Arc::new(error)).clone();
-        (self.queue.fail(), WalError::Failed(error))
-    }
 }
 
 impl<V: Vfs> Core<V> {
@@ -156,7 +171,7 @@ impl<V: Vfs> Core<V> {
     pub(super) fn kick(self: &Arc<Self>) {
         {
             let mut state = self.state.lock();
-            if state.flushing || state.failed.is_some() || !state.queue.wants_write() {
+            if state.flushing || state.refusal().is_some() || !state.queue.wants_write() {
                 return;
             }
             state.flushing = true;
@@ -165,24 +180,18 @@ impl<V: Vfs> Core<V> {
     }
 
     fn submit_flush(self: &Arc<Self>) {
-        let core = self.clone();
-        if self.wal_lane.submit(move || core.flush()).is_err() {
-            self.fail(io::Error::other("the log's thread has ended"), Vec::new());
-        }
+        self.submit(&self.wal_lane, Self::flush);
     }
 
     /// One batch: taken, written, synced, then shown as durable, then acknowledged.
     fn flush(self: &Arc<Self>) {
-        let (batch, is_full) = {
+        let batch = {
             let mut state = self.state.lock();
-            let batch = if state.failed.is_some() { None } else { state.take_batch() };
+            let batch = if state.refusal().is_some() { None } else { state.take_batch() };
             state.flushing = batch.is_some();
-            (batch, state.no_space)
+            batch
         };
-        // On a full disk only callers look for room: the writer would look without pause.
-        if !is_full {
-            self.prepare_spare();
-        }
+        self.prepare_spare(false);
         let Some(batch) = batch else { return };
         match self.write(&batch) {
             Ok(()) => self.acknowledge(batch.taken),
@@ -192,7 +201,7 @@ impl<V: Vfs> Core<V> {
 
     fn write(&self, batch: &Batch<V::File>) -> io::Result<()> {
         let records = batch.head.iter().chain(&batch.taken.records);
-        let bytes = batch::encode(batch.segment.number, batch.sequence, records);
+        let bytes = batch::encode(batch.segment.number, batch.segment.salt, batch.sequence, records);
         batch.segment.file.write_all_at(&bytes, batch.offset)?;
         if self.options.unsafe_no_fsync { Ok(()) } else { batch.segment.file.sync_data() }
     }
@@ -206,17 +215,15 @@ impl<V: Vfs> Core<V> {
             state.queue.release(taken.record_bytes);
             // The current segment's head is durable with this batch, so older segments are not needed for it.
             let given_up = state.position.give_up_purged();
-            state.given_up.extend(given_up);
-            let more = state.queue.wants_write();
+            state.given_up.numbers.extend(given_up);
+            let more = state.queue.wants_write() && state.refusal().is_none();
             state.flushing = more;
             (std::mem::take(&mut state.waiters), more)
         };
         for done in taken.dones {
-            done(Ok(()));
+            done.answer(Ok(()));
         }
-        for wake in waiters {
-            wake();
-        }
+        wake_all(waiters);
         self.remove_given_up();
         if more {
             self.submit_flush();
@@ -224,19 +231,15 @@ impl<V: Vfs> Core<V> {
     }
 
     /// Closes the log for good and tells everyone who waits, in order.
-    pub(super) fn fail(&self, error: io::Error, under_way: Vec<Done>) {
+    pub(super) fn fail(&self, error: io::Error, under_way: impl IntoIterator<Item = Done>) {
         tracing::error!(%error, dir = %self.dir.display(), "the write-ahead log failed and is closed for good");
         let (waiting, error, waiters) = {
             let mut state = self.state.lock();
-            let (waiting, error) = state.fail(error);
-            (waiting, error, std::mem::take(&mut state.waiters))
+            let error = state.failed.get_or_insert_with(|| Arc::new(error)).clone();
+            (state.queue.drain(), WalError::Failed(error), std::mem::take(&mut state.waiters))
         };
-        for done in under_way.into_iter().chain(waiting) {
-            done(Err(error.clone()));
-        }
-        for wake in waiters {
-            wake();
-        }
+        answer_all(under_way.into_iter().chain(waiting), &error);
+        wake_all(waiters);
     }
 }
 

@@ -87,18 +87,17 @@ fn a_lost_directory_entry_of_the_segment_ahead_does_no_harm() {
 #[test]
 fn a_real_disk_and_real_threads_keep_every_acknowledged_entry() {
     let temp = tempfile::tempdir().unwrap();
-    let options = WalOptions { segment_bytes: 1 << 20, cache_bytes: 64 << 10, unsafe_no_fsync: false };
+    let options = WalOptions { segment_bytes: 1 << 20, cache_bytes: 64 << 10, ..WalOptions::default() };
     let (wal, _) = Wal::open(StdVfs, temp.path(), options, &ThreadExecutor).unwrap();
     let (sender, receiver) = std::sync::mpsc::sync_channel(4_096);
     for index in 0..2_000 {
-        loop {
-            let sender = sender.clone();
-            match wal.append(vec![(index, payload(index))], move |result| sender.send((index, result)).unwrap()) {
-                Ok(()) => break,
-                Err(WalError::Full) => wait_for_change(&wal),
-                Err(error) => panic!("{error}"),
-            }
-        }
+        let room = wait_for_room(&wal, payload(index).len());
+        let sender = sender.clone();
+        let done = move |result| {
+            drop(room);
+            sender.send((index, result)).unwrap();
+        };
+        wal.append(vec![(index, payload(index))], done).unwrap();
     }
     for index in 0..2_000 {
         let (answered, result) = receiver.recv().unwrap();
@@ -113,10 +112,19 @@ fn a_real_disk_and_real_threads_keep_every_acknowledged_entry() {
     assert_eq!(wal.read(0..2_000, usize::MAX).unwrap(), expected);
 }
 
-fn wait_for_change(wal: &Wal<StdVfs>) {
-    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-    wal.when_changed(move || sender.send(()).unwrap());
-    receiver.recv().unwrap();
+fn wait_for_room(wal: &Wal<StdVfs>, bytes: usize) -> Reservation {
+    loop {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        wal.when_changed(move || {
+            // Nobody listens when there was room at once.
+            let _unheard = sender.send(());
+        });
+        match wal.reserve(bytes) {
+            Ok(room) => return room,
+            Err(WalError::Full) => receiver.recv().unwrap(),
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// `cargo test -p registry-server --lib fdatasync -- --ignored --nocapture`; `WAL_BENCH_DIR` names the disk.

@@ -1,0 +1,49 @@
+//! The quota: what would exceed it is refused before it is proposed, and raises the alarm for all members.
+//!
+//! Proposals under way are not counted, so the store may come to exceed the quota by what may wait for the
+//! log at once; from the alarm's entry on, every member refuses alike.
+
+use registry_proto::etcdserverpb::alarm_request::AlarmAction;
+use registry_proto::etcdserverpb::{AlarmRequest, AlarmType};
+use tonic::Status;
+
+use super::backend::Backend;
+use super::status::WireError;
+use crate::command::Command;
+use crate::storage::Vfs;
+use crate::types::Runtime;
+
+impl<R: Runtime, V: Vfs> Backend<R, V> {
+    /// Whether a command of this cost fits. One that does not makes sure that the alarm is raised.
+    pub(super) async fn check_quota(&self, cost: u64) -> Result<(), Status> {
+        let quota = self.limits.quota_bytes;
+        if quota == 0 || cost == 0 {
+            return Ok(());
+        }
+        let size = self.state.size_bytes();
+        if size.saturating_add(cost) < quota {
+            return Ok(());
+        }
+        self.raise_no_space(size).await;
+        Err(WireError::NoSpace.into())
+    }
+
+    /// Raises the alarm unless it is, or somebody is about to: a flood of writes makes one entry.
+    async fn raise_no_space(&self, size: u64) {
+        let Ok(_only_one) = self.raising.try_lock() else { return };
+        if self.state.alarms.read().has(self.member, AlarmType::Nospace) {
+            return;
+        }
+        let request = AlarmRequest {
+            action: AlarmAction::Activate.into(),
+            member_id: self.member.0,
+            alarm: AlarmType::Nospace.into(),
+        };
+        let quota = self.limits.quota_bytes;
+        match self.node.propose(Command::Alarm(request).encode()).await {
+            Ok(_) => tracing::warn!(size, quota, member = %self.member, "the quota is exceeded: alarm raised"),
+            // Whoever writes next tries again.
+            Err(error) => tracing::warn!(size, quota, %error, "the quota is exceeded, and no alarm could be raised"),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The quota's whole story: writes until it is exceeded, what goes on then, and the way back.
+
+use registry_proto::etcdserverpb::alarm_request::AlarmAction;
+use registry_proto::etcdserverpb::request_op::Request as Op;
+use registry_proto::etcdserverpb::{
+    AlarmMember, AlarmRequest, AlarmType, PutRequest, RequestOp, StatusRequest, StatusResponse,
+};
+use registry_server::server::Config;
+use registry_tests::requests::{delete, put, txn};
+use registry_tests::{Client, EmbeddedNode, refusal};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tonic::Code;
+
+use crate::etcd_says;
+
+/// Several chunks of the store: the one that is being filled keeps its garbage.
+const QUOTA_BYTES: u64 = 1024 * 1024;
+const VALUE_BYTES: usize = 16 * 1024;
+
+async fn with_quota() -> EmbeddedNode {
+    EmbeddedNode::start_with(|config: &mut Config| config.quota_bytes = Some(QUOTA_BYTES)).await
+}
+
+fn large_put(key: &str) -> PutRequest {
+    put(key, vec![b'v'; VALUE_BYTES])
+}
+
+fn op(request: Op) -> RequestOp {
+    RequestOp { request: Some(request) }
+}
+
+fn no_space() -> (Code, String) {
+    etcd_says(Code::ResourceExhausted, "mvcc: database space exceeded")
+}
+
+/// Overwrites one key until that is refused.
+async fn fill(client: &Client) {
+    for _ in 0..2 * QUOTA_BYTES as usize / VALUE_BYTES {
+        let answer = client.try_put(large_put("filling")).await;
+        if answer.is_err() {
+            return assert_eq!(refusal(answer), no_space());
+        }
+    }
+    panic!("twice the quota was written");
+}
+
+async fn alarm(client: &Client, action: AlarmAction, member_id: u64, alarm: AlarmType) -> Vec<AlarmMember> {
+    let request = AlarmRequest { action: action.into(), member_id, alarm: alarm.into() };
+    client.maintenance.clone().alarm(request).await.expect("alarms are answered").into_inner().alarms
+}
+
+async fn status(client: &Client) -> StatusResponse {
+    client.maintenance.clone().status(StatusRequest {}).await.expect("status is answered").into_inner()
+}
+
+/// The whole answer of a plain HTTP path.
+async fn http(node: &EmbeddedNode, path: &str) -> String {
+    let address = node.url().strip_prefix("http://").expect("it is plain HTTP");
+    let mut stream = TcpStream::connect(address).await.expect("the node serves");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("the node reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("the node answers");
+    answer
+}
+
+/// Everything that takes room is refused; everything else works.
+async fn assert_capped(client: &Client) {
+    assert_eq!(refusal(client.try_put(large_put("a")).await), no_space());
+    assert_eq!(refusal(client.txn(txn(vec![op(Op::RequestPut(put("a", "")))])).await), no_space());
+    assert_eq!(refusal(client.grant(8, 60).await), no_space());
+    assert!(client.get("filling").await.is_some());
+    client.delete(delete("small")).await.expect("deleting goes on");
+    client.txn(txn(vec![op(Op::RequestDeleteRange(delete("small")))])).await.expect("deleting goes on");
+    assert_eq!(client.keep_alive().await.renew(7).await, 60);
+}
+
+#[tokio::test]
+async fn a_full_store_refuses_what_adds_to_it_until_it_was_compacted_and_disarmed() {
+    let node = with_quota().await;
+    let client = node.client().await;
+    client.grant(7, 60).await.unwrap();
+    client.put("small", "1").await;
+    assert!(http(&node, "/health").await.starts_with("HTTP/1.1 200 OK"));
+
+    fill(&client).await;
+    let member = client.header().await.member_id;
+    let raised = vec![AlarmMember { member_id: member, alarm: AlarmType::Nospace.into() }];
+    assert_eq!(alarm(&client, AlarmAction::Get, 0, AlarmType::None).await, raised);
+    assert_eq!(status(&client).await.errors, [format!("memberID:{member} alarm:NOSPACE")]);
+    let health = http(&node, "/health").await;
+    assert!(health.starts_with("HTTP/1.1 503 "), "{health}");
+    assert!(health.ends_with("{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}\n"), "{health}");
+    assert!(http(&node, "/health?exclude=NOSPACE").await.starts_with("HTTP/1.1 200 OK"));
+    assert_capped(&client).await;
+
+    // Disarmed without room, the next put raises it again.
+    assert_eq!(alarm(&client, AlarmAction::Deactivate, member, AlarmType::Nospace).await, raised);
+    assert_eq!(refusal(client.try_put(large_put("filling")).await), no_space());
+    assert_eq!(alarm(&client, AlarmAction::Get, 0, AlarmType::Nospace).await, raised);
+
+    client.compact(client.revision().await).await.unwrap();
+    // There is room again, and the alarm holds until somebody clears it.
+    assert!(status(&client).await.db_size < QUOTA_BYTES as i64 / 2);
+    assert_capped(&client).await;
+    alarm(&client, AlarmAction::Deactivate, member, AlarmType::Nospace).await;
+    client.try_put(large_put("a")).await.unwrap();
+    assert!(status(&client).await.errors.is_empty());
+    assert!(http(&node, "/health").await.starts_with("HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn refused_writes_make_one_entry_and_no_more() {
+    let node = with_quota().await;
+    let client = node.client().await;
+    fill(&client).await;
+    let before = status(&client).await.raft_index;
+    for _ in 0..50 {
+        assert_eq!(refusal(client.try_put(large_put("filling")).await), no_space());
+    }
+    assert_eq!(status(&client).await.raft_index, before);
+}
+
+#[tokio::test]
+async fn an_alarm_outlives_the_node() {
+    let mut node = with_quota().await;
+    fill(&node.client().await).await;
+    node.restart().await;
+    let client = node.client().await;
+    // There is room for this one, and the alarm still says no: it is state, not a guess at the size.
+    assert_eq!(refusal(client.try_put(put("a", "")).await), no_space());
+    assert_eq!(alarm(&client, AlarmAction::Get, 0, AlarmType::Nospace).await.len(), 1);
+}

@@ -1,0 +1,6 @@
+//! The project guards its shape: which room of the server may use which, what knows of tonic, and that each
+//! file says what it is for and stays small enough to be read.
+
+mod directions;
+mod files;
+mod sources;

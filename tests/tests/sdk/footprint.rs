@@ -1,0 +1,80 @@
+//! What coming and going costs the process: measured in a process of its own, where nothing else runs.
+
+use std::time::Duration;
+
+use registry_client::{Registry, Shutdown};
+use registry_tests::{EmbeddedNode, Node, within};
+
+use crate::{HOUR, instance, no_lease_and_no_key_is_left, registry};
+
+/// Rounds before the first look: by then every buffer has its size.
+const WARM_UP: usize = 2_000;
+/// Rounds in all.
+const ROUNDS: usize = 10_000;
+/// How many are under way together.
+const TOGETHER: usize = 50;
+/// What the process may have grown between the two looks.
+const GROWTH_KIB: usize = 2 * 1024;
+
+#[test]
+fn g02_ten_thousand_rounds_of_register_and_shutdown_leave_no_lease_and_flat_memory() {
+    let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = alone.args(["--ignored", "--exact", "footprint::alone_in_its_process"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[tokio::test]
+#[ignore = "is run by the test above, alone in a process of its own"]
+async fn alone_in_its_process() {
+    // A child process: what the server needs must not be counted as the SDK's.
+    let server = Node::start(env!("CARGO_BIN_EXE_node"), &[]).await;
+    let registry = Registry::builder([server.url()]).build().unwrap();
+    come_and_go(&registry, WARM_UP).await;
+    let before = resident_kib();
+    come_and_go(&registry, ROUNDS - WARM_UP).await;
+    assert!(server.client().await.leases().await.is_empty(), "no lease is left");
+    let after = resident_kib();
+    assert!(after <= before + GROWTH_KIB, "{before} KiB after {WARM_UP} rounds, {after} KiB after {ROUNDS}");
+}
+
+#[tokio::test]
+async fn the_rounds_really_register() {
+    let node = EmbeddedNode::start().await;
+    let registry = registry(&node);
+    let before = node.client().await.revision().await;
+    come_and_go(&registry, TOGETHER).await;
+    // Each registration is put, shown as draining or not, and deleted by its revoke.
+    assert!(node.client().await.revision().await >= before + 2 * TOGETHER as i64);
+    no_lease_and_no_key_is_left(&node).await;
+}
+
+async fn come_and_go(registry: &Registry, rounds: usize) {
+    for wave in 0..rounds / TOGETHER {
+        let round = |number: usize| async move {
+            let registering = registry.register(instance(&format!("{wave}-{number}"))).ttl(HOUR);
+            let registration = registering.await.unwrap();
+            registration.shutdown(Shutdown::new().drain(Duration::ZERO)).await.unwrap();
+        };
+        within(all((0..TOGETHER).map(round))).await;
+    }
+}
+
+/// Runs futures together on this task.
+async fn all(futures: impl IntoIterator<Item = impl Future<Output = ()>>) {
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    std::future::poll_fn(|cx| {
+        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        if futures.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
+
+/// Resident memory of this process.
+#[expect(clippy::disallowed_methods, reason = "the kernel's own file about this process")]
+fn resident_kib() -> usize {
+    let status = std::fs::read("/proc/self/status").unwrap();
+    let text = String::from_utf8(status).unwrap();
+    let line = text.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
