@@ -53,8 +53,8 @@ async fn come_and_go(registry: &Registry, rounds: usize) {
     for wave in 0..rounds / TOGETHER {
         let round = |number: usize| async move {
             let registering = registry.register(instance(&format!("{wave}-{number}"))).ttl(HOUR);
-            let registration = registering.await.unwrap();
-            registration.shutdown(Shutdown::new().drain(Duration::ZERO)).await.unwrap();
+            let registration = registering.await.expect("it registers");
+            registration.shutdown(Shutdown::new().drain(Duration::ZERO)).await.expect("it is revoked");
         };
         within(all((0..TOGETHER).map(round))).await;
     }
@@ -73,8 +73,8 @@ async fn all(futures: impl IntoIterator<Item = impl Future<Output = ()>>) {
 /// Resident memory of this process.
 #[expect(clippy::disallowed_methods, reason = "the kernel's own file about this process")]
 fn resident_kib() -> usize {
-    let status = std::fs::read("/proc/self/status").unwrap();
-    let text = String::from_utf8(status).unwrap();
-    let line = text.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    let status = std::fs::read("/proc/self/status").expect("Linux tells");
+    let text = String::from_utf8(status).expect("it is text");
+    let line = text.lines().find(|line| line.starts_with("VmRSS")).expect("memory is in it");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("it is a number")
 }
