@@ -36,8 +36,8 @@ pub(crate) async fn preload(load: &Load, endpoint: &Endpoint, keys: &Keys) -> Re
     settle(endpoint).await
 }
 
-/// Lets a server forget the burst. etcd 3.4 copies the buffer of writes for each read, at the size that the
-/// largest burst gave it, until a commit finds no put in it; without this, that copy is all one would measure.
+/// Lets a server settle after the burst: right after it, reads of etcd 3.4 cost several times what they cost a
+/// second later, which is not what is to be measured.
 async fn settle(endpoint: &Endpoint) -> Result<(), BenchError> {
     let mut leases = LeaseClient::with_origin(Connection::open(endpoint).await?, endpoint.origin());
     let failed = BenchError::operation("settling");
