@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 /// Where the package puts it.
-const PATH: &str = "/usr/bin/etcdctl";
+pub const PATH: &str = "/usr/bin/etcdctl";
 
 /// Whether the tool is there; prints a line when it is not.
 #[must_use]
