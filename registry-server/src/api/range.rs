@@ -56,6 +56,9 @@ pub(super) async fn range<R: Runtime, V: Vfs>(
 ) -> Result<RangeResponse, Status> {
     let mut ranges = Ranges::begin(backend, request).await?;
     let mut slice = ranges.slice();
+    if ranges.cursor.is_sorted() {
+        return sorted(ranges, slice).await;
+    }
     if slice.done {
         return Ok(ranges.response(slice.kvs.clone(), &slice));
     }
@@ -69,6 +72,27 @@ pub(super) async fn range<R: Runtime, V: Vfs>(
     Ok(ranges.response(kvs.freeze(), &slice))
 }
 
+/// The answer of a sorted range: its records are collected in slices and sorted in the end, without the lock.
+async fn sorted<R: Runtime, V: Vfs>(mut ranges: Ranges<R, V>, first: RangeAnswer) -> Result<RangeResponse, Status> {
+    let mut last = first;
+    let mut slices = 1;
+    while !last.done {
+        tokio::task::yield_now().await;
+        last = ranges.slice();
+        slices += 1;
+    }
+    if slices == 1 {
+        let answer = ranges.cursor.sorted();
+        return Ok(ranges.response(answer.kvs.clone(), &answer));
+    }
+    // Sorting a big answer takes longer than other connections of this thread should wait.
+    let sorted = tokio::task::spawn_blocking(move || {
+        let answer = ranges.cursor.sorted();
+        ranges.response(answer.kvs.clone(), &answer)
+    });
+    sorted.await.map_err(|_| Status::internal("sorting a range ended without an answer"))
+}
+
 /// One answer a slice; header, more and count are on the last one only.
 pub(super) fn range_stream<R: Runtime, V: Vfs>(
     ranges: Ranges<R, V>,
@@ -76,10 +100,13 @@ pub(super) fn range_stream<R: Runtime, V: Vfs>(
     stream::unfold(Some(ranges), |ranges| async move {
         let mut ranges = ranges?;
         let mut slice = ranges.slice();
-        // A count has nothing to send before it is complete.
+        // A count and a sorted range have nothing to send before all was seen.
         while slice.kvs.is_empty() && !slice.done {
             tokio::task::yield_now().await;
             slice = ranges.slice();
+        }
+        if slice.done && ranges.cursor.is_sorted() {
+            slice = ranges.cursor.sorted();
         }
         let response = match slice.done {
             true => ranges.response(slice.kvs.clone(), &slice),

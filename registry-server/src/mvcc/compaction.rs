@@ -99,10 +99,9 @@ impl Store {
                 let record = Record::parse(body_of(framed)).expect("chunks hold well-formed records only");
                 let tombstone = record.is_tombstone();
                 let change = Change { revision: record.mod_revision, address: Address::new(number, offset, tombstone) };
-                let history = self.index.get_mut(record.key).filter(|history| history.refers_to(change));
-                if let Some(history) = history {
-                    history.relocate(change, Address::new(number, kept.keep(framed), tombstone));
-                }
+                let kept = &mut kept;
+                let to = || Address::new(number, kept.keep(framed), tombstone);
+                self.index.relocate(record.key, change, to);
             }
             budget = budget.saturating_sub(1);
             self.chunks.put_back(number, kept);
@@ -113,6 +112,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Bound;
+
     use super::*;
     use crate::mvcc::RangeQuery;
     use crate::types::LeaseId;
@@ -127,6 +128,11 @@ mod tests {
         let mut txn = store.write();
         txn.delete_range(key.as_bytes(), b"");
         txn.end().revision
+    }
+
+    /// Those as well of which only a deletion is left.
+    fn keys(store: &Store) -> Vec<&[u8]> {
+        store.index.range((Bound::Unbounded, Bound::Unbounded)).map(|(key, _)| key).collect()
     }
 
     fn sweep_all(store: &mut Store) {
@@ -165,7 +171,7 @@ mod tests {
         assert_eq!(store.events(deleted, usize::MAX).unwrap().len(), 2);
         store.compact(later).unwrap();
         sweep_all(&mut store);
-        assert_eq!(store.index.keys().map(AsRef::as_ref).collect::<Vec<&[u8]>>(), [b"b"]);
+        assert_eq!(keys(&store), [b"b"]);
     }
 
     #[test]
@@ -184,11 +190,11 @@ mod tests {
         );
         store.compact(deleted).unwrap();
         sweep_all(&mut store);
-        assert_eq!(store.index.len(), 4);
+        assert_eq!(keys(&store).len(), 4);
         let later = put(&mut store, "later", "");
         store.compact(later).unwrap();
         sweep_all(&mut store);
-        assert_eq!(store.index.keys().map(AsRef::as_ref).collect::<Vec<&[u8]>>(), [b"later"]);
+        assert_eq!(keys(&store), [b"later"]);
     }
 
     #[test]
@@ -201,13 +207,13 @@ mod tests {
             store.range_cursor(RangeQuery { revision: Revision(3), ..RangeQuery::range("a", "z") }).unwrap();
         store.compact(Revision(5)).unwrap();
         sweep_all(&mut store);
-        assert_eq!(store.index[b"a".as_slice()].changes_from(Revision(0)).count(), 3);
+        assert_eq!(store.index.get(b"a").unwrap().changes_from(Revision(0)).count(), 3);
         let answer = store.range_slice(&mut cursor, 10, usize::MAX);
         let record = Record::parse(body_of(&answer.kvs)).unwrap();
         assert_eq!((record.mod_revision, record.value), (Revision(3), b"2".as_slice()));
         drop(cursor);
         sweep_all(&mut store);
-        assert_eq!(store.index[b"a".as_slice()].changes_from(Revision(0)).count(), 1);
+        assert_eq!(store.index.get(b"a").unwrap().changes_from(Revision(0)).count(), 1);
     }
 
     #[test]
@@ -218,6 +224,6 @@ mod tests {
         }
         store.compact(store.revision()).unwrap();
         while !store.compact_step(500) {}
-        assert_eq!(store.index[b"a".as_slice()].changes_from(Revision(0)).count(), 1);
+        assert_eq!(store.index.get(b"a").unwrap().changes_from(Revision(0)).count(), 1);
     }
 }

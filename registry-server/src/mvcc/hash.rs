@@ -53,12 +53,12 @@ impl Store {
         let mut budget = Budget { records: max_changes.max(1), ..Budget::SLICE };
         let next = cursor.next.take();
         let start = next.as_ref().map_or(Bound::Unbounded, |(key, _)| Bound::Included(key.as_ref()));
-        for (key, history) in self.index.range::<[u8], _>((start, Bound::Unbounded)) {
-            let resumed = next.as_ref().filter(|(next, _)| next == key);
+        for (key, history) in self.index.range((start, Bound::Unbounded)) {
+            let resumed = next.as_ref().filter(|(next, _)| next.as_ref() == key);
             let from = resumed.map_or(Revision(0), |(_, revision)| *revision);
             for change in history.changes_from(from) {
                 if budget.is_spent() {
-                    cursor.next = Some((key.clone(), change.revision));
+                    cursor.next = Some((key.into(), change.revision));
                     return None;
                 }
                 // One that is too new costs as much, and every key has one change at least: so keys that are

@@ -36,6 +36,11 @@ impl KeyHistory {
         *self.0.last().expect("a history is never empty")
     }
 
+    /// Whether the key is there at the newest revision.
+    pub(super) fn is_live(&self) -> bool {
+        self.0.last().is_some_and(|newest| !newest.is_tombstone())
+    }
+
     /// The state of the key at a revision, a deletion included; none before its oldest change.
     pub(super) fn at(&self, revision: Revision) -> Option<Change> {
         let newest = self.newest();

@@ -2,12 +2,13 @@
 //!
 //! Without a sort the answer is filled in one pass over the index, stored bytes copied straight into it.
 //! A big range is answered in slices: the cursor pins its revision, and between two slices the owner may
-//! let go of its lock.
+//! let go of its lock. Keys of the newest state are counted by the index, so what a limit skips costs nothing.
 
 use super::history::Change;
 use super::pins::Pin;
-use super::query::{RangeAnswer, RangeQuery, SortOrder, SortTarget};
+use super::query::{RangeAnswer, RangeQuery, SortTarget};
 use super::record::Record;
+use super::rows::Rows;
 use super::{MvccError, Store};
 use crate::types::{LeaseId, Revision};
 
@@ -38,8 +39,12 @@ struct Progress {
     after: Option<Box<[u8]>>,
     taken: i64,
     count: i64,
+    /// `count` was known from the start, so keys need not be visited for it.
+    is_counted: bool,
     more: bool,
     done: bool,
+    /// What a sorted range has found so far.
+    rows: Rows,
 }
 
 impl Store {
@@ -57,12 +62,14 @@ impl Store {
     /// [`MvccError::Compacted`] and [`MvccError::FutureRevision`].
     pub fn range_cursor(&self, query: RangeQuery) -> Result<RangeCursor, MvccError> {
         let pin = self.pin(query.revision)?;
-        Ok(RangeCursor { query, progress: Progress::new(pin.revision(), self.revision), _pin: pin })
+        let progress = self.progress(&query, pin.revision(), self.revision);
+        Ok(RangeCursor { query, progress, _pin: pin })
     }
 
     /// The next slice of a range: it ends after `max_keys` keys were looked at or `max_bytes` bytes filled
     /// (the record that reaches them is still in it). `count` and `more` are final in the answer that is
-    /// `done`; after it come empty ones. A sorted range has one slice, whatever its size.
+    /// `done`; after it come empty ones. The slices of a sorted range are empty: its records are what
+    /// [`RangeCursor::sorted`] gives once all was seen.
     #[must_use]
     pub fn range_slice(&self, cursor: &mut RangeCursor, max_keys: usize, max_bytes: usize) -> RangeAnswer {
         self.range_part(&cursor.query, &mut cursor.progress, Slice { keys: max_keys.max(1), bytes: max_bytes })
@@ -71,37 +78,42 @@ impl Store {
     /// A range that may see revisions up to `current`.
     pub(super) fn range_upto(&self, query: &RangeQuery, current: Revision) -> Result<RangeAnswer, MvccError> {
         let at = self.readable(query.revision, current)?;
-        Ok(self.range_part(query, &mut Progress::new(at, current), Slice::WHOLE))
+        let mut progress = self.progress(query, at, current);
+        let answer = self.range_part(query, &mut progress, Slice::WHOLE);
+        Ok(if query.is_sorted() { progress.sorted(query) } else { answer })
+    }
+
+    /// The beginning of a range. The newest state's keys are counted by the index without a visit.
+    fn progress(&self, query: &RangeQuery, at: Revision, current: Revision) -> Progress {
+        let is_counted = at == current;
+        let bounds = query.bounds_after(None).filter(|_| is_counted);
+        let count = bounds.map_or(0, |bounds| self.index.count_live(bounds));
+        let count = i64::try_from(count).expect("fewer keys than bytes of memory");
+        let rows = Rows::default();
+        Progress { at, current, after: None, taken: 0, count, is_counted, more: false, done: false, rows }
     }
 
     fn range_part(&self, query: &RangeQuery, progress: &mut Progress, slice: Slice) -> RangeAnswer {
         let mut kvs = Vec::new();
         let before = progress.taken;
         if query.count_only {
-            self.visit(query, progress, slice, |_, _| 0);
+            self.count(query, progress, slice);
         } else if query.is_sorted() {
-            self.fill_sorted(query, progress, &mut kvs);
+            self.collect(query, progress, slice);
         } else {
             self.fill(query, progress, slice, &mut kvs);
         }
-        RangeAnswer {
-            kvs: kvs.into(),
-            len: usize::try_from(progress.taken - before).expect("no more records than keys"),
-            count: progress.count,
-            more: progress.more,
-            revision: progress.current,
-            done: progress.done,
-        }
+        progress.answer(kvs, before)
     }
 
     /// Looks at the keys that are there, in order, until the slice is used up; `take` says how many bytes
-    /// it took of it.
+    /// it took of it, or that it wants no more.
     fn visit(
         &self,
         query: &RangeQuery,
         progress: &mut Progress,
         slice: Slice,
-        mut take: impl FnMut(&mut Progress, Change) -> usize,
+        mut take: impl FnMut(&mut Progress, Change) -> Option<usize>,
     ) {
         let after = progress.after.take();
         let Some(bounds) = query.bounds_after(after.as_deref()).filter(|_| !progress.done) else {
@@ -109,18 +121,27 @@ impl Store {
             return;
         };
         let (mut keys, mut bytes) = (0, 0);
-        for (key, history) in self.index.range::<[u8], _>(bounds) {
+        for (key, history) in self.index.range(bounds) {
             if let Some(change) = history.live_at(progress.at) {
-                progress.count += 1;
-                bytes += take(progress, change);
+                progress.count += i64::from(!progress.is_counted);
+                let Some(taken) = take(progress, change) else { break };
+                bytes += taken;
             }
             keys += 1;
             if keys >= slice.keys || bytes >= slice.bytes {
-                progress.after = Some(key.clone());
+                progress.after = Some(key.into());
                 return;
             }
         }
         progress.done = true;
+    }
+
+    fn count(&self, query: &RangeQuery, progress: &mut Progress, slice: Slice) {
+        if progress.is_counted {
+            progress.done = true;
+        } else {
+            self.visit(query, progress, slice, |_, _| Some(0));
+        }
     }
 
     fn fill(&self, query: &RangeQuery, progress: &mut Progress, slice: Slice, kvs: &mut Vec<u8>) {
@@ -130,10 +151,10 @@ impl Store {
             let matches = || !has_filters || query.lets_through(&self.chunks.record(change.address));
             if progress.taken >= limit {
                 progress.more = progress.more || matches();
-                return 0;
+                return if progress.more && progress.is_counted { None } else { Some(0) };
             }
             if !matches() {
-                return 0;
+                return Some(0);
             }
             progress.taken += 1;
             let before = kvs.len();
@@ -142,37 +163,60 @@ impl Store {
             } else {
                 kvs.extend_from_slice(self.chunks.framed(change.address));
             }
-            kvs.len() - before
+            Some(kvs.len() - before)
         });
     }
 
-    fn fill_sorted(&self, query: &RangeQuery, progress: &mut Progress, kvs: &mut Vec<u8>) {
+    /// Collects the records of a sorted range.
+    fn collect(&self, query: &RangeQuery, progress: &mut Progress, slice: Slice) {
         let take_limit = query.take_limit();
-        let mut found: Vec<Record<'_>> = Vec::new();
-        self.visit(query, progress, Slice::WHOLE, |_, change| {
-            if (found.len() as i64) < take_limit {
-                let record = self.chunks.record(change.address);
-                if query.lets_through(&record) {
-                    found.push(record);
-                }
+        self.visit(query, progress, slice, |progress, change| {
+            if progress.rows.found >= take_limit {
+                return if progress.is_counted { None } else { Some(0) };
             }
-            0
+            let record = self.chunks.record(change.address);
+            if !query.lets_through(&record) {
+                return Some(0);
+            }
+            Some(progress.rows.push(query, record))
         });
-        query.sort(&mut found);
-        if query.limit > 0 && found.len() as i64 > query.limit {
-            progress.more = true;
-            found.truncate(usize::try_from(query.limit).expect("less than the records found"));
-        }
-        progress.taken += found.len() as i64;
-        for record in found {
-            query.stripped(record).append_framed(kvs);
-        }
+    }
+}
+
+impl RangeCursor {
+    /// The answer of a sorted range, once its last slice is `done`. It needs no lock, and the time of sorting all
+    /// that was found.
+    #[must_use]
+    pub fn sorted(&mut self) -> RangeAnswer {
+        self.progress.sorted(&self.query)
+    }
+
+    /// Whether the answer comes from [`Self::sorted`].
+    #[must_use]
+    pub fn is_sorted(&self) -> bool {
+        self.query.is_sorted() && !self.query.count_only
     }
 }
 
 impl Progress {
-    fn new(at: Revision, current: Revision) -> Self {
-        Self { at, current, after: None, taken: 0, count: 0, more: false, done: false }
+    fn answer(&self, kvs: Vec<u8>, taken_before: i64) -> RangeAnswer {
+        RangeAnswer {
+            kvs: kvs.into(),
+            len: usize::try_from(self.taken - taken_before).expect("no more records than keys"),
+            count: self.count,
+            more: self.more,
+            revision: self.current,
+            done: self.done,
+        }
+    }
+
+    fn sorted(&mut self, query: &RangeQuery) -> RangeAnswer {
+        let before = self.taken;
+        let rows = std::mem::take(&mut self.rows);
+        self.more = self.more || query.limit > 0 && rows.found > query.limit;
+        let sorted = rows.sorted(query);
+        self.taken += i64::try_from(sorted.len()).expect("fewer records than bytes of memory");
+        self.answer(sorted.concat(), before)
     }
 }
 
@@ -184,26 +228,12 @@ impl RangeQuery {
             && within(record.create_revision, self.min_create_revision, self.max_create_revision)
     }
 
-    fn stripped<'a>(&self, record: Record<'a>) -> Record<'a> {
+    pub(super) fn stripped<'a>(&self, record: Record<'a>) -> Record<'a> {
         if !self.keys_only {
             return record;
         }
         let lease = if self.sort_target == SortTarget::Value { record.lease } else { LeaseId(0) };
         Record { value: &[], lease, ..record }
-    }
-
-    fn sort(&self, records: &mut [Record<'_>]) {
-        let descends = self.sort_order == SortOrder::Descend;
-        records.sort_by(|left, right| {
-            let order = match self.sort_target {
-                SortTarget::Key => left.key.cmp(right.key),
-                SortTarget::Version => left.version.cmp(&right.version),
-                SortTarget::Create => left.create_revision.cmp(&right.create_revision),
-                SortTarget::Mod => left.mod_revision.cmp(&right.mod_revision),
-                SortTarget::Value => left.value.cmp(right.value),
-            };
-            if descends { order.reverse() } else { order }
-        });
     }
 }
 
@@ -212,6 +242,7 @@ mod tests {
     use registry_proto::stored::KeyValues;
 
     use super::*;
+    use crate::mvcc::SortOrder;
 
     /// Keys a to e, put in the order c a b e d; then b again.
     fn store() -> Store {
@@ -313,13 +344,34 @@ mod tests {
     }
 
     #[test]
-    fn a_sorted_range_is_one_slice_and_then_empty_ones() {
-        let store = store();
+    fn a_sorted_range_is_collected_in_slices_and_sorted_at_the_end() {
+        let mut store = store();
         let mut cursor = store.range_cursor(RangeQuery { sort_order: SortOrder::Descend, ..all() }).unwrap();
-        let answer = store.range_slice(&mut cursor, 1, 1);
-        assert!(answer.done);
-        assert_eq!(keys(answer), "edcba");
+        let mut slices = 0;
+        while !store.range_slice(&mut cursor, 1, 1).done {
+            slices += 1;
+            let mut txn = store.write();
+            txn.delete_range(b"\0", b"\0");
+            txn.end();
+        }
+        assert_eq!(slices, 5);
+        assert_eq!(keys(cursor.sorted()), "edcba");
         let answer = store.range_slice(&mut cursor, 1, 1);
         assert_eq!((answer.len, answer.count, answer.done), (0, 5, true));
+    }
+
+    #[test]
+    fn what_a_limit_skips_is_counted_but_not_visited() {
+        let store = store();
+        let mut cursor = store.range_cursor(RangeQuery { limit: 1, ..all() }).unwrap();
+        let answer = store.range_slice(&mut cursor, 1, usize::MAX);
+        assert_eq!((answer.len, answer.count, answer.more, answer.done), (1, 5, false, false));
+        let answer = store.range_slice(&mut cursor, 1, usize::MAX);
+        assert_eq!((answer.len, answer.count, answer.more, answer.done), (0, 5, true, true), "at the key after it");
+        let mut count = store.range_cursor(RangeQuery { count_only: true, ..all() }).unwrap();
+        let answer = store.range_slice(&mut count, 1, usize::MAX);
+        assert_eq!((answer.count, answer.done), (5, true));
+        let old = RangeQuery { count_only: true, revision: Revision(3), ..all() };
+        assert_eq!(store.range(&old).unwrap().count, 2);
     }
 }

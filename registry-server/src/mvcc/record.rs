@@ -62,6 +62,16 @@ impl<'a> Record<'a> {
         self.append_body(buffer);
     }
 
+    /// Where the value lies in the framed record, `framed_len` bytes long: the lease alone follows it.
+    pub(super) fn value_within(&self, framed_len: usize) -> std::ops::Range<usize> {
+        let lease = match self.lease.0 {
+            0 => 0,
+            lease => TAG_LEN + encoded_len_varint(lease.cast_unsigned()),
+        };
+        let end = framed_len - lease;
+        end - self.value.len()..end
+    }
+
     /// The encoded `KeyValue`, without tag and length.
     pub(super) fn to_body(self) -> Bytes {
         let mut buffer = Vec::with_capacity(self.body_len());

@@ -1,11 +1,12 @@
 //! The store: the index over the chunks, and the two revisions between which reads are served.
 
-use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::chunks::{CHUNK_BYTES, Chunks};
 use super::compaction::Sweep;
-use super::history::{Change, KeyHistory};
+use super::history::Change;
+use super::index::Index;
 use super::key_range::key_bounds;
 use super::pins::{Pin, Pins};
 use super::record::Record;
@@ -15,13 +16,10 @@ use crate::types::{LeaseId, Revision};
 /// What [`Store::compacted`] says before the first compaction. etcd says the same in `HashKV`.
 pub const NEVER_COMPACTED: Revision = Revision(-1);
 
-/// What a key costs in the index beside its own bytes: its part of a tree node and of the allocator.
-const INDEX_BYTES_PER_KEY: u64 = 80;
-
 /// Every key with its history. It has no lock: the owner puts it behind one.
 #[derive(Debug)]
 pub struct Store {
-    pub(super) index: BTreeMap<Box<[u8]>, KeyHistory>,
+    pub(super) index: Index,
     pub(super) chunks: Chunks,
     pub(super) revision: Revision,
     pub(super) compacted: Revision,
@@ -30,8 +28,6 @@ pub struct Store {
     /// The sweep from `swept` onwards that is under way.
     pub(super) sweep: Option<Sweep>,
     pub(super) pins: Pins,
-    live_keys: usize,
-    index_bytes: u64,
 }
 
 impl Default for Store {
@@ -49,15 +45,13 @@ impl Store {
 
     pub(super) fn with_chunk_bytes(chunk_bytes: usize) -> Self {
         Self {
-            index: BTreeMap::new(),
+            index: Index::default(),
             chunks: Chunks::new(chunk_bytes),
             revision: Revision::FIRST,
             compacted: NEVER_COMPACTED,
             swept: NEVER_COMPACTED,
             sweep: None,
             pins: Pins::default(),
-            live_keys: 0,
-            index_bytes: 0,
         }
     }
 
@@ -89,7 +83,7 @@ impl Store {
 
     /// The newest state of every key that a range means, in the order of keys.
     pub fn live<'a>(&'a self, key: &'a [u8], range_end: &'a [u8]) -> impl Iterator<Item = Record<'a>> {
-        let histories = key_bounds(key, range_end).map(|bounds| self.index.range::<[u8], _>(bounds));
+        let histories = key_bounds(key, range_end).map(|bounds| self.index.range(bounds));
         let newest = histories.into_iter().flatten().map(|(_, history)| history.newest());
         newest.filter(|change| !change.is_tombstone()).map(|change| self.chunks.record(change.address))
     }
@@ -97,8 +91,9 @@ impl Store {
     /// Every key that a lease holds, in the order of keys. It reads every record, so it is for the start
     /// and for a restored snapshot.
     pub fn leased_keys(&self) -> impl Iterator<Item = (&[u8], LeaseId)> {
-        let live = self.index.iter().filter(|(_, history)| !history.newest().is_tombstone());
-        let leases = live.map(|(key, history)| (key.as_ref(), self.chunks.record(history.newest().address).lease));
+        let all = self.index.range((Bound::Unbounded, Bound::Unbounded));
+        let live = all.filter(|(_, history)| !history.newest().is_tombstone());
+        let leases = live.map(|(key, history)| (key, self.chunks.record(history.newest().address).lease));
         leases.filter(|(_, lease)| *lease != LeaseId(0))
     }
 
@@ -127,20 +122,20 @@ impl Store {
     /// How many keys there are at the newest revision.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.live_keys
+        self.index.live()
     }
 
     /// Bytes held for records and index, garbage included.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        self.chunks.held_bytes() + self.index_bytes
+        self.chunks.held_bytes() + self.index.bytes()
     }
 
     /// Bytes that would be held if no chunk had garbage in it. History that compaction has yet to reach
     /// counts as live.
     #[must_use]
     pub fn live_bytes(&self) -> u64 {
-        self.chunks.live_bytes() + self.index_bytes
+        self.chunks.live_bytes() + self.index.bytes()
     }
 
     /// The revision that a request for `asked` reads, `current` being the newest it may see.
@@ -155,43 +150,17 @@ impl Store {
     /// Adds a state of a key, which must not be older than the newest.
     pub(super) fn push(&mut self, record: &Record<'_>) {
         let change = Change { revision: record.mod_revision, address: self.chunks.append(record) };
-        let was_live = match self.index.get_mut(record.key) {
-            Some(history) => {
-                let was_live = !history.newest().is_tombstone();
-                self.index_bytes += size_of::<Change>() as u64;
-                if let Some(replaced) = history.push(change) {
-                    self.index_bytes -= size_of::<Change>() as u64;
-                    self.chunks.release(replaced.address);
-                }
-                was_live
-            }
-            None => {
-                self.index.insert(record.key.into(), KeyHistory::new(change));
-                self.index_bytes += index_bytes_of(record.key) + size_of::<Change>() as u64;
-                false
-            }
-        };
-        self.live_keys = self.live_keys + usize::from(!record.is_tombstone()) - usize::from(was_live);
+        if let Some(replaced) = self.index.push(record.key, change) {
+            self.chunks.release(replaced.address);
+        }
     }
 
     /// Takes out of a key's history what a compaction at `compacted` leaves no more.
     pub(super) fn trim(&mut self, key: &[u8], compacted: Revision) {
-        let Some(history) = self.index.get_mut(key) else { return };
-        let dropped = history.trim(compacted);
-        let gone = history.is_empty();
-        for change in &dropped {
+        for change in self.index.trim(key, compacted) {
             self.chunks.release(change.address);
         }
-        self.index_bytes -= (dropped.len() * size_of::<Change>()) as u64;
-        if gone {
-            self.index.remove(key);
-            self.index_bytes -= index_bytes_of(key);
-        }
     }
-}
-
-fn index_bytes_of(key: &[u8]) -> u64 {
-    key.len() as u64 + INDEX_BYTES_PER_KEY
 }
 
 #[cfg(test)]
@@ -243,7 +212,7 @@ mod tests {
         put(&mut store, "last", "", 0);
         store.compact(deleted.next()).unwrap();
         while !store.compact_step(7) {}
-        assert_eq!(store.index.len(), 1);
+        assert_eq!(store.index.range((Bound::Unbounded, Bound::Unbounded)).count(), 1);
         assert!(store.live_bytes() < 200 && store.size_bytes() < 300, "{} {}", store.live_bytes(), store.size_bytes());
     }
 }

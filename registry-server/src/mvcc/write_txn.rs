@@ -110,7 +110,7 @@ impl<'a> WriteTxn<'a> {
 
     fn live_in(&self, key: &[u8], range_end: &[u8]) -> Vec<Deleted> {
         let Some(bounds) = key_bounds(key, range_end) else { return Vec::new() };
-        let newest = self.store.index.range::<[u8], _>(bounds).map(|(_, history)| history.newest());
+        let newest = self.store.index.range(bounds).map(|(_, history)| history.newest());
         let live = newest.filter(|newest| !newest.is_tombstone());
         live.map(|newest| {
             let prev = self.store.chunks.record(newest.address);

@@ -250,6 +250,9 @@ impl Pair {
         let Some((cursor, answers, expected)) = &mut self.sliced else { return };
         answers.push(self.store.range_slice(cursor, max_keys, max_bytes));
         if answers.last().unwrap().done {
+            if cursor.is_sorted() {
+                answers.push(cursor.sorted());
+            }
             assert_eq!(decoded(answers), *expected);
             self.sliced = None;
         }
