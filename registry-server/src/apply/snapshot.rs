@@ -144,22 +144,25 @@ pub(super) fn restore(blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreErro
     for block in blocks {
         records.block(&block?).map_err(|error| RestoreError::new(WHAT, error))?;
     }
+    let has_leases = records.has_leases();
     let store = records
         .finish(Revision(head.revision), Revision(head.compacted))
         .map_err(|error| RestoreError::new(WHAT, error))?;
-    let leases = restore_leases(&granted, &store)?;
+    let leases = restore_leases(&granted, &store, has_leases)?;
     let mut cluster = Cluster::default();
     head.members.into_iter().for_each(|member| cluster.publish(member));
     Ok(Restored { store, leases, cluster, alarms: Alarms::restore(&head.alarms) })
 }
 
-fn restore_leases(granted: &[StoredLease], store: &Store) -> Result<Leases, RestoreError> {
+fn restore_leases(granted: &[StoredLease], store: &Store, has_leases: bool) -> Result<Leases, RestoreError> {
     let mut leases = Leases::default();
     for lease in granted {
         leases.grant(LeaseId(lease.id), lease.ttl_seconds).map_err(|error| RestoreError::new(WHAT, error))?;
         leases.checkpoint(LeaseId(lease.id), lease.remaining_seconds);
     }
-    for (key, lease) in store.leased_keys() {
+    // All records are read for this, so not without a reason.
+    let keys = has_leases.then(|| store.leased_keys()).into_iter().flatten();
+    for (key, lease) in keys {
         leases.move_key(&Bytes::copy_from_slice(key), LeaseId(0), lease);
     }
     Ok(leases)

@@ -32,6 +32,9 @@ pub(super) type RaftHandle<S, R, V> = Arc<Raft<TypeConfig<S, R>, Applier<S, R, V
 const RUN_ENTRIES: usize = 256;
 const RUN_BYTES: usize = 4 * 1024 * 1024;
 
+/// The log writes at least a sector for an entry that is synced alone.
+const SECTOR_BYTES: usize = 512;
+
 type Responding<S, R> = (RaftEntry, Option<ApplyResponder<TypeConfig<S, R>>>);
 
 /// How much was applied since the last snapshot was begun, and who wants to know.
@@ -134,12 +137,13 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftStateMachine<TypeConfig<S, R>> for
     {
         while let Some(first) = entries.next().await {
             let mut run = vec![first?];
-            let mut bytes = entry_len(&run[0].0);
+            let (mut bytes, mut log_bytes) = (entry_len(&run[0].0), log_len(&run[0].0));
             // Whatever is ready already joins the run; nothing is waited for.
             while run.len() < RUN_ENTRIES && bytes < RUN_BYTES {
                 let Some(Some(entry)) = entries.next().now_or_never() else { break };
                 let entry = entry?;
                 bytes += entry_len(&entry.0);
+                log_bytes += log_len(&entry.0);
                 run.push(entry);
             }
             for (entry, _) in &run {
@@ -147,7 +151,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftStateMachine<TypeConfig<S, R>> for
             }
             let clock = self.clock.clone();
             self.on_lane(move |machine| apply_run::<S, R>(machine, run, &clock)).await?.map_err(io::Error::other)?;
-            self.since_snapshot.add(bytes);
+            self.since_snapshot.add(log_bytes);
             self.background.start();
         }
         Ok(())
@@ -249,6 +253,11 @@ fn entry_len(entry: &RaftEntry) -> usize {
         EntryPayload::Normal(batch) => batch.0.len(),
         EntryPayload::Blank | EntryPayload::Membership(_) => 0,
     }
+}
+
+/// What an entry takes in the log: one that is synced alone fills a sector, however small it is.
+fn log_len(entry: &RaftEntry) -> usize {
+    entry_len(entry).max(SECTOR_BYTES)
 }
 
 fn apply_run<S: StateMachine, R: Runtime>(

@@ -49,29 +49,40 @@ impl<S: StateMachine> Clone for Batcher<S> {
     }
 }
 
-/// Reserves room in the log for an entry of so many bytes, given back when it is done: an error that heals
-/// must not reach openraft, which would stop.
+/// Reserves room in the log for an entry, given back when it is done: an error that heals must not reach
+/// openraft, which would stop. While the log only waits for its next segment or for entries under way, this waits
+/// too; what is proposed meanwhile gathers in the queue, which has a bound.
 ///
 /// None when the log has failed for good: then openraft must meet the error, and stops the node.
-pub(super) type Reserve = Arc<dyn Fn(usize) -> Result<Option<Reservation>, ProposeError> + Send + Sync>;
-
-/// The reservation of a log, in the proposer's words.
-pub(super) fn reserve<V: Vfs>(wal: &Wal<V>, bytes: usize) -> Result<Option<Reservation>, ProposeError> {
-    match wal.reserve(bytes) {
-        Ok(reservation) => Ok(Some(reservation)),
-        Err(WalError::NoSpace | WalError::NoSegment(_)) => Err(ProposeError::NoSpace),
-        Err(WalError::Full) => Err(ProposeError::TooManyRequests),
-        Err(WalError::TooLarge { .. }) => Err(ProposeError::TooLarge),
-        Err(WalError::Closed) => Err(ProposeError::Stopped),
-        Err(_) => Ok(None),
+async fn reserve<V: Vfs>(wal: &Wal<V>, bytes: usize) -> Result<Option<Reservation>, ProposeError> {
+    let mut changed: Option<oneshot::Receiver<()>> = None;
+    loop {
+        match wal.reserve(bytes) {
+            Ok(reservation) => return Ok(Some(reservation)),
+            Err(WalError::NoSpace | WalError::NoSegment(_)) => return Err(ProposeError::NoSpace),
+            Err(WalError::TooLarge { .. }) => return Err(ProposeError::TooLarge),
+            Err(WalError::Closed) => return Err(ProposeError::Stopped),
+            Err(WalError::Full) => {}
+            Err(_) => return Ok(None),
+        }
+        match changed.take() {
+            // The log wakes everybody when it closes or fails; an error would mean the same.
+            Some(changed) => drop(changed.await),
+            // Asked for before the next attempt, so that a change in between is not missed.
+            None => {
+                let (wake, woken) = oneshot::channel();
+                wal.when_changed(move || wake.send(()).unwrap_or_default());
+                changed = Some(woken);
+            }
+        }
     }
 }
 
 impl<S: StateMachine> Batcher<S> {
     /// Starts the task that makes the entries; it ends with the last handle.
-    pub(super) fn start<R: Runtime, V: Vfs>(raft: RaftHandle<S, R, V>, reserve: Reserve) -> Self {
+    pub(super) fn start<R: Runtime, V: Vfs>(raft: RaftHandle<S, R, V>, wal: Wal<V>) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        drop(R::spawn(run(raft, receiver, reserve)));
+        drop(R::spawn(run(raft, receiver, wal)));
         Self { sender, waiting_bytes: Arc::new(Semaphore::new(MAX_WAITING_BYTES)) }
     }
 
@@ -93,7 +104,7 @@ impl<S: StateMachine> Batcher<S> {
 async fn run<S: StateMachine, R: Runtime, V: Vfs>(
     raft: RaftHandle<S, R, V>,
     mut waiting: mpsc::Receiver<Proposal<S>>,
-    reserve: Reserve,
+    wal: Wal<V>,
 ) {
     let in_flight = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
     let mut next = None;
@@ -107,7 +118,7 @@ async fn run<S: StateMachine, R: Runtime, V: Vfs>(
         };
         let Gathered { batch, replies, next: left } = gather(first, &mut waiting);
         next = left;
-        let reservation = match reserve(batch.0.len()) {
+        let reservation = match reserve(&wal, batch.0.len()).await {
             Ok(reservation) => reservation,
             Err(error) => {
                 answer_all(replies, error);

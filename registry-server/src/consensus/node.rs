@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::applier::{Applier, RaftHandle, SinceSnapshot};
-use super::batcher::{self, Batcher};
+use super::batcher::Batcher;
 use super::counts::{ApplyClock, Counts, SlowApply, timed_syncs};
 use super::error::{ConsensusError, ProposeError, ReadError};
 use super::log_store::LogStore;
@@ -164,10 +164,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         in_background::<R>(&stop, write_snapshots(raft.clone(), since_snapshot));
         in_background::<R>(&stop, look_for_room::<R, V>(wal.clone()));
         in_background::<R>(&stop, count_leaders(raft.clone(), counts.clone()));
-        let log = wal.clone();
-        let reserve = Arc::new(move |bytes| batcher::reserve(&log, bytes));
         Ok(Self {
-            batcher: Batcher::start(raft.clone(), reserve),
+            batcher: Batcher::start(raft.clone(), wal.clone()),
             reads: Reads::start(raft.clone()),
             raft,
             request_timeout: options.request_timeout(),

@@ -76,7 +76,7 @@ async fn start(vfs: &MemVfs, snapshot_after_bytes: u64) -> (ListNode, Applied) {
         snapshot_after_bytes,
         wal_dir,
         snapshot_dir,
-        wal: WalOptions { segment_bytes: 4 << 20, ..WalOptions::default() },
+        wal: WalOptions { segment_bytes: 10 << 20, ..WalOptions::default() },
         slow_apply: None,
     };
     let applied = Applied::default();
@@ -193,6 +193,22 @@ async fn a_full_disk_refuses_proposals_and_takes_them_again_when_there_is_room()
         tokio::task::yield_now().await;
     }
     assert_eq!(applied.lock().len(), taken + 1, "what was refused was not applied");
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn proposals_wait_for_the_next_segment_instead_of_being_refused() {
+    let (node, applied) = start(&disk(), u64::MAX).await;
+    let large = Bytes::from(vec![7; 20 << 10]);
+    // Many times what two segments hold.
+    let outcomes = futures_util::future::join_all((0..1_000).map(|_| node.propose(large.clone()))).await;
+    assert_eq!(
+        outcomes.iter().filter(|outcome| outcome.is_err()).count(),
+        0,
+        "{:?}",
+        outcomes.iter().find(|o| o.is_err())
+    );
+    assert_eq!(applied.lock().len(), 1_000);
     node.shutdown().await;
 }
 

@@ -115,12 +115,27 @@ impl Chunks {
     }
 
     pub(super) fn append(&mut self, record: &Record<'_>) -> Address {
-        let len = record.framed_len();
-        self.make_room(len, record.mod_revision);
+        let tombstone = record.is_tombstone();
+        self.append_with(record.framed_len(), record.mod_revision, tombstone, |bytes| record.append_framed(bytes))
+    }
+
+    /// Adds a record that is encoded already, tag and length included.
+    pub(super) fn append_framed(&mut self, framed: &[u8], revision: Revision, tombstone: bool) -> Address {
+        self.append_with(framed.len(), revision, tombstone, |bytes| bytes.extend_from_slice(framed))
+    }
+
+    fn append_with(
+        &mut self,
+        len: usize,
+        revision: Revision,
+        tombstone: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Address {
+        self.make_room(len, revision);
         let number = self.last_number().expect("room was made in the last chunk");
         let chunk = self.chunk_mut(number).expect("the last chunk is never dropped");
-        let address = Address::new(number, chunk.bytes.len(), record.is_tombstone());
-        record.append_framed(&mut chunk.bytes);
+        let address = Address::new(number, chunk.bytes.len(), tombstone);
+        write(&mut chunk.bytes);
         chunk.live_bytes += len;
         self.held_bytes += len as u64;
         self.live_bytes += len as u64;

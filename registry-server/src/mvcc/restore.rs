@@ -3,15 +3,17 @@
 //! The blocks come from a file or a peer, so nothing about them is taken for granted: whatever breaks a rule
 //! of the store is an error, and the half-made store is dropped.
 
+use super::history::Change;
 use super::record::{Record, split_framed};
 use super::{MvccError, NEVER_COMPACTED, Store};
-use crate::types::Revision;
+use crate::types::{LeaseId, Revision};
 
 /// A store that is being restored.
 #[derive(Debug)]
 pub struct Restore {
     store: Store,
     newest: Revision,
+    has_leases: bool,
 }
 
 impl Store {
@@ -24,7 +26,7 @@ impl Store {
 
 impl Restore {
     pub(super) fn into(empty: Store) -> Self {
-        Self { store: empty, newest: Revision(0) }
+        Self { store: empty, newest: Revision(0), has_leases: false }
     }
 
     /// Takes the next block. Blocks may be cut otherwise than they were written, but between records.
@@ -34,10 +36,16 @@ impl Restore {
     pub fn block(&mut self, mut block: &[u8]) -> Result<(), MvccError> {
         while !block.is_empty() {
             let (body, len) = split_framed(block)?;
-            self.record(&Record::parse(body)?)?;
+            self.record(&Record::parse(body)?, &block[..len])?;
             block = &block[len..];
         }
         Ok(())
+    }
+
+    /// Whether any record so far names a lease. If none does, no key is held by one.
+    #[must_use]
+    pub fn has_leases(&self) -> bool {
+        self.has_leases
     }
 
     /// The store, when all blocks were taken.
@@ -57,13 +65,9 @@ impl Restore {
         Ok(self.store)
     }
 
-    fn record(&mut self, record: &Record<'_>) -> Result<(), MvccError> {
+    fn record(&mut self, record: &Record<'_>, framed: &[u8]) -> Result<(), MvccError> {
         if record.mod_revision < self.newest || record.mod_revision <= Revision(0) {
             return Err(MvccError::corrupt("revisions go backwards"));
-        }
-        let history = self.store.index.get(record.key);
-        if history.is_some_and(|history| history.newest().revision == record.mod_revision) {
-            return Err(MvccError::corrupt("a key changes twice in a revision"));
         }
         let created = record.create_revision > Revision(0) && record.create_revision <= record.mod_revision;
         let written = created && (1..=record.mod_revision.0).contains(&record.version);
@@ -71,15 +75,18 @@ impl Restore {
             return Err(MvccError::corrupt("impossible create revision or version"));
         }
         self.newest = record.mod_revision;
-        self.store.push(record);
-        Ok(())
+        self.has_leases |= record.lease != LeaseId(0);
+        let address = self.store.chunks.append_framed(framed, record.mod_revision, record.is_tombstone());
+        match self.store.index.push(record.key, Change { revision: record.mod_revision, address }) {
+            None => Ok(()),
+            Some(_) => Err(MvccError::corrupt("a key changes twice in a revision")),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::LeaseId;
 
     fn framed(records: &[Record<'_>]) -> Vec<u8> {
         let mut bytes = Vec::new();

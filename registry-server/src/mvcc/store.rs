@@ -155,11 +155,13 @@ impl Store {
         }
     }
 
-    /// Takes out of a key's history what a compaction at `compacted` leaves no more.
-    pub(super) fn trim(&mut self, key: &[u8], compacted: Revision) {
-        for change in self.index.trim(key, compacted) {
+    /// Takes out of a key's history what a compaction at `compacted` leaves no more, and says how many changes.
+    pub(super) fn trim(&mut self, key: &[u8], compacted: Revision) -> usize {
+        let dropped = self.index.trim(key, compacted);
+        for change in &dropped {
             self.chunks.release(change.address);
         }
+        dropped.len()
     }
 }
 

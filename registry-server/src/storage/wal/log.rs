@@ -22,10 +22,21 @@ pub(super) struct Slot {
     pub(super) bytes: u32,
 }
 
+/// What an entry in the cache costs beside its payload, about.
+const CACHED_BYTES: usize = 112;
+
 /// A cached entry, and the ticket of the operation that appended it.
 struct Cached {
     bytes: Bytes,
     ticket: u64,
+}
+
+impl Cached {
+    /// What it takes of the cache: with the payload its allocation and its place here, so that a cache of
+    /// small entries is bounded as well.
+    fn bytes(&self) -> usize {
+        self.bytes.len() + CACHED_BYTES
+    }
 }
 
 /// The log's bookkeeping.
@@ -75,8 +86,9 @@ impl Log {
         let length = bytes.len();
         self.slots.push_back(Slot { segment, offset, bytes: u32::try_from(length).unwrap_or(u32::MAX) });
         self.log_bytes += length as u64;
-        self.cached_bytes += length;
-        self.cache.push_back(Cached { bytes, ticket });
+        let cached = Cached { bytes, ticket };
+        self.cached_bytes += cached.bytes();
+        self.cache.push_back(cached);
     }
 
     /// Notes where an entry was put. An entry that was truncated or purged meanwhile is skipped; one that
@@ -97,7 +109,7 @@ impl Log {
                 self.log_bytes -= u64::from(slot.bytes);
             }
             if let Some(cached) = self.cache.pop_back() {
-                self.cached_bytes -= cached.bytes.len();
+                self.cached_bytes -= cached.bytes();
             }
         }
     }
@@ -121,7 +133,7 @@ impl Log {
 
     fn uncache_front(&mut self) {
         if let Some(cached) = self.cache.pop_front() {
-            self.cached_bytes -= cached.bytes.len();
+            self.cached_bytes -= cached.bytes();
         }
     }
 

@@ -19,7 +19,7 @@ pub struct WalOptions {
     /// [`WalOptions::max_entry_bytes`] follows from it.
     pub segment_bytes: u64,
     /// How many bytes of the newest entries are kept in memory; entries that are not durable are kept in any
-    /// case (at most 64 MiB of reserved ones). 32 MiB by default.
+    /// case (at most 64 MiB of reserved ones). 8 MiB by default: followers that lag more are fed from files.
     pub cache_bytes: usize,
     /// Acknowledges without syncing: a power loss then loses acknowledged writes and may leave a log that is
     /// refused. For tests. Off by default.
@@ -32,7 +32,7 @@ pub struct WalOptions {
 
 impl Default for WalOptions {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, cache_bytes: 32 << 20, unsafe_no_fsync: false, salt: 0 }
+        Self { segment_bytes: 64 << 20, cache_bytes: 8 << 20, unsafe_no_fsync: false, salt: 0 }
     }
 }
 
