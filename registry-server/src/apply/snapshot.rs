@@ -62,8 +62,9 @@ const VERSION: u32 = 1;
 /// Leases in one block: about half a megabyte.
 const LEASES_A_BLOCK: usize = 32_768;
 
-/// A block is closed once it has this many bytes of records; the slice that reaches them is still in it.
-const BLOCK_BYTES: usize = 512 << 10;
+/// A block is closed once it has this many bytes of records; the slice that reaches them is still in it. So it is
+/// about as large as a chunk of the store, and becomes one when it is restored.
+const BLOCK_BYTES: usize = 128 << 10;
 
 /// A cut of the state between two commands.
 pub struct StateSnapshot {
@@ -113,7 +114,11 @@ impl SnapshotSource for StateSnapshot {
         while block.len() < BLOCK_BYTES {
             let slice = self.state.store.read().snapshot_block(&mut self.cursor);
             let Some(mut slice) = slice else { break };
-            block.append(&mut slice);
+            if block.is_empty() {
+                block = slice;
+            } else {
+                block.append(&mut slice);
+            }
         }
         if block.is_empty() { None } else { Some(block.into()) }
     }
@@ -142,7 +147,7 @@ pub(super) fn restore(blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreErro
     }
     let mut records: Restore = Store::restore();
     for block in blocks {
-        records.block(&block?).map_err(|error| RestoreError::new(WHAT, error))?;
+        records.block(block?).map_err(|error| RestoreError::new(WHAT, error))?;
     }
     let has_leases = records.has_leases();
     let store = records

@@ -197,6 +197,18 @@ async fn a_full_disk_refuses_proposals_and_takes_them_again_when_there_is_room()
 }
 
 #[tokio::test]
+async fn small_entries_make_a_snapshot_due_by_what_they_take_in_the_log() {
+    let vfs = disk();
+    let (node, _) = start(&vfs, 64 << 10).await;
+    // Each is synced alone and fills a sector: 100 KiB of log, 2 KiB of commands.
+    for number in 0..200 {
+        node.propose(command(number)).await.unwrap();
+    }
+    until("a snapshot", || !snapshots(&vfs).is_empty()).await;
+    node.shutdown().await;
+}
+
+#[tokio::test]
 async fn proposals_wait_for_the_next_segment_instead_of_being_refused() {
     let (node, applied) = start(&disk(), u64::MAX).await;
     let large = Bytes::from(vec![7; 20 << 10]);

@@ -14,6 +14,9 @@ impl Budget {
     /// A few milliseconds of work: each record costs a search of the index.
     pub(super) const SLICE: Self = Self { records: 16_384, bytes: 1 << 20 };
 
+    /// Less than a chunk: whoever takes whole chunks takes one, or a few that are almost empty.
+    pub(super) const CHUNK: Self = Self { records: 2_048, bytes: 128 << 10 };
+
     /// One record of so many bytes was looked at.
     pub(super) fn spend(&mut self, bytes: usize) {
         self.records = self.records.saturating_sub(1);

@@ -115,31 +115,46 @@ impl Chunks {
     }
 
     pub(super) fn append(&mut self, record: &Record<'_>) -> Address {
-        let tombstone = record.is_tombstone();
-        self.append_with(record.framed_len(), record.mod_revision, tombstone, |bytes| record.append_framed(bytes))
-    }
-
-    /// Adds a record that is encoded already, tag and length included.
-    pub(super) fn append_framed(&mut self, framed: &[u8], revision: Revision, tombstone: bool) -> Address {
-        self.append_with(framed.len(), revision, tombstone, |bytes| bytes.extend_from_slice(framed))
-    }
-
-    fn append_with(
-        &mut self,
-        len: usize,
-        revision: Revision,
-        tombstone: bool,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Address {
-        self.make_room(len, revision);
+        let len = record.framed_len();
+        self.make_room(len, record.mod_revision);
         let number = self.last_number().expect("room was made in the last chunk");
         let chunk = self.chunk_mut(number).expect("the last chunk is never dropped");
-        let address = Address::new(number, chunk.bytes.len(), tombstone);
-        write(&mut chunk.bytes);
+        let address = Address::new(number, chunk.bytes.len(), record.is_tombstone());
+        record.append_framed(&mut chunk.bytes);
         chunk.live_bytes += len;
         self.held_bytes += len as u64;
         self.live_bytes += len as u64;
         address
+    }
+
+    /// The number of the chunk that is added next.
+    pub(super) fn next_number(&self) -> u32 {
+        self.last_number().map_or(self.base, |last| last + 1)
+    }
+
+    /// Takes whole records, the first of which is of revision `first`, as the next chunk. The index must refer
+    /// to all of them.
+    pub(super) fn adopt(&mut self, bytes: Vec<u8>, first: Revision) {
+        self.shrink_last();
+        let len = bytes.len();
+        self.held_bytes += len as u64;
+        self.live_bytes += len as u64;
+        self.slots.push_back(Slot { first, chunk: Some(Box::new(Chunk { bytes, live_bytes: len })) });
+    }
+
+    /// Whether an adopted chunk may have so many bytes: not many more than others, so that reclamation's steps
+    /// stay as short.
+    pub(super) fn adopts(&self, len: usize) -> bool {
+        len <= self.chunk_bytes + self.chunk_bytes / 2
+    }
+
+    /// The bytes of a chunk, if none of them is garbage and all are of `upto` or before.
+    pub(super) fn whole(&self, number: u32, upto: Revision) -> Option<&[u8]> {
+        let at = number.checked_sub(self.base)? as usize;
+        let chunk = self.slots.get(at)?.chunk.as_deref()?;
+        // All records before the next chunk's first one are of its revision or before.
+        let ends_before = self.slots.get(at + 1).is_some_and(|next| next.first <= upto);
+        (ends_before && chunk.live_bytes == chunk.bytes.len()).then_some(&chunk.bytes)
     }
 
     /// The record at an address of the index, tag and length included.
@@ -237,12 +252,20 @@ impl Chunks {
             if chunk.bytes.is_empty() || chunk.bytes.len() + len <= chunk_bytes {
                 return;
             }
-            if chunk.bytes.capacity() - chunk.bytes.len() > chunk_bytes / 8 {
-                chunk.bytes.shrink_to_fit();
-            }
         }
+        self.shrink_last();
         let bytes = Vec::with_capacity(chunk_bytes.max(len));
         self.slots.push_back(Slot { first: revision, chunk: Some(Box::new(Chunk { bytes, live_bytes: 0 })) });
+    }
+
+    /// Gives back the room of the last chunk that nothing will be put in.
+    fn shrink_last(&mut self) {
+        let spare = self.chunk_bytes / 8;
+        if let Some(chunk) = self.slots.back_mut().and_then(|slot| slot.chunk.as_deref_mut())
+            && chunk.bytes.capacity() - chunk.bytes.len() > spare
+        {
+            chunk.bytes.shrink_to_fit();
+        }
     }
 
     fn last_number(&self) -> Option<u32> {

@@ -3,6 +3,9 @@
 //! The blocks come from a file or a peer, so nothing about them is taken for granted: whatever breaks a rule
 //! of the store is an error, and the half-made store is dropped.
 
+use bytes::Bytes;
+
+use super::chunks::Address;
 use super::history::Change;
 use super::record::{Record, split_framed};
 use super::{MvccError, NEVER_COMPACTED, Store};
@@ -29,15 +32,18 @@ impl Restore {
         Self { store: empty, newest: Revision(0), has_leases: false }
     }
 
-    /// Takes the next block. Blocks may be cut otherwise than they were written, but between records.
+    /// Takes the next block. Blocks may be cut otherwise than they were written, but between records. One of
+    /// about a chunk's size becomes a chunk without being copied.
     ///
     /// # Errors
     /// [`MvccError::Corrupt`] if the bytes are not records in the order of revisions.
-    pub fn block(&mut self, mut block: &[u8]) -> Result<(), MvccError> {
-        while !block.is_empty() {
-            let (body, len) = split_framed(block)?;
-            self.record(&Record::parse(body)?, &block[..len])?;
-            block = &block[len..];
+    pub fn block(&mut self, block: Bytes) -> Result<(), MvccError> {
+        let mut rest = block;
+        while !rest.is_empty() {
+            let number = self.store.chunks.next_number();
+            let (len, first) = self.records(&rest, number)?;
+            let chunk = rest.split_to(len);
+            self.store.chunks.adopt(chunk.into(), first);
         }
         Ok(())
     }
@@ -65,7 +71,24 @@ impl Restore {
         Ok(self.store)
     }
 
-    fn record(&mut self, record: &Record<'_>, framed: &[u8]) -> Result<(), MvccError> {
+    /// Puts the records at the beginning of `block` into the index, as many as the chunk `number` takes. Says
+    /// how many bytes they are, and the revision of the first.
+    fn records(&mut self, block: &[u8], number: u32) -> Result<(usize, Revision), MvccError> {
+        let (mut offset, mut first) = (0, None);
+        while offset < block.len() {
+            let (body, len) = split_framed(&block[offset..])?;
+            if offset > 0 && !self.store.chunks.adopts(offset + len) {
+                break;
+            }
+            let record = Record::parse(body)?;
+            self.record(&record, Address::new(number, offset, record.is_tombstone()))?;
+            first = first.or(Some(record.mod_revision));
+            offset += len;
+        }
+        Ok((offset, first.ok_or(MvccError::corrupt("an empty block"))?))
+    }
+
+    fn record(&mut self, record: &Record<'_>, address: Address) -> Result<(), MvccError> {
         if record.mod_revision < self.newest || record.mod_revision <= Revision(0) {
             return Err(MvccError::corrupt("revisions go backwards"));
         }
@@ -76,8 +99,7 @@ impl Restore {
         }
         self.newest = record.mod_revision;
         self.has_leases |= record.lease != LeaseId(0);
-        let address = self.store.chunks.append_framed(framed, record.mod_revision, record.is_tombstone());
-        match self.store.index.push(record.key, Change { revision: record.mod_revision, address }) {
+        match self.store.index.push(record.key, |_| Change { revision: record.mod_revision, address }) {
             None => Ok(()),
             Some(_) => Err(MvccError::corrupt("a key changes twice in a revision")),
         }
@@ -118,7 +140,7 @@ mod tests {
             vec![put("a", -1, -1, 1)],
         ];
         for records in refused {
-            let answer = Store::restore().block(&framed(&records));
+            let answer = Store::restore().block(framed(&records).into());
             assert!(matches!(answer, Err(MvccError::Corrupt { .. })), "{records:?}");
         }
     }
@@ -127,7 +149,7 @@ mod tests {
     fn impossible_revisions_are_refused() {
         let restore = || {
             let mut restore = Store::restore();
-            restore.block(&framed(&[put("a", 5, 5, 1)])).unwrap();
+            restore.block(framed(&[put("a", 5, 5, 1)]).into()).unwrap();
             restore
         };
         assert!(restore().finish(Revision(4), NEVER_COMPACTED).is_err());
@@ -143,7 +165,7 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let mut restore = Store::restore();
-            let Ok(()) = restore.block(&flipped) else { continue };
+            let Ok(()) = restore.block(flipped.into()) else { continue };
             let Ok(mut store) = restore.finish(Revision(100), Revision(3)) else { continue };
             store.compact(Revision(50)).unwrap();
             while !store.compact_step(1) {}

@@ -44,11 +44,10 @@ impl Store {
         SnapshotCursor { revision: self.revision, compacted: self.compacted, chunk: 0, _pin: pin }
     }
 
-    /// The next block of records; none at the end. One call looks at about 16,384 records or 1 MiB of them,
-    /// whichever comes first, and at whole chunks (256 KiB). So a block is empty, and more may follow, where
-    /// all of that is garbage.
+    /// The next block of records; none at the end. One call looks at one chunk (256 KiB), or at several small
+    /// ones. So a block is empty, and more may follow, where all of that is garbage.
     pub fn snapshot_block(&self, cursor: &mut SnapshotCursor) -> Option<Vec<u8>> {
-        self.snapshot_slice(cursor, Budget::SLICE)
+        self.snapshot_slice(cursor, Budget::CHUNK)
     }
 
     pub(super) fn snapshot_slice(&self, cursor: &mut SnapshotCursor, mut budget: Budget) -> Option<Vec<u8>> {
@@ -64,6 +63,13 @@ impl Store {
 
     fn snapshot_chunk(&self, cursor: &mut SnapshotCursor, number: u32, budget: &mut Budget, block: &mut Vec<u8>) {
         cursor.chunk = number + 1;
+        // Swept up to the snapshot's compaction, the index refers to nothing that does not belong in it.
+        let is_swept = self.swept >= cursor.compacted;
+        if let Some(bytes) = self.chunks.whole(number, cursor.revision).filter(|_| is_swept) {
+            block.extend_from_slice(bytes);
+            budget.spend(bytes.len());
+            return;
+        }
         let records = self.chunks.records_from(number, 0).take_while(|(address, _)| address.chunk() == number);
         for (address, record) in records {
             if record.mod_revision > cursor.revision {
@@ -104,7 +110,7 @@ mod tests {
         let mut blocks = 0;
         while let Some(block) = store.snapshot_block(&mut cursor) {
             assert!(block.len() < (1 << 20) + 300_000);
-            restore.block(&block).unwrap();
+            restore.block(block.into()).unwrap();
             blocks += 1;
             // The store goes on meanwhile, and throws away all that it may.
             (0..35).for_each(|key| put(&mut store, key, b"newer"));
@@ -157,7 +163,7 @@ mod tests {
         store.compact_step(1);
         let mut cursor = store.snapshot();
         let mut restore = Store::restore();
-        restore.block(&store.snapshot_block(&mut cursor).unwrap()).unwrap();
+        restore.block(store.snapshot_block(&mut cursor).unwrap().into()).unwrap();
         let restored = restore.finish(cursor.revision(), cursor.compacted()).unwrap();
         assert_eq!((restored.get(b"key-001"), restored.keys()), (None, 1));
     }

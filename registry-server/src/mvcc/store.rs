@@ -147,10 +147,15 @@ impl Store {
         if at < self.compacted { Err(MvccError::Compacted) } else { Ok(at) }
     }
 
-    /// Adds a state of a key, which must not be older than the newest.
-    pub(super) fn push(&mut self, record: &Record<'_>) {
-        let change = Change { revision: record.mod_revision, address: self.chunks.append(record) };
-        if let Some(replaced) = self.index.push(record.key, change) {
+    /// Adds a state of a key, made from the one that is there if one is. It must not be older than the newest.
+    pub(super) fn push<'r>(&mut self, key: &[u8], make: impl FnOnce(Option<Record<'_>>) -> Record<'r>) {
+        let chunks = &mut self.chunks;
+        let replaced = self.index.push(key, |newest| {
+            let there = newest.filter(|newest| !newest.is_tombstone());
+            let record = make(there.map(|there| chunks.record(there.address)));
+            Change { revision: record.mod_revision, address: chunks.append(&record) }
+        });
+        if let Some(replaced) = replaced {
             self.chunks.release(replaced.address);
         }
     }

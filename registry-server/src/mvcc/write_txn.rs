@@ -80,14 +80,17 @@ impl<'a> WriteTxn<'a> {
     /// first in history.
     pub fn put(&mut self, key: &[u8], value: &[u8], lease: LeaseId) -> Put {
         let at = self.store.revision.next();
-        let prev = self.store.get(key);
-        let (create_revision, version) = prev.map_or((at, 1), |prev| (prev.create_revision, prev.version + 1));
-        let prev_lease = prev.map_or(LeaseId(0), |prev| prev.lease);
-        let prev = prev.map(Record::to_body);
-        let record = Record { key, create_revision, mod_revision: at, version, value, lease };
-        self.store.push(&record);
-        self.events.push(event(EventKind::Put, record, prev.clone()));
-        Put { prev, prev_lease }
+        let mut put = Put { prev: None, prev_lease: LeaseId(0) };
+        let events = &mut self.events;
+        self.store.push(key, |prev| {
+            let (create_revision, version) = prev.map_or((at, 1), |prev| (prev.create_revision, prev.version + 1));
+            put.prev_lease = prev.map_or(LeaseId(0), |prev| prev.lease);
+            put.prev = prev.map(Record::to_body);
+            let record = Record { key, create_revision, mod_revision: at, version, value, lease };
+            events.push(event(EventKind::Put, record, put.prev.clone()));
+            record
+        });
+        put
     }
 
     /// Deletes the keys that a range means, in the order of keys; those that are not there change nothing.
@@ -96,7 +99,7 @@ impl<'a> WriteTxn<'a> {
         let found = self.live_in(key, range_end);
         for deleted in &found {
             let record = Record::tombstone(&deleted.key, at);
-            self.store.push(&record);
+            self.store.push(&deleted.key, |_| record);
             self.events.push(event(EventKind::Delete, record, Some(deleted.prev.clone())));
         }
         found

@@ -47,9 +47,11 @@ impl Index {
         leaf.search(key).ok().map(|at| leaf.history(at))
     }
 
-    /// Adds a change to a key's history; one of the same revision gives way to it and is returned.
-    pub(super) fn push(&mut self, key: &[u8], change: Change) -> Option<Change> {
+    /// Adds a change to a key's history, made from its newest one; one of the same revision gives way to it and
+    /// is returned.
+    pub(super) fn push(&mut self, key: &[u8], make: impl FnOnce(Option<Change>) -> Change) -> Option<Change> {
         let Some((_, leaf)) = leaf_mut(&mut self.leaves, key) else {
+            let change = make(None);
             let mut leaf = Leaf::default();
             leaf.insert(0, key, KeyHistory::new(change));
             self.count_new(key, change);
@@ -59,12 +61,13 @@ impl Index {
         match leaf.search(key) {
             Ok(at) => {
                 let before = leaf.live();
-                let replaced = leaf.change(at, |history| history.push(change));
+                let replaced = leaf.change(at, |history| history.push(make(Some(history.newest()))));
                 self.live = self.live + leaf.live() - before;
                 self.bytes += if replaced.is_some() { 0 } else { size_of::<Change>() as u64 };
                 replaced
             }
             Err(at) => {
+                let change = make(None);
                 let right = insert(leaf, at, key, KeyHistory::new(change));
                 self.count_new(key, change);
                 if let Some(right) = right {

@@ -21,8 +21,15 @@ struct Pair {
 impl Pair {
     fn push(&mut self, key: &[u8], tombstone: bool) {
         self.revision += 1;
-        assert_eq!(self.index.push(key, change(self.revision, tombstone)), None);
-        self.model.entry(key.into()).or_default().push((self.revision, tombstone));
+        let pushed = change(self.revision, tombstone);
+        let changes = self.model.entry(key.into()).or_default();
+        let replaced = self.index.push(key, |newest| {
+            let newest = newest.map(|newest| (newest.revision.0, newest.is_tombstone()));
+            assert_eq!(newest.as_ref(), changes.last());
+            pushed
+        });
+        assert_eq!(replaced, None);
+        changes.push((self.revision, tombstone));
     }
 
     /// Deletes a key and all that is known of it.

@@ -281,7 +281,7 @@ impl Pair {
         }
         assert_eq!(bytes, model.snapshot());
         let mut restore = Restore::into(Store::with_chunk_bytes(CHUNK));
-        restore.block(&bytes).unwrap();
+        restore.block(bytes.into()).unwrap();
         let store = restore.finish(cursor.revision(), cursor.compacted()).unwrap();
         assert_eq!(store.hash_kv(Revision(0)), Ok((model.hash(i64::MAX), Revision(model.compacted))));
         assert_eq!(store.keys(), model.keys());
@@ -353,7 +353,7 @@ proptest! {
     #[test]
     fn no_bytes_make_a_restore_panic(blocks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..4)) {
         let mut restore = Store::restore();
-        let taken = blocks.iter().try_for_each(|block| restore.block(block));
+        let taken = blocks.iter().try_for_each(|block| restore.block(block.clone().into()));
         prop_assert!(taken.is_err() || blocks.iter().all(Vec::is_empty));
     }
 }

@@ -8,6 +8,9 @@ use crate::storage::vfs::{OpenMode, Vfs, VfsFile};
 
 /// How much is gathered before it is written, in bytes.
 const BUFFER_BYTES: usize = 1 << 20;
+/// How much is written before it is synced. Synced all at once in the end, a large snapshot would keep the disk from
+/// the log's small syncs for seconds.
+const SYNC_BYTES: u64 = 8 << 20;
 
 /// Writes one snapshot file. Dropping it unfinished removes what was written.
 pub struct SnapshotWriter<V: Vfs> {
@@ -16,6 +19,7 @@ pub struct SnapshotWriter<V: Vfs> {
     unfinished: Unfinished<V>,
     target: SnapshotFile,
     buffer: Vec<u8>,
+    synced_bytes: u64,
     blocks: u64,
     total_crc: u32,
 }
@@ -41,7 +45,7 @@ impl<V: Vfs> SnapshotWriter<V> {
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         buffer.extend_from_slice(&header(meta, meta_bytes));
         buffer.extend_from_slice(meta);
-        Ok(Self { vfs, file, unfinished, target, buffer, blocks: 0, total_crc: 0 })
+        Ok(Self { vfs, file, unfinished, target, buffer, synced_bytes: 0, blocks: 0, total_crc: 0 })
     }
 
     /// Adds a block.
@@ -78,6 +82,10 @@ impl<V: Vfs> SnapshotWriter<V> {
         written.map_err(SnapshotError::io(&self.unfinished.path))?;
         self.target.bytes += self.buffer.len() as u64;
         self.buffer.clear();
+        if self.target.bytes - self.synced_bytes >= SYNC_BYTES {
+            self.file.sync_data().map_err(SnapshotError::io(&self.unfinished.path))?;
+            self.synced_bytes = self.target.bytes;
+        }
         Ok(())
     }
 }
