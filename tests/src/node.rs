@@ -143,6 +143,12 @@ impl Node {
         self.process.log.lock().iter().any(|line| line.contains(text))
     }
 
+    /// The log's lines since the last start.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.process.log.lock().iter().cloned().collect()
+    }
+
     /// Waits until some log line holds `text`.
     pub async fn wait_for_log(&self, text: &str) {
         eventually(SOON, text, async || self.log_contains(text)).await;
