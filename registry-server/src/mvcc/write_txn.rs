@@ -5,6 +5,8 @@
 //! before its first change. Events are collected with the state before each change, because what watchers
 //! ask for is not known yet and history may be gone when it is.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::event::{Event, EventKind};
@@ -19,6 +21,8 @@ use crate::types::{LeaseId, Revision};
 pub struct WriteTxn<'a> {
     store: &'a mut Store,
     events: Vec<Event>,
+    /// Some key was changed more than once.
+    has_replaced: bool,
 }
 
 /// What a put replaced.
@@ -46,13 +50,13 @@ pub struct Deleted {
 pub struct Committed {
     /// The store's revision now: one more than before if anything changed, else the same.
     pub revision: Revision,
-    /// Every change, in the order in which they were made; none if nothing changed.
+    /// What became of every key that was changed, in the order of their last changes; none if nothing changed.
     pub events: Vec<Event>,
 }
 
 impl<'a> WriteTxn<'a> {
     pub(super) fn new(store: &'a mut Store) -> Self {
-        Self { store, events: Vec::new() }
+        Self { store, events: Vec::new(), has_replaced: false }
     }
 
     /// The revision that an answer of this transaction carries: one more than before once it has changed
@@ -76,13 +80,13 @@ impl<'a> WriteTxn<'a> {
         self.store.range_upto(query, self.revision())
     }
 
-    /// Writes a key. A second change of a key in one transaction, which the API refuses, replaces the
-    /// first in history.
+    /// Writes a key. A second change of a key in one transaction, which the API lets through in few cases,
+    /// replaces the first in history and in what watchers are told.
     pub fn put(&mut self, key: &[u8], value: &[u8], lease: LeaseId) -> Put {
         let at = self.store.revision.next();
         let mut put = Put { prev: None, prev_lease: LeaseId(0) };
         let events = &mut self.events;
-        self.store.push(key, |prev| {
+        self.has_replaced |= self.store.push(key, |prev| {
             let (create_revision, version) = prev.map_or((at, 1), |prev| (prev.create_revision, prev.version + 1));
             put.prev_lease = prev.map_or(LeaseId(0), |prev| prev.lease);
             put.prev = prev.map(Record::to_body);
@@ -99,7 +103,7 @@ impl<'a> WriteTxn<'a> {
         let found = self.live_in(key, range_end);
         for deleted in &found {
             let record = Record::tombstone(&deleted.key, at);
-            self.store.push(&deleted.key, |_| record);
+            self.has_replaced |= self.store.push(&deleted.key, |_| record);
             self.events.push(event(EventKind::Delete, record, Some(deleted.prev.clone())));
         }
         found
@@ -108,7 +112,8 @@ impl<'a> WriteTxn<'a> {
     /// Ends the transaction. The store's revision advances by one if and only if something changed.
     pub fn end(mut self) -> Committed {
         self.store.revision = self.revision();
-        Committed { revision: self.store.revision, events: std::mem::take(&mut self.events) }
+        let events = std::mem::take(&mut self.events);
+        Committed { revision: self.store.revision, events: if self.has_replaced { merged(events) } else { events } }
     }
 
     fn live_in(&self, key: &[u8], range_end: &[u8]) -> Vec<Deleted> {
@@ -134,6 +139,19 @@ impl Drop for WriteTxn<'_> {
 fn event(kind: EventKind, record: Record<'_>, prev_kv: Option<Bytes>) -> Event {
     let kv = record.to_body();
     Event { kind, key: key_in(&kv), kv, prev_kv }
+}
+
+/// Leaves each key's last event, with the state before the first: what history tells those who watch later.
+fn merged(events: Vec<Event>) -> Vec<Event> {
+    let mut before = BTreeMap::new();
+    for event in &events {
+        before.entry(event.key.clone()).or_insert_with(|| event.prev_kv.clone());
+    }
+    let last =
+        events.into_iter().rev().filter_map(|event| Some(Event { prev_kv: before.remove(&event.key)?, ..event }));
+    let mut merged: Vec<_> = last.collect();
+    merged.reverse();
+    merged
 }
 
 #[cfg(test)]
@@ -220,5 +238,23 @@ mod tests {
         txn.end();
         assert_eq!((numbers(&store, "a"), store.keys()), ((2, 2, 1), 1));
         assert_eq!(store.events(Revision(2), usize::MAX).unwrap()[0].events.len(), 1);
+    }
+
+    #[test]
+    fn a_key_that_is_changed_twice_is_told_as_it_is_in_history() {
+        let mut store = Store::new();
+        put(&mut store, "a", "1");
+        put(&mut store, "c", "1");
+        let mut txn = store.write();
+        txn.put(b"a", b"2", LeaseId(0));
+        txn.put(b"b", b"1", LeaseId(0));
+        txn.delete_range(b"a", b"\0");
+        txn.put(b"c", b"2", LeaseId(0));
+        let told = txn.end().events;
+        assert_eq!(store.events(Revision(4), usize::MAX).unwrap()[0].events, told);
+        let brief: Vec<_> = told.iter().map(|event| (event.kind, &event.key[..], event.prev_kv.is_some())).collect();
+        let expected: [(_, &[u8], _); 3] =
+            [(EventKind::Delete, b"a", true), (EventKind::Delete, b"b", false), (EventKind::Put, b"c", true)];
+        assert_eq!(brief, expected);
     }
 }
