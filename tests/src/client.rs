@@ -194,7 +194,23 @@ impl Client {
     /// # Panics
     /// When it is refused.
     pub async fn keep_alive(&self) -> KeepAlive {
+        self.open_keep_alive(None).await
+    }
+
+    /// Opens a keep-alive stream with the renewal of a lease, whose answer comes [next](KeepAlive::next). etcd
+    /// itself says nothing on a stream before it has something to answer.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn keep_alive_of(&self, id: i64) -> KeepAlive {
+        self.open_keep_alive(Some(LeaseKeepAliveRequest { id })).await
+    }
+
+    async fn open_keep_alive(&self, first: Option<LeaseKeepAliveRequest>) -> KeepAlive {
         let (requests, receiver) = mpsc::channel(16);
+        if let Some(first) = first {
+            requests.try_send(first).expect("a new channel has room");
+        }
         let answers = self.lease.clone().lease_keep_alive(ReceiverStream::new(receiver)).await;
         KeepAlive { requests, answers: answers.expect("the stream opens").into_inner() }
     }

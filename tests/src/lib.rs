@@ -2,8 +2,9 @@
 //!
 //! [`Node`] is the server as a child process, to be killed and restarted; [`EmbeddedNode`] is one in this
 //! process. [`Client`] talks to either, [`Watching`] reads a watch stream, [`History`] remembers what was
-//! acknowledged, and [`eventually`] waits for a condition: no suite sleeps and hopes. [`requests`] makes
-//! short work of requests, [`etcdctl`] runs etcd's own tool where it is installed.
+//! acknowledged, and [`eventually`] waits for a condition: no suite sleeps and hopes. [`model`] is a whole
+//! state machine with which servers are compared. [`requests`] makes short work of requests, [`etcdctl`] runs
+//! etcd's own tool where it is installed, and [`Etcd`] etcd itself.
 //!
 //! What always holds: only loopback and ports that the system chose; a directory of its own for each node;
 //! no child outlives the test that started it, be it that the test panics.
@@ -11,8 +12,10 @@
 pub mod budget;
 mod client;
 mod embedded;
+mod etcd;
 pub mod etcdctl;
 mod history;
+pub mod model;
 mod node;
 pub mod requests;
 mod wait;
@@ -20,6 +23,7 @@ mod watching;
 
 pub use client::{Client, KeepAlive, refusal};
 pub use embedded::EmbeddedNode;
+pub use etcd::Etcd;
 pub use history::{Acknowledged, History};
 pub use node::{Node, Refused};
 pub use wait::{eventually, within};

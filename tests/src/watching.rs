@@ -62,7 +62,23 @@ impl Watching {
     /// # Panics
     /// When it is refused.
     pub async fn open(client: &Client) -> Self {
+        Self::open_with(client, None).await
+    }
+
+    /// Opens a stream with a create request, whose answer comes first. etcd itself says nothing on a stream
+    /// before it has something to answer.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn asking(client: &Client, request: WatchCreateRequest) -> Self {
+        Self::open_with(client, Some(RequestUnion::CreateRequest(request))).await
+    }
+
+    async fn open_with(client: &Client, first: Option<RequestUnion>) -> Self {
         let (requests, receiver) = mpsc::channel(64);
+        if first.is_some() {
+            requests.try_send(WatchRequest { request_union: first }).expect("a new channel has room");
+        }
         let answers = client.watch.clone().watch(ReceiverStream::new(receiver)).await;
         Self { requests, answers: answers.expect("the stream opens").into_inner() }
     }

@@ -1,0 +1,101 @@
+//! etcd itself, as Debian has it: the judge of what is written here about its behaviour. Suites that need it
+//! say so and end where it is missing.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+use crate::budget::START;
+use crate::wait::eventually;
+
+/// Where the package puts it.
+const PATH: &str = "/usr/bin/etcd";
+
+/// Files in memory, as nothing here is about durability.
+const MEMORY: &str = "/dev/shm";
+
+/// An etcd of one member, of the version that is installed (Debian has 3.4). Dropping it kills and reaps it.
+#[derive(Debug)]
+pub struct Etcd {
+    process: Child,
+    url: String,
+    reader: Option<thread::JoinHandle<()>>,
+    _dir: TempDir,
+}
+
+impl Etcd {
+    /// Starts etcd; none, and a printed line, where it is not installed or not a 3.4.
+    ///
+    /// # Panics
+    /// When it does not serve within [`START`].
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+    pub async fn start() -> Option<Self> {
+        if !is_3_4() {
+            eprintln!("skipped: {PATH} is not installed, or no etcd 3.4");
+            return None;
+        }
+        let memory = Path::new(MEMORY);
+        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let dir = TempDir::new_in(parent).expect("temporary directories can be made");
+        let (process, address, reader) = spawn(dir.path());
+        let mut etcd = Self { process, url: String::new(), reader: Some(reader), _dir: dir };
+        eventually(START, "etcd serves", async || address.lock().is_some()).await;
+        etcd.url = format!("http://{}", address.lock().take().expect("it serves"));
+        Some(etcd)
+    }
+
+    /// Where clients are served.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.process.kill());
+        drop(self.process.wait());
+        if let Some(reader) = self.reader.take() {
+            drop(reader.join());
+        }
+    }
+}
+
+fn is_3_4() -> bool {
+    let says = Command::new(PATH).env_clear().arg("--version").output();
+    says.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).starts_with("etcd Version: 3.4."))
+}
+
+/// The address where clients are served, once the log tells it.
+type Address = Arc<Mutex<Option<String>>>;
+
+fn spawn(dir: &Path) -> (Child, Address, thread::JoinHandle<()>) {
+    let anywhere = "http://127.0.0.1:0";
+    let mut command = Command::new(PATH);
+    command.env_clear().arg("--data-dir").arg(dir.join("data"));
+    for urls in ["listen-client-urls", "advertise-client-urls", "listen-peer-urls", "initial-advertise-peer-urls"] {
+        command.arg(format!("--{urls}={anywhere}"));
+    }
+    command.arg(format!("--initial-cluster=default={anywhere}")).args(["--logger=zap", "--log-outputs=stderr"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("etcd can be started");
+    let stderr = child.stderr.take().expect("it is piped");
+    let address = Address::default();
+    let told = address.clone();
+    // Read to the end, so that etcd never waits for its log.
+    let reader = thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if line.contains("serving client traffic insecurely") {
+                let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+                *told.lock() = line["address"].as_str().map(str::to_owned);
+            }
+        }
+    });
+    (child, address, reader)
+}
