@@ -70,8 +70,8 @@ impl Generator {
             0..42 => Operation::Put(self.put(model)),
             42..54 => Operation::DeleteRange(self.delete()),
             54..85 => Operation::Txn(self.txn(model)),
-            85..87 => Operation::Compact(self.compact(model)),
-            87..94 => Operation::LeaseGrant(self.grant()),
+            85 => Operation::Compact(self.compact(model)),
+            86..94 => Operation::LeaseGrant(self.grant()),
             _ => Operation::LeaseRevoke(self.revoke(model)),
         }
     }
