@@ -101,7 +101,8 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
         let at = Revision(request.into_inner().revision);
         let (mut cursor, header, hash_revision) = {
             let store = store.read();
-            let at = if at.0 == 0 { store.revision() } else { at };
+            // etcd hashes nothing at a negative revision; the newest is at least something to compare with.
+            let at = if at.0 <= 0 { store.revision() } else { at };
             (store.hash_cursor(at).map_err(mvcc_status)?, self.0.header(store.revision()), at.0)
         };
         loop {

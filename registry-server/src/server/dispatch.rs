@@ -27,6 +27,7 @@ use tower_service::Service as _;
 use super::calls::{Call, Calls};
 use super::config::Config;
 use super::counted::{Counted, code_in};
+use super::methods::is_served;
 use crate::http::Paths;
 
 /// Everything that the client port answers.
@@ -86,11 +87,19 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
 
     fn grpc(&self, request: Request<Incoming>) -> Answer {
         let path = request.uri().path();
-        let Some((service, _)) = path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else {
+        let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else {
             return Answer::refused(&Status::unimplemented(format!("malformed method name: {path:?}")));
         };
-        let call = self.calls.begin(request.uri().path());
-        let counted = |request: Request<Incoming>| request.map(|body| Counted::request(body, call.clone()));
+        let unknown_service = || Answer::refused(&Status::unimplemented(format!("unknown service {service}")));
+        let Some(call) = self.calls.begin(path) else {
+            if !is_served(service) {
+                return unknown_service();
+            }
+            // The generated services would refuse the method as well, but without a word.
+            let text = format!("unknown method {method} for service {service}");
+            return Answer::refused(&Status::unimplemented(text));
+        };
+        let counted = |request: Request<Incoming>| request.map(|body| Counted::request(body, Some(call.clone())));
         // A generated service is a counted pointer and a few settings: cloning it is cheap.
         let under_way = match service {
             "etcdserverpb.KV" => self.kv.clone().call(counted(request)),
@@ -99,9 +108,9 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
             "etcdserverpb.Cluster" => self.cluster.clone().call(counted(request)),
             "etcdserverpb.Maintenance" => self.maintenance.clone().call(counted(request)),
             "grpc.health.v1.Health" => self.health.clone().call(counted(request)),
-            unknown => return Answer::refused(&Status::unimplemented(format!("unknown service {unknown}"))),
+            _ => return unknown_service(),
         };
-        Answer { under_way, call }
+        Answer { under_way, call: Some(call) }
     }
 }
 

@@ -260,10 +260,14 @@ async fn an_oversized_message_is_answered_in_etcds_words() {
 }
 
 #[tokio::test]
-async fn an_unknown_service_is_unimplemented() {
+async fn an_unknown_service_and_an_unknown_method_are_unimplemented_in_etcds_words() {
     let door = open(Echo::default(), |_| {});
     let mut channel = Channel::connect(door.addresses()[0]).await;
-    for (path, text) in [("/a.B/C", "unknown service a.B"), ("/abc", "malformed method name: \"/abc\"")] {
+    for (path, text) in [
+        ("/a.B/C", "unknown service a.B"),
+        ("/abc", "malformed method name: \"/abc\""),
+        ("/etcdserverpb.KV/Nothing", "unknown method Nothing for service etcdserverpb.KV"),
+    ] {
         let request = Request::post(path).header("content-type", "application/grpc").body(Body::empty()).unwrap();
         let response = tower_service::Service::call(&mut channel, request).await.unwrap();
         let status = Status::from_header_map(response.headers()).unwrap();

@@ -54,6 +54,12 @@ pub(super) const METHODS: [(&str, MethodKind); 27] = [
     ("/grpc.health.v1.Health/Watch", ServerStream),
 ];
 
+/// Whether there is any method of the service.
+pub(super) fn is_served(service: &str) -> bool {
+    let of_service = |path: &str| path[1..].rsplit_once('/').is_some_and(|(name, _)| name == service);
+    METHODS.iter().any(|(path, _)| of_service(path))
+}
+
 /// How many codes there are; they count from 0.
 pub(super) const CODES: usize = 17;
 
