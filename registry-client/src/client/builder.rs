@@ -10,7 +10,7 @@ use super::thread::Thread;
 use super::{Registry, Shared};
 use crate::channel::Channel;
 use crate::error::Error;
-use crate::instance::Endpoint;
+use crate::instance::{Endpoint, is_readable};
 use crate::registration::outstanding::Outstanding;
 
 /// Gathers what a [`Registry`] needs; see [`Registry::builder`].
@@ -44,14 +44,19 @@ impl RegistryBuilder {
     /// down.
     ///
     /// # Errors
-    /// When there is no endpoint or one that is not `http://host:port`, or no thread can be started.
+    /// When there is no endpoint or one that is not `http://host:port`, when the namespace holds white space or
+    /// control characters, or no thread can be started.
     pub fn build(self) -> Result<Registry, Error> {
         let endpoints: Vec<_> = self.endpoints.iter().map(|text| Endpoint::parse(text)).collect::<Result<_, _>>()?;
         if endpoints.is_empty() {
-            return Err(Error::Setting("a registry has at least one endpoint".to_owned()));
+            return Err(Error::Setting("no endpoint: give at least one, as in http://10.0.0.1:2379".to_owned()));
         }
         if let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.scheme() != "http") {
-            return Err(Error::Setting(format!("{endpoint}: only http is spoken")));
+            return Err(Error::Setting(format!("{endpoint}: only http is spoken; give an http:// address")));
+        }
+        if !is_readable(&self.namespace) {
+            let text = format!("the namespace {:?} must be without white space and control characters", self.namespace);
+            return Err(Error::Setting(text));
         }
         let outstanding = Arc::new(Outstanding::default());
         let thread = Thread::start(Channel::new(endpoints), Arc::clone(&outstanding))?;

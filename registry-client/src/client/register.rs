@@ -54,7 +54,7 @@ impl Register {
 
     async fn register(self) -> Result<Registration, Error> {
         if self.ttl < Duration::from_secs(1) || self.ttl > LONGEST_TTL {
-            return Err(Error::Setting(format!("a TTL of {:?}: it is 1 s to 9,000,000,000 s", self.ttl)));
+            return Err(Error::Setting(format!("a TTL of {:?}: give one from 1 s to 9,000,000,000 s", self.ttl)));
         }
         let key = self.registry.instance_key(&self.instance);
         let settings = Settings { key, ttl: self.ttl, conflict: self.conflict, seed: fastrand::u64(..) };

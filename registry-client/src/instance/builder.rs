@@ -132,11 +132,15 @@ impl InstanceBuilder {
 
 /// A name is one part of a key, and readable in a terminal.
 pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), InstanceError> {
-    let bad = |c: char| c == '/' || c.is_whitespace() || c.is_control();
-    if name.is_empty() || name.len() > NAME_LIMIT_BYTES || name.contains(bad) {
+    if name.is_empty() || name.len() > NAME_LIMIT_BYTES || name.contains('/') || !is_readable(name) {
         return Err(InstanceError::Name { what, name: name.to_owned() });
     }
     Ok(())
+}
+
+/// Nothing in it that a terminal would not show, or show as something else.
+pub(crate) fn is_readable(text: &str) -> bool {
+    !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use builder::check_name;
 pub use builder::{InstanceBuilder, InstanceError};
+pub(crate) use builder::{check_name, is_readable};
 pub use endpoint::{Endpoint, EndpointError};
 use indexmap::IndexMap;
 pub use record::RecordError;

@@ -27,6 +27,9 @@ pub enum RecordError {
     /// The key is no instance's.
     #[error("the key")]
     Name(#[from] InstanceError),
+    /// The key is no text.
+    #[error("the key is not UTF-8")]
+    Utf8(#[from] std::str::Utf8Error),
     /// An endpoint that cannot be dialled.
     #[error("an endpoint of the record")]
     Endpoint(#[from] EndpointError),
@@ -87,7 +90,8 @@ impl Instance {
     }
 
     /// Reads what stands under the key of the instance `id` of `service`.
-    pub(crate) fn from_record(service: &str, id: &str, value: &[u8]) -> Result<Self, RecordError> {
+    pub(crate) fn from_record(service: &str, id: &[u8], value: &[u8]) -> Result<Self, RecordError> {
+        let id = std::str::from_utf8(id)?;
         check_name("id", id)?;
         let record: Record = serde_json::from_slice(value)?;
         if record.version > FORMAT_VERSION {
@@ -147,7 +151,7 @@ mod tests {
     #[test]
     fn a_record_reads_back_as_the_instance() {
         let instance = instance();
-        assert_eq!(Instance::from_record("pay", "1", &instance.to_record()).unwrap(), instance);
+        assert_eq!(Instance::from_record("pay", b"1", &instance.to_record()).unwrap(), instance);
     }
 
     #[test]
@@ -156,21 +160,21 @@ mod tests {
         mine.keep_unknown_fields(br#"{"version":1,"cordoned":{"by":"ops"}}"#);
         let text = String::from_utf8(mine.to_record()).unwrap();
         assert!(text.contains(r#""cordoned":{"by":"ops"}"#), "{text}");
-        let read = Instance::from_record("pay", "1", text.as_bytes()).unwrap();
+        let read = Instance::from_record("pay", b"1", text.as_bytes()).unwrap();
         assert_eq!(read, mine);
     }
 
     #[test]
     fn what_is_not_a_record_is_refused() {
-        assert!(matches!(Instance::from_record("pay", "1", b"x"), Err(RecordError::Json(_))));
-        assert!(matches!(Instance::from_record("pay", "1", br#"{"version":2}"#), Err(RecordError::Format(2))));
+        assert!(matches!(Instance::from_record("pay", b"1", b"x"), Err(RecordError::Json(_))));
+        assert!(matches!(Instance::from_record("pay", b"1", br#"{"version":2}"#), Err(RecordError::Format(2))));
         let unspecified = br#"{"version":1,"endpoints":{"grpc":{"url":"http://0.0.0.0:1"}}}"#;
-        assert!(matches!(Instance::from_record("pay", "1", unspecified), Err(RecordError::Endpoint(_))));
+        assert!(matches!(Instance::from_record("pay", b"1", unspecified), Err(RecordError::Endpoint(_))));
     }
 
     #[test]
     fn a_status_of_a_newer_sdk_is_unknown_and_not_up() {
-        let read = Instance::from_record("pay", "1", br#"{"version":1,"status":"napping"}"#).unwrap();
+        let read = Instance::from_record("pay", b"1", br#"{"version":1,"status":"napping"}"#).unwrap();
         assert_eq!(read.status(), Status::Unknown);
     }
 }

@@ -72,7 +72,8 @@ impl Cache {
         for instance in &cached.instances {
             let (create_revision, mod_revision) = (instance.create_revision, instance.mod_revision);
             let value = instance.record.to_string();
-            table.put(&Entry { id: &instance.id, value: value.as_bytes(), create_revision, mod_revision });
+            let id = instance.id.as_bytes();
+            table.put(&Entry { id, value: value.as_bytes(), create_revision, mod_revision });
         }
         let since = SystemTime::UNIX_EPOCH + Duration::from_millis(cached.written_ms);
         Some(Loaded { cluster_id: cached.cluster_id, since })

@@ -146,7 +146,7 @@ impl Driver {
         self.table.set_cluster_id(listing.cluster_id);
         let prefix = self.prefix.as_bytes();
         let entries = listing.kvs.iter().filter_map(|kv| {
-            let id = std::str::from_utf8(kv.key.strip_prefix(prefix)?).ok()?;
+            let id = kv.key.strip_prefix(prefix)?;
             Some(Entry { id, value: &kv.value, create_revision: kv.create_revision, mod_revision: kv.mod_revision })
         });
         self.table.replace(entries, listing.revision);
@@ -162,7 +162,6 @@ impl Driver {
             let Some(kv) = &event.kv else { continue };
             last = Some(kv.mod_revision);
             let Some(id) = kv.key.strip_prefix(self.prefix.as_bytes()) else { continue };
-            let Ok(id) = std::str::from_utf8(id) else { continue };
             if event.r#type() == EventType::Delete {
                 self.table.delete(id);
             } else {

@@ -89,7 +89,7 @@ mod tests {
         table.put_instance(Instance::builder("pay").id("1").build().unwrap(), 1);
         let full = Arc::new(table.snapshot(Freshness::Synced));
         assert_eq!(filter.show(&full, hold, at(10), Snapshot::clone).0, full);
-        table.delete("1");
+        table.delete(b"1");
         let empty = Arc::new(table.snapshot(Freshness::Synced));
         let (held, until) = filter.show(&empty, hold, at(20), Snapshot::clone);
         assert_eq!(held.instances(), full.instances());

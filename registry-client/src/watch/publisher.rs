@@ -36,13 +36,13 @@ impl Publisher {
 
     /// Registers an instance anew: the same id, another incarnation.
     pub fn put_anew(&mut self, instance: Instance) -> i64 {
-        self.table.delete(instance.id());
+        self.table.delete(instance.id().as_bytes());
         self.put(instance)
     }
 
     /// Takes an instance away, as a confirmed delete does. Says whether it was there.
     pub fn remove(&mut self, id: &str) -> bool {
-        let was_there = self.table.delete(id);
+        let was_there = self.table.delete(id.as_bytes());
         self.publish(self.table.revision() + 1);
         was_there
     }
@@ -54,7 +54,7 @@ impl Publisher {
         let snapshot = self.table.snapshot(self.freshness);
         let gone = |id: &str| !instances.iter().any(|instance| instance.id() == id);
         for known in snapshot.instances().iter().filter(|known| gone(known.id())) {
-            self.table.delete(known.id());
+            self.table.delete(known.id().as_bytes());
         }
         for instance in instances {
             self.table.put_instance(instance, revision);

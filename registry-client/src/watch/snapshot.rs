@@ -91,8 +91,11 @@ impl Snapshot {
         &self.instances
     }
 
-    /// How many records under the service's prefix this SDK could not read. One that became unreadable
-    /// stands among the instances as it was last read.
+    /// How many records under the service's prefix this SDK could not read: the id or the record is no UTF-8,
+    /// the record is no JSON, a field has another type, its format is newer, an endpoint cannot be dialled.
+    ///
+    /// Such a record is skipped, with a warning in the log that names service, id and reason, and the watch
+    /// goes on. One that became unreadable stands among the instances as it was last read.
     pub fn undecodable(&self) -> usize {
         self.undecodable
     }

@@ -1,6 +1,7 @@
 //! The instances between events: what a list and the events after it add up to.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::sync::Arc;
 
 use super::snapshot::{Discovered, Freshness, Snapshot};
@@ -16,11 +17,12 @@ struct Row {
     undecodable: bool,
 }
 
-/// The rows by instance id, at `revision`.
+/// The rows by instance id, at `revision`. An id is whatever stands behind the prefix, text or not, so that
+/// no record goes uncounted.
 #[derive(Debug)]
 pub(crate) struct Table {
     service: Arc<str>,
-    rows: BTreeMap<String, Row>,
+    rows: BTreeMap<Box<[u8]>, Row>,
     revision: i64,
     resets: u64,
     cluster_id: u64,
@@ -29,7 +31,7 @@ pub(crate) struct Table {
 /// A key-value of the service's prefix, its id already cut out of the key.
 #[derive(Debug)]
 pub(crate) struct Entry<'a> {
-    pub(crate) id: &'a str,
+    pub(crate) id: &'a [u8],
     pub(crate) value: &'a [u8],
     pub(crate) create_revision: i64,
     pub(crate) mod_revision: i64,
@@ -72,29 +74,30 @@ impl Table {
         if let Some(known) = unchanged.filter(|known| known.mod_revision == entry.mod_revision) {
             let readable = Some(Arc::clone(known));
             let row = Row { create_revision: entry.create_revision, readable, undecodable: false };
-            self.rows.insert(entry.id.to_owned(), row);
+            self.rows.insert(entry.id.into(), row);
             return;
         }
         let row = match Instance::from_record(&self.service, entry.id, entry.value) {
             Ok(instance) => self.readable(instance, entry.create_revision, entry.mod_revision),
             Err(error) => {
-                tracing::warn!(service = %self.service, id = entry.id, %error, "skipping a record");
+                let (id, cause) = (entry.id.escape_ascii(), error.source().map(tracing::field::display));
+                tracing::warn!(service = %self.service, %id, %error, cause, "skipping a record");
                 let readable = old.and_then(|row| row.readable);
                 Row { create_revision: entry.create_revision, readable, undecodable: true }
             }
         };
-        self.rows.insert(entry.id.to_owned(), row);
+        self.rows.insert(entry.id.into(), row);
     }
 
     /// Puts an instance that needs no decoding, in its own incarnation or a new one.
     pub(crate) fn put_instance(&mut self, instance: Instance, mod_revision: i64) {
-        let id = instance.id().to_owned();
+        let id: Box<[u8]> = instance.id().as_bytes().into();
         let create_revision = self.rows.get(&id).map_or(mod_revision, |row| row.create_revision);
         let row = self.readable(instance, create_revision, mod_revision);
         self.rows.insert(id, row);
     }
 
-    pub(crate) fn delete(&mut self, id: &str) -> bool {
+    pub(crate) fn delete(&mut self, id: &[u8]) -> bool {
         self.rows.remove(id).is_some()
     }
 
@@ -103,7 +106,7 @@ impl Table {
         let mut old = std::mem::take(&mut self.rows);
         for entry in entries {
             if let Some(row) = old.remove(entry.id) {
-                self.rows.insert(entry.id.to_owned(), row);
+                self.rows.insert(entry.id.into(), row);
             }
             self.put(&entry);
         }
@@ -132,7 +135,7 @@ mod tests {
     use super::*;
 
     fn entry<'a>(id: &'a str, value: &'a [u8], create_revision: i64, mod_revision: i64) -> Entry<'a> {
-        Entry { id, value, create_revision, mod_revision }
+        Entry { id: id.as_bytes(), value, create_revision, mod_revision }
     }
 
     const RECORD: &[u8] = br#"{"version":1}"#;
@@ -158,6 +161,17 @@ mod tests {
         assert_eq!((snapshot.instances().len(), snapshot.undecodable()), (1, 2));
         table.put(&entry("a", b"?", 4, 4));
         assert!(table.snapshot(Freshness::Synced).instances().is_empty(), "another incarnation was never read");
+    }
+
+    #[test]
+    fn a_key_that_is_no_text_is_counted_until_it_is_deleted() {
+        let mut table = Table::new("pay".into());
+        let odd: &[u8] = b"\xff/\xfe";
+        table.put(&Entry { id: odd, value: RECORD, create_revision: 1, mod_revision: 1 });
+        let snapshot = table.snapshot(Freshness::Synced);
+        assert_eq!((snapshot.instances().len(), snapshot.undecodable()), (0, 1));
+        assert!(table.delete(odd));
+        assert_eq!(table.snapshot(Freshness::Synced).undecodable(), 0);
     }
 
     #[test]
