@@ -4,7 +4,8 @@
 //! process. [`Client`] talks to either, [`Watching`] reads a watch stream, [`History`] remembers what was
 //! acknowledged, and [`eventually`] waits for a condition: no suite sleeps and hopes. [`model`] is a whole
 //! state machine with which servers are compared. [`requests`] makes short work of requests, [`etcdctl`] runs
-//! etcd's own tool where it is installed, and [`Etcd`] etcd itself.
+//! etcd's own tool where it is installed, and [`Etcd`] is the real server, where that is. [`Wire`] sends what no
+//! generated client would.
 //!
 //! What always holds: only loopback and ports that the system chose; a directory of its own for each node;
 //! no child outlives the test that started it, be it that the test panics.
@@ -14,17 +15,21 @@ mod client;
 mod embedded;
 mod etcd;
 pub mod etcdctl;
+mod footprint;
 mod history;
 pub mod model;
 mod node;
 pub mod requests;
 mod wait;
 mod watching;
+pub mod wire;
 
 pub use client::{Client, KeepAlive, refusal};
 pub use embedded::EmbeddedNode;
 pub use etcd::Etcd;
+pub use footprint::Footprint;
 pub use history::{Acknowledged, History};
 pub use node::{Node, Refused};
 pub use wait::{eventually, within};
 pub use watching::{Happened, Watching};
+pub use wire::Wire;

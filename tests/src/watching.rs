@@ -8,8 +8,9 @@ use registry_proto::etcdserverpb::{
 use registry_proto::mvccpb::Event;
 use registry_proto::mvccpb::event::EventType;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::{Response, Status, Streaming};
 
 use crate::client::Client;
 use crate::wait::within;
@@ -18,7 +19,14 @@ use crate::wait::within;
 #[derive(Debug)]
 pub struct Watching {
     requests: mpsc::Sender<WatchRequest>,
-    answers: Streaming<WatchResponse>,
+    answers: Answers,
+}
+
+/// What comes back; a server may open the stream only when it has the first answer.
+#[derive(Debug)]
+enum Answers {
+    Opening(JoinHandle<Result<Streaming<WatchResponse>, Status>>),
+    Open(Box<Streaming<WatchResponse>>),
 }
 
 /// An event in short: what a suite compares.
@@ -57,30 +65,13 @@ impl Happened {
 }
 
 impl Watching {
-    /// Opens a stream without a watcher.
-    ///
-    /// # Panics
-    /// When it is refused.
+    /// Opens a stream without a watcher, from its first request on.
+    #[expect(clippy::unused_async, reason = "it has to be called where tasks can be spawned")]
     pub async fn open(client: &Client) -> Self {
-        Self::open_with(client, None).await
-    }
-
-    /// Opens a stream with a create request, whose answer comes first. etcd itself says nothing on a stream
-    /// before it has something to answer.
-    ///
-    /// # Panics
-    /// When it is refused.
-    pub async fn asking(client: &Client, request: WatchCreateRequest) -> Self {
-        Self::open_with(client, Some(RequestUnion::CreateRequest(request))).await
-    }
-
-    async fn open_with(client: &Client, first: Option<RequestUnion>) -> Self {
         let (requests, receiver) = mpsc::channel(64);
-        if first.is_some() {
-            requests.try_send(WatchRequest { request_union: first }).expect("a new channel has room");
-        }
-        let answers = client.watch.clone().watch(ReceiverStream::new(receiver)).await;
-        Self { requests, answers: answers.expect("the stream opens").into_inner() }
+        let mut watch = client.watch.clone();
+        let opening = async move { watch.watch(ReceiverStream::new(receiver)).await.map(Response::into_inner) };
+        Self { requests, answers: Answers::Opening(tokio::spawn(opening)) }
     }
 
     /// Opens a stream with one watcher.
@@ -111,11 +102,15 @@ impl Watching {
     }
 
     /// Sends any request.
+    pub async fn send(&self, request: RequestUnion) {
+        self.send_raw(WatchRequest { request_union: Some(request) }).await;
+    }
+
+    /// Sends any message, one without a request among them.
     ///
     /// # Panics
     /// When the stream has ended.
-    pub async fn send(&self, request: RequestUnion) {
-        let request = WatchRequest { request_union: Some(request) };
+    pub async fn send_raw(&self, request: WatchRequest) {
         self.requests.send(request).await.expect("the stream takes requests");
     }
 
@@ -132,7 +127,7 @@ impl Watching {
     /// # Errors
     /// With which the stream ended.
     pub async fn try_answer(&mut self) -> Result<Option<WatchResponse>, Status> {
-        within(self.answers.message()).await
+        within(self.answers.next()).await
     }
 
     /// The next `count` events of all watchers, whatever answers they come in.
@@ -153,5 +148,18 @@ impl Watching {
     /// The same in short.
     pub async fn happened(&mut self, count: usize) -> Vec<Happened> {
         self.events(count).await.iter().map(Happened::from).collect()
+    }
+}
+
+impl Answers {
+    async fn next(&mut self) -> Result<Option<WatchResponse>, Status> {
+        if let Self::Opening(opening) = self {
+            let answers = opening.await.expect("the task does nothing that panics")?;
+            *self = Self::Open(Box::new(answers));
+        }
+        match self {
+            Self::Open(answers) => answers.message().await,
+            Self::Opening(_) => unreachable!("it was opened above"),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Who is compared with the model: anything that answers operations and watch requests. [`Wire`] is any
 //! etcd behind a connection.
 
+use registry_proto::etcdserverpb::watch_request::RequestUnion;
 use registry_proto::etcdserverpb::{LeaseKeepAliveResponse, WatchCreateRequest, WatchResponse};
 use tokio::sync::Mutex;
 use tonic::{Response, Status};
@@ -80,7 +81,9 @@ impl Subject for Wire {
     }
 
     async fn watch(&self, request: WatchCreateRequest) -> Watching {
-        Watching::asking(&self.client, request).await
+        let watching = Watching::open(&self.client).await;
+        watching.send(RequestUnion::CreateRequest(request)).await;
+        watching
     }
 }
 

@@ -1,8 +1,7 @@
-//! The KV service through a real client: reads, writes, transactions, compaction, the quota, and every refusal with
-//! etcd's code and text.
+//! The KV service through a real client: reads, writes, transactions, compaction and the quota. What is refused
+//! stands in the suite `input`.
 
 mod compaction;
-mod errors;
 mod quota;
 mod range;
 mod stream;

@@ -4,5 +4,4 @@
 mod history;
 mod live;
 mod many;
-mod refusals;
 mod slow;

@@ -1,0 +1,102 @@
+//! Maintenance and cluster calls that make no sense.
+
+use registry_proto::etcdserverpb::{
+    AlarmRequest, DowngradeRequest, HashKvRequest, MemberAddRequest, MemberListRequest, MemberPromoteRequest,
+    MemberRemoveRequest, MemberUpdateRequest, MoveLeaderRequest,
+};
+use tonic::Code::{FailedPrecondition, InvalidArgument, NotFound, OutOfRange, Unimplemented};
+
+use crate::table::{COMPACTED, NEWEST, Row, holds, row};
+
+const NOT_YET: &str = "not in this version";
+
+fn hash_rows() -> Vec<Row> {
+    let ask = |what, revision| row(what, "/etcdserverpb.Maintenance/HashKV", &HashKvRequest { revision });
+    vec![
+        ask("a future revision", NEWEST + 1).refused(OutOfRange, "mvcc: required revision is a future revision"),
+        ask("as far as can be", i64::MAX).refused(OutOfRange, "mvcc: required revision is a future revision"),
+        ask("a compacted revision", COMPACTED - 1).refused(OutOfRange, "mvcc: required revision has been compacted"),
+        ask("where history begins", COMPACTED).etcd_refuses(
+            OutOfRange,
+            "mvcc: required revision has been compacted",
+            "3.4 refuses it; 3.7 hashes it",
+        ),
+        ask("a negative revision", -1),
+        ask("the least revision", i64::MIN),
+    ]
+}
+
+fn alarm_rows() -> Vec<Row> {
+    let ask = |what, action, member_id, alarm| {
+        row(what, "/etcdserverpb.Maintenance/Alarm", &AlarmRequest { action, member_id, alarm })
+    };
+    let ends = "3.4 loses its answer, panics and is gone";
+    vec![
+        ask("get of an unknown kind", 0, 0, 9),
+        ask("an unknown action asks", 9, 0, 0).etcd_is_not_asked(ends),
+        ask("a negative action asks", -1, 0, 1).etcd_is_not_asked(ends),
+        ask("to disarm what is not raised", 2, 99, 1),
+        ask("to disarm an unknown kind", 2, 99, 9),
+    ]
+}
+
+fn maintenance_rows() -> Vec<Row> {
+    let call = |method| row(method, method, &());
+    let not_yet =
+        |row: Row, name: &str| row.refused_plainly(Unimplemented, &format!("{name} is not supported by this version"));
+    let move_leader = MoveLeaderRequest { target_id: 404 };
+    let downgrade = |version: &str, action| DowngradeRequest { action, version: version.to_owned() };
+    let ask = |what, request| row(what, "/etcdserverpb.Maintenance/Downgrade", &request);
+    let newer = "unknown method Downgrade for service etcdserverpb.Maintenance";
+    vec![
+        call("/etcdserverpb.Maintenance/Status"),
+        not_yet(call("/etcdserverpb.Maintenance/Defragment"), "Defragment").etcd_takes("", NOT_YET),
+        not_yet(call("/etcdserverpb.Maintenance/Hash"), "Hash").etcd_takes("", NOT_YET),
+        not_yet(call("/etcdserverpb.Maintenance/Snapshot"), "Snapshot").etcd_takes("", NOT_YET),
+        not_yet(row("no such member", "/etcdserverpb.Maintenance/MoveLeader", &move_leader), "MoveLeader")
+            .etcd_refuses(FailedPrecondition, "bad leader transferee", NOT_YET),
+        not_yet(ask("no version", downgrade("", 0)), "Downgrade").etcd_refuses_plainly(Unimplemented, newer, NOT_YET),
+        not_yet(ask("an unknown action", downgrade("3.6", 9)), "Downgrade").etcd_refuses_plainly(
+            Unimplemented,
+            newer,
+            NOT_YET,
+        ),
+    ]
+}
+
+fn cluster_rows() -> Vec<Row> {
+    let urls = |url: &str| vec![url.to_owned()];
+    let path = "/etcdserverpb.Cluster/MemberAdd";
+    let add = |what, url: &str| row(what, path, &MemberAddRequest { peer_ur_ls: urls(url), is_learner: false });
+    let one = |row: Row, call: &str| {
+        let text = format!("{call}: this version runs clusters of one member, which cannot be changed");
+        row.refused_plainly(Unimplemented, &text)
+    };
+    let bad = "given member URLs are invalid";
+    let gone = "member not found";
+    let remove = row("remove: unknown", "/etcdserverpb.Cluster/MemberRemove", &MemberRemoveRequest { id: 404 });
+    let update = MemberUpdateRequest { id: 404, peer_ur_ls: urls("http://127.0.0.1:1") };
+    let update = row("update: unknown", "/etcdserverpb.Cluster/MemberUpdate", &update);
+    let bad_update = MemberUpdateRequest { id: 404, peer_ur_ls: urls("?") };
+    let bad_update = row("update: a bad URL", "/etcdserverpb.Cluster/MemberUpdate", &bad_update);
+    let promote = row("promote: unknown", "/etcdserverpb.Cluster/MemberPromote", &MemberPromoteRequest { id: 404 });
+    vec![
+        one(add("no URL at all", ""), "MemberAdd").etcd_refuses(InvalidArgument, bad, NOT_YET),
+        one(add("no port", "http://127.0.0.1"), "MemberAdd").etcd_refuses(InvalidArgument, bad, NOT_YET),
+        one(add("another scheme", "ftp://127.0.0.1:1"), "MemberAdd").etcd_refuses(InvalidArgument, bad, NOT_YET),
+        one(remove, "MemberRemove").etcd_refuses(NotFound, gone, NOT_YET),
+        one(update, "MemberUpdate").etcd_refuses(NotFound, gone, NOT_YET),
+        one(bad_update, "MemberUpdate").etcd_refuses(NotFound, gone, NOT_YET),
+        one(promote, "MemberPromote").etcd_refuses(NotFound, gone, NOT_YET),
+        row("list", "/etcdserverpb.Cluster/MemberList", &MemberListRequest { linearizable: true }),
+    ]
+}
+
+#[tokio::test]
+async fn maintenance_and_cluster_calls_get_etcds_answers() {
+    let mut rows = hash_rows();
+    rows.extend(alarm_rows());
+    rows.extend(maintenance_rows());
+    rows.extend(cluster_rows());
+    holds(rows).await;
+}

@@ -1,0 +1,220 @@
+//! Well-formed messages of every method, bent at random: flipped bits, cut ends, lengths and numbers blown up.
+//!
+//! Every answer must be a gRPC status, whatever it says. A failure names its seed; the same seed bends alike.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fastrand::Rng;
+use prost::Message;
+use registry_proto::etcdserverpb::alarm_request::AlarmAction;
+use registry_proto::etcdserverpb::compare::{CompareResult, TargetUnion};
+use registry_proto::etcdserverpb::watch_request::RequestUnion;
+use registry_proto::etcdserverpb::{
+    AlarmRequest, CompactionRequest, DowngradeRequest, HashKvRequest, LeaseGrantRequest, LeaseKeepAliveRequest,
+    LeaseRevokeRequest, LeaseTimeToLiveRequest, MemberAddRequest, MemberListRequest, MemberRemoveRequest,
+    MemberUpdateRequest, MoveLeaderRequest, PutRequest, RangeRequest, TxnRequest, WatchCancelRequest,
+    WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
+};
+use registry_server::command::Command;
+use registry_tests::requests::{Operation, compare, delete_prefix, leased, prefix, put, txn, watch_prefix};
+use registry_tests::{Client, Wire};
+use tokio::task::JoinSet;
+
+use crate::healthy::Subject;
+
+const SEED: u64 = 20_260_824;
+const UNARY: usize = 12_000;
+const STREAMS: usize = 640;
+/// Messages of one stream.
+const MESSAGES: usize = 4;
+/// Callers, each with a connection of its own.
+const CALLERS: u64 = 16;
+/// The watcher that ends a watch stream of this test.
+const LAST_ID: i64 = 424_242;
+const ROOM_KIB: usize = 32 * 1024;
+
+/// A message of each method and kind; bending starts from these.
+fn unary() -> Vec<(&'static str, Vec<u8>)> {
+    let range = RangeRequest { revision: 3, limit: 7, sort_order: 2, sort_target: 3, ..prefix("k") };
+    let keep = PutRequest { ignore_lease: true, prev_kv: true, ..put("k/1", "value") };
+    let holds = compare("k/1", CompareResult::Greater, TargetUnion::Version(3));
+    let inner = TxnRequest { compare: vec![holds], failure: vec![range.clone().op()], ..txn(vec![keep.clone().op()]) };
+    let ops = vec![inner.op(), leased("k/2", "v", 7).op(), delete_prefix("k/3").op()];
+    let add = MemberAddRequest { peer_ur_ls: vec!["http://127.0.0.1:1".to_owned()], is_learner: true };
+    let update = MemberUpdateRequest { id: 1, peer_ur_ls: vec!["http://127.0.0.1:1".to_owned()] };
+    let downgrade = DowngradeRequest { action: 1, version: "3.6.0".to_owned() };
+    vec![
+        ("KV/Range", range.encode_to_vec()),
+        ("KV/RangeStream", prefix("k").encode_to_vec()),
+        ("KV/Put", keep.encode_to_vec()),
+        ("KV/Put", leased("k/4", "v", 7).encode_to_vec()),
+        ("KV/DeleteRange", delete_prefix("k").encode_to_vec()),
+        ("KV/Txn", txn(ops).encode_to_vec()),
+        ("KV/Compact", CompactionRequest { revision: 3, physical: true }.encode_to_vec()),
+        ("Lease/LeaseGrant", LeaseGrantRequest { id: 9, ttl: 600 }.encode_to_vec()),
+        ("Lease/LeaseRevoke", LeaseRevokeRequest { id: 9 }.encode_to_vec()),
+        ("Lease/LeaseTimeToLive", LeaseTimeToLiveRequest { id: 7, keys: true }.encode_to_vec()),
+        ("Lease/LeaseLeases", Vec::new()),
+        ("Cluster/MemberAdd", add.encode_to_vec()),
+        ("Cluster/MemberRemove", MemberRemoveRequest { id: 1 }.encode_to_vec()),
+        ("Cluster/MemberUpdate", update.encode_to_vec()),
+        ("Cluster/MemberList", MemberListRequest { linearizable: true }.encode_to_vec()),
+        ("Cluster/MemberPromote", MemberRemoveRequest { id: 1 }.encode_to_vec()),
+        ("Maintenance/Alarm", AlarmRequest { action: 1, member_id: 1, alarm: 1 }.encode_to_vec()),
+        ("Maintenance/Status", Vec::new()),
+        ("Maintenance/Defragment", Vec::new()),
+        ("Maintenance/Hash", Vec::new()),
+        ("Maintenance/HashKV", HashKvRequest { revision: 3 }.encode_to_vec()),
+        ("Maintenance/Snapshot", Vec::new()),
+        ("Maintenance/MoveLeader", MoveLeaderRequest { target_id: 1 }.encode_to_vec()),
+        ("Maintenance/Downgrade", downgrade.encode_to_vec()),
+    ]
+}
+
+fn of_watch(request: RequestUnion) -> Vec<u8> {
+    WatchRequest { request_union: Some(request) }.encode_to_vec()
+}
+
+fn watches() -> Vec<Vec<u8>> {
+    let create = WatchCreateRequest {
+        start_revision: 2,
+        filters: vec![0, 1],
+        watch_id: 5,
+        prev_kv: true,
+        fragment: true,
+        progress_notify: true,
+        ..watch_prefix("k")
+    };
+    vec![
+        of_watch(RequestUnion::CreateRequest(create)),
+        of_watch(RequestUnion::CancelRequest(WatchCancelRequest { watch_id: 5 })),
+        of_watch(RequestUnion::ProgressRequest(WatchProgressRequest {})),
+    ]
+}
+
+/// Bends a message once or a few times.
+fn bend(rng: &mut Rng, message: &[u8]) -> Vec<u8> {
+    let mut bent = message.to_vec();
+    for _ in 0..rng.usize(1..3) {
+        if bent.is_empty() {
+            bent.push(rng.u8(..));
+        }
+        let at = rng.usize(..bent.len());
+        match rng.u8(0..9) {
+            // Mostly these: what can still be read goes deepest.
+            0..4 => bent[at] ^= 1 << rng.u8(0..8),
+            4 => bent.truncate(at),
+            5 => drop(bent.splice(at..at, noise(rng))),
+            // A length, as like as not, that is longer than all there is.
+            6 => drop(bent.splice(at..=at, [0xff, 0xff, 0xff, 0xff, 0x07])),
+            // The largest number there is, or one larger than that.
+            7 => drop(bent.splice(at..=at, std::iter::repeat_n(0xff, rng.usize(9..12)).chain([1]))),
+            _ => bent.extend_from_within(at..),
+        }
+    }
+    bent
+}
+
+fn noise(rng: &mut Rng) -> Vec<u8> {
+    let len = rng.usize(1..20);
+    std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
+}
+
+/// One caller's share, one call after the other.
+async fn call(url: Arc<str>, seed: u64) {
+    let (wire, mut rng, seeds) = (Wire::connect(&url).await, Rng::with_seed(seed), unary());
+    for _ in 0..UNARY / CALLERS as usize {
+        let (method, message) = &seeds[rng.usize(..seeds.len())];
+        let bent = bend(&mut rng, message);
+        let answer = wire.call(&format!("/etcdserverpb.{method}"), &[&bent]).await;
+        let answer = answer.unwrap_or_else(|error| panic!("seed {seed}: {method} of {bent:x?}: {error:?}"));
+        assert!(answer.http == 200 && answer.status.is_some(), "seed {seed}: {method} of {bent:x?}: {answer:?}");
+    }
+}
+
+/// Streams end with a status, or still answer the well-formed request at their end.
+async fn stream(url: Arc<str>, seed: u64) {
+    let (wire, mut rng, seeds) = (Wire::connect(&url).await, Rng::with_seed(seed), watches());
+    let keep = LeaseKeepAliveRequest { id: 7 }.encode_to_vec();
+    let last = WatchCreateRequest { watch_id: LAST_ID, ..watch_prefix("other") };
+    let is_last = |message: &Bytes| WatchResponse::decode(message.clone()).is_ok_and(|one| one.watch_id == LAST_ID);
+    for _ in 0..STREAMS / CALLERS as usize {
+        let kept: Vec<_> = (0..MESSAGES).map(|_| bend(&mut rng, &keep)).collect();
+        let answer = wire.call("/etcdserverpb.Lease/LeaseKeepAlive", &kept).await.expect("a keep-alive is answered");
+        assert!(answer.status.is_some(), "seed {seed}: {kept:x?}: {answer:?}");
+
+        let mut watched: Vec<_> = (0..MESSAGES)
+            .map(|_| {
+                let one = rng.usize(..seeds.len());
+                bend(&mut rng, &seeds[one])
+            })
+            .collect();
+        watched.push(of_watch(RequestUnion::CreateRequest(last.clone())));
+        let enough = |messages: &[Bytes]| messages.iter().any(is_last);
+        let answer = wire.call_until("/etcdserverpb.Watch/Watch", &watched, enough).await.expect("a watch is answered");
+        let is_answered =
+            enough(&answer.messages) || answer.status.is_some_and(|status| status.code() == tonic::Code::Internal);
+        assert!(is_answered, "seed {seed}: {watched:x?}");
+    }
+}
+
+/// Alarms that bent requests have raised would stop the writes that tell whether the server is well.
+async fn disarm(client: &Client) {
+    let mut maintenance = client.maintenance.clone();
+    let raised = maintenance.alarm(AlarmRequest::default()).await.expect("alarms can be listed").into_inner();
+    for alarm in raised.alarms {
+        let action = AlarmAction::Deactivate.into();
+        let request = AlarmRequest { action, member_id: alarm.member_id, alarm: alarm.alarm };
+        maintenance.alarm(request).await.expect("alarms can be disarmed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bent_messages_of_every_method_are_answered_with_a_status() {
+    let subject = Subject::start(&["--unsafe-no-fsync"]).await;
+    subject.node.client().await.grant(7, 600).await.expect("the lease of the seeds");
+    let url: Arc<str> = subject.node.url().into();
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        callers.spawn(call(url.clone(), SEED + caller));
+        callers.spawn(stream(url.clone(), SEED + CALLERS + caller));
+    }
+    while let Some(ended) = callers.join_next().await {
+        ended.expect("every answer is a status");
+    }
+    disarm(&subject.node.client().await).await;
+    subject.is_healthy().await;
+    subject.holds_no_more(ROOM_KIB).await;
+}
+
+/// What the log hands to the state machine is bytes again: they are a command or an error.
+#[test]
+fn bent_commands_are_commands_or_errors() {
+    let mut rng = Rng::with_seed(SEED);
+    let (mut read, mut refused) = (0, 0);
+    let commands: Vec<_> = unary()
+        .iter()
+        .filter_map(|(_, message)| Some(Command::Txn(TxnRequest::decode(&message[..]).ok()?).encode()))
+        .chain([
+            Command::Put(put("k", "v")).encode(),
+            Command::LeaseGrant(LeaseGrantRequest { id: 7, ttl: 600 }).encode(),
+            Command::DeleteRange(delete_prefix("k")).encode(),
+        ])
+        .collect();
+    for _ in 0..50_000 {
+        let chosen = rng.usize(..commands.len());
+        let bent = bend(&mut rng, &commands[chosen]);
+        match Command::decode(bent.into()) {
+            Ok(command) => {
+                read += 1;
+                assert_eq!(Command::decode(command.encode()).expect("what was read can be written"), command);
+            }
+            Err(error) => {
+                refused += 1;
+                assert!(!error.to_string().is_empty());
+            }
+        }
+    }
+    assert!(read > 2_000 && refused > 2_000, "{read} were commands, {refused} were not");
+}
