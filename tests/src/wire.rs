@@ -31,6 +31,8 @@ pub struct Answer {
     pub status: Option<Status>,
     /// The messages before it.
     pub messages: Vec<Bytes>,
+    /// The server ended it: it did not break, nor had it to be left.
+    pub is_whole: bool,
 }
 
 /// A message as it stands in a body: not compressed, its length, its bytes.
@@ -112,7 +114,8 @@ impl Wire {
         let mut rest = Trailing::default();
         rest.read(body, enough).await;
         let status = Status::from_header_map(&rest.trailers).or_else(|| Status::from_header_map(&head.headers));
-        Ok(Answer { http: head.status, status: rest.broken.or(status), messages: messages(&rest.body) })
+        let is_whole = rest.is_ended && rest.broken.is_none();
+        Ok(Answer { http: head.status, status: rest.broken.or(status), messages: messages(&rest.body), is_whole })
     }
 }
 
@@ -132,6 +135,7 @@ struct Trailing {
     trailers: HeaderMap,
     /// What ended the answer early.
     broken: Option<Status>,
+    is_ended: bool,
 }
 
 impl Trailing {
@@ -139,7 +143,7 @@ impl Trailing {
         while !enough(&messages(&self.body)) {
             // A stream without an end would otherwise hold a test up for ever.
             match tokio::time::timeout(ANSWER, body.frame()).await {
-                Ok(None) => return,
+                Ok(None) => return self.is_ended = true,
                 Ok(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => self.body.extend_from_slice(&data),
                     Err(frame) => self.trailers.extend(frame.into_trailers().unwrap_or_default()),

@@ -101,19 +101,29 @@ fn bend(rng: &mut Rng, message: &[u8]) -> Vec<u8> {
             bent.push(rng.u8(..));
         }
         let at = rng.usize(..bent.len());
-        match rng.u8(0..9) {
-            // Mostly these: what can still be read goes deepest.
+        match rng.u8(0..10) {
+            // Mostly what can still be read, as that goes deepest.
             0..4 => bent[at] ^= 1 << rng.u8(0..8),
             4 => bent.truncate(at),
             5 => drop(bent.splice(at..at, noise(rng))),
             // A length, as like as not, that is longer than all there is.
             6 => drop(bent.splice(at..=at, [0xff, 0xff, 0xff, 0xff, 0x07])),
-            // The largest number there is, or one larger than that.
-            7 => drop(bent.splice(at..=at, std::iter::repeat_n(0xff, rng.usize(9..12)).chain([1]))),
+            // Any number, negative ones among them, or one longer than numbers may be.
+            7 | 8 => drop(bent.splice(at..=at, number(rng))),
             _ => bent.extend_from_within(at..),
         }
     }
     bent
+}
+
+fn number(rng: &mut Rng) -> Vec<u8> {
+    if rng.u8(0..8) == 0 {
+        return vec![0xff; rng.usize(10..12)];
+    }
+    let positive = rng.u64(..) >> rng.u8(0..64);
+    let mut encoded = Vec::new();
+    prost::encoding::encode_varint(if rng.bool() { positive } else { !positive }, &mut encoded);
+    encoded
 }
 
 fn noise(rng: &mut Rng) -> Vec<u8> {
@@ -121,28 +131,33 @@ fn noise(rng: &mut Rng) -> Vec<u8> {
     std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
 }
 
-/// One caller's share, one call after the other.
-async fn call(url: Arc<str>, seed: u64) {
+/// One caller's share, one call after the other; says how many succeeded.
+async fn call(url: Arc<str>, seed: u64) -> usize {
     let (wire, mut rng, seeds) = (Wire::connect(&url).await, Rng::with_seed(seed), unary());
+    let mut taken = 0;
     for _ in 0..UNARY / CALLERS as usize {
         let (method, message) = &seeds[rng.usize(..seeds.len())];
         let bent = bend(&mut rng, message);
         let answer = wire.call(&format!("/etcdserverpb.{method}"), &[&bent]).await;
         let answer = answer.unwrap_or_else(|error| panic!("seed {seed}: {method} of {bent:x?}: {error:?}"));
-        assert!(answer.http == 200 && answer.status.is_some(), "seed {seed}: {method} of {bent:x?}: {answer:?}");
+        let is_told = answer.http == 200 && answer.status.is_some() && answer.is_whole;
+        assert!(is_told, "seed {seed}: {method} of {bent:x?}: {answer:?}");
+        taken += usize::from(answer.refusal().is_none());
     }
+    taken
 }
 
-/// Streams end with a status, or still answer the well-formed request at their end.
-async fn stream(url: Arc<str>, seed: u64) {
+/// Streams end with a status, or still answer the well-formed request at their end; says how many did.
+async fn stream(url: Arc<str>, seed: u64) -> usize {
     let (wire, mut rng, seeds) = (Wire::connect(&url).await, Rng::with_seed(seed), watches());
     let keep = LeaseKeepAliveRequest { id: 7 }.encode_to_vec();
     let last = WatchCreateRequest { watch_id: LAST_ID, ..watch_prefix("other") };
+    let mut went_on = 0;
     let is_last = |message: &Bytes| WatchResponse::decode(message.clone()).is_ok_and(|one| one.watch_id == LAST_ID);
     for _ in 0..STREAMS / CALLERS as usize {
         let kept: Vec<_> = (0..MESSAGES).map(|_| bend(&mut rng, &keep)).collect();
         let answer = wire.call("/etcdserverpb.Lease/LeaseKeepAlive", &kept).await.expect("a keep-alive is answered");
-        assert!(answer.status.is_some(), "seed {seed}: {kept:x?}: {answer:?}");
+        assert!(answer.status.is_some() && answer.is_whole, "seed {seed}: {kept:x?}: {answer:?}");
 
         let mut watched: Vec<_> = (0..MESSAGES)
             .map(|_| {
@@ -153,10 +168,11 @@ async fn stream(url: Arc<str>, seed: u64) {
         watched.push(of_watch(RequestUnion::CreateRequest(last.clone())));
         let enough = |messages: &[Bytes]| messages.iter().any(is_last);
         let answer = wire.call_until("/etcdserverpb.Watch/Watch", &watched, enough).await.expect("a watch is answered");
-        let is_answered =
-            enough(&answer.messages) || answer.status.is_some_and(|status| status.code() == tonic::Code::Internal);
-        assert!(is_answered, "seed {seed}: {watched:x?}");
+        let goes_on = enough(&answer.messages);
+        assert!(goes_on || answer.is_whole && answer.refusal().is_some(), "seed {seed}: {watched:x?}: {answer:?}");
+        went_on += usize::from(goes_on);
     }
+    went_on
 }
 
 /// Alarms that bent requests have raised would stop the writes that tell whether the server is well.
@@ -175,14 +191,16 @@ async fn bent_messages_of_every_method_are_answered_with_a_status() {
     let subject = Subject::start(&["--unsafe-no-fsync"]).await;
     subject.node.client().await.grant(7, 600).await.expect("the lease of the seeds");
     let url: Arc<str> = subject.node.url().into();
-    let mut callers = JoinSet::new();
+    let (mut callers, mut streamers) = (JoinSet::new(), JoinSet::new());
     for caller in 0..CALLERS {
         callers.spawn(call(url.clone(), SEED + caller));
-        callers.spawn(stream(url.clone(), SEED + CALLERS + caller));
+        streamers.spawn(stream(url.clone(), SEED + CALLERS + caller));
     }
-    while let Some(ended) = callers.join_next().await {
-        ended.expect("every answer is a status");
-    }
+    let taken: usize = callers.join_all().await.into_iter().sum();
+    let went_on: usize = streamers.join_all().await.into_iter().sum();
+    // Bent too much, nothing would come through the decoder; bent too little, it would be no test of it.
+    assert!((UNARY / 10..UNARY * 9 / 10).contains(&taken), "{taken} of {UNARY} were taken");
+    assert!((STREAMS / 20..STREAMS * 19 / 20).contains(&went_on), "{went_on} of {STREAMS} streams went on");
     disarm(&subject.node.client().await).await;
     subject.is_healthy().await;
     subject.holds_no_more(ROOM_KIB).await;
