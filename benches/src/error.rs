@@ -62,6 +62,14 @@ pub enum BenchError {
         /// Its last lines.
         log: String,
     },
+    /// A server that did not end when it was told to.
+    #[error("{program} did not end within {after:?}")]
+    NotEnding {
+        /// Its path.
+        program: PathBuf,
+        /// How long it was given.
+        after: Duration,
+    },
     /// A signal.
     #[error("interrupted")]
     Interrupted,

@@ -17,6 +17,7 @@ mod crew;
 mod error;
 pub mod figures;
 pub mod generator;
+mod home;
 mod keys;
 pub mod load;
 mod pace;

@@ -1,26 +1,27 @@
-//! A server as a child process: one node on loopback, on free ports, with a data directory of its own.
+//! A server as a child process: one node on loopback, in a [`Home`] that may outlive it.
 //!
 //! Both kinds of server take etcd's flags, so they are started alike. A child is ended by its own id, in
-//! order if possible, and in any case when [`ServerProcess`] is dropped; its directory goes with it.
+//! order if possible, and in any case when [`ServerProcess`] is dropped; its home goes with the last holder.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use registry_proto::etcdserverpb::RangeRequest;
 use registry_proto::etcdserverpb::kv_client::KvClient;
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::BenchError;
 use crate::channel::{Connection, Endpoint};
-use crate::usage::{self, Usage};
+use crate::home::Home;
+use crate::usage::{self, Memory, Usage};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-const POLL_EVERY: Duration = Duration::from_millis(20);
+/// How exactly the time of a start is known, besides what the machine adds.
+const POLL_EVERY: Duration = Duration::from_millis(5);
 /// How much of a log is shown when a server does not start.
 const LOG_TAIL_BYTES: usize = 2_000;
 
@@ -39,8 +40,9 @@ pub struct Program {
 #[derive(Debug)]
 pub struct ServerProcess {
     child: Child,
-    url: String,
-    _data_dir: TempDir,
+    home: Arc<Home>,
+    program: PathBuf,
+    served_after: Duration,
 }
 
 impl ServerProcess {
@@ -50,20 +52,42 @@ impl ServerProcess {
     /// # Errors
     /// When it cannot be started or does not answer; with the end of its log.
     pub async fn start(program: &Program, parent: &Path) -> Result<Self, BenchError> {
-        let data_dir = tempfile::Builder::new().prefix("registry-bench-").tempdir_in(parent);
-        let data_dir = data_dir.map_err(BenchError::system(format!("a directory in {}", parent.display())))?;
-        let [url, peer_url] = free_urls().map_err(BenchError::system("a free port"))?;
-        let log = data_dir.path().join("log");
-        let child = spawn(program, data_dir.path(), &url, &peer_url, &log)?;
-        let mut server = Self { child, url, _data_dir: data_dir };
-        server.wait_until_it_serves(program, &log).await?;
+        Self::start_in(program, &Home::new(parent)?, START_LIMIT).await
+    }
+
+    /// Starts a server on what an earlier one has left in `home`, if anything, and waits until it answers a
+    /// linearizable read.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not answer within `limit`; with the end of its log.
+    pub(crate) async fn start_in(program: &Program, home: &Arc<Home>, limit: Duration) -> Result<Self, BenchError> {
+        let began = Instant::now();
+        let child = spawn(program, home)?;
+        let (home, program) = (Arc::clone(home), program.path.clone());
+        let mut server = Self { child, home, program, served_after: Duration::ZERO };
+        server.wait_until_it_serves(began, limit).await?;
+        server.served_after = began.elapsed();
         Ok(server)
     }
 
     /// Where it serves clients.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        self.home.url()
+    }
+
+    /// From before it was started until it had answered its first linearizable read.
+    #[must_use]
+    pub fn served_after(&self) -> Duration {
+        self.served_after
+    }
+
+    /// What memory it holds now.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn memory(&self) -> Result<Memory, BenchError> {
+        usage::memory_of(self.child.id()).map_err(BenchError::system("the server's memory"))
     }
 
     /// What it has cost so far.
@@ -78,31 +102,48 @@ impl ServerProcess {
     ///
     /// # Errors
     /// When the system does not let it be ended.
-    pub async fn stop(mut self) -> Result<(), BenchError> {
+    pub async fn stop(self) -> Result<(), BenchError> {
+        match self.stop_within(STOP_LIMIT).await {
+            Ok(_) | Err(BenchError::NotEnding { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends it in order and says how long that took.
+    ///
+    /// # Errors
+    /// [`BenchError::NotEnding`] when it takes longer than `limit`; it is killed then.
+    pub async fn stop_within(mut self, limit: Duration) -> Result<Duration, BenchError> {
         let fault = || BenchError::system("stopping the server");
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).map_err(|error| fault()(error.into()))?;
         let began = Instant::now();
-        while began.elapsed() < STOP_LIMIT {
+        while began.elapsed() < limit {
             if self.child.try_wait().map_err(fault())?.is_some() {
-                return Ok(());
+                return Ok(began.elapsed());
             }
             sleep(POLL_EVERY).await;
         }
-        Ok(())
+        Err(BenchError::NotEnding { program: self.program.clone(), after: limit })
     }
 
-    async fn wait_until_it_serves(&mut self, program: &Program, log: &Path) -> Result<(), BenchError> {
-        let began = Instant::now();
-        let endpoint = Endpoint::parse(&self.url)?;
+    /// Ends it without a warning, as a crash does; returns once it is gone.
+    pub fn kill(self) {
+        drop(self);
+    }
+
+    async fn wait_until_it_serves(&mut self, began: Instant, limit: Duration) -> Result<(), BenchError> {
+        let endpoint = Endpoint::parse(self.url())?;
         loop {
-            if answers(&endpoint).await {
+            // A server that listens before it has its data may take a request early and answer it late.
+            let left = limit.saturating_sub(began.elapsed());
+            if timeout(left, answers(&endpoint)).await.unwrap_or(false) {
                 return Ok(());
             }
             let ended = self.child.try_wait().map_err(BenchError::system("waiting for the server"))?.is_some();
-            if ended || began.elapsed() > START_LIMIT {
-                let (program, after) = (program.path.clone(), began.elapsed());
-                return Err(BenchError::NotServing { program, after, log: tail(log) });
+            if ended || began.elapsed() >= limit {
+                let (program, after) = (self.program.clone(), began.elapsed());
+                return Err(BenchError::NotServing { program, after, log: tail(&self.home.log()) });
             }
             sleep(POLL_EVERY).await;
         }
@@ -118,26 +159,17 @@ impl Drop for ServerProcess {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the log of a child is no part of a node")]
-fn spawn(program: &Program, dir: &Path, url: &str, peer_url: &str, log: &Path) -> Result<Child, BenchError> {
-    let log = std::fs::File::create(log).map_err(BenchError::system("the server's log file"))?;
+fn spawn(program: &Program, home: &Home) -> Result<Child, BenchError> {
+    let (url, peer_url) = (home.url(), home.peer_url());
+    let log = std::fs::File::create(home.log()).map_err(BenchError::system("the server's log file"))?;
     let errors = log.try_clone().map_err(BenchError::system("the server's log file"))?;
     let mut command = Command::new(&program.path);
-    command.args(["--name", "bench", "--log-level", "error"]).arg("--data-dir").arg(dir.join("data"));
+    command.args(["--name", "bench", "--log-level", "error"]).arg("--data-dir").arg(home.data());
     command.args(["--listen-client-urls", url, "--advertise-client-urls", url]);
     command.args(["--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url]);
     command.arg("--initial-cluster").arg(format!("bench={peer_url}")).args(&program.flags);
     command.stdin(Stdio::null()).stdout(log).stderr(errors);
     command.spawn().map_err(BenchError::system(format!("cannot start {}", program.path.display())))
-}
-
-/// Two ports that nobody listens on now. Somebody could take one before the server does; then the server's
-/// log says so.
-fn free_urls() -> std::io::Result<[String; 2]> {
-    let (client, peer) = (TcpListener::bind(("127.0.0.1", 0))?, TcpListener::bind(("127.0.0.1", 0))?);
-    Ok([&client, &peer].map(TcpListener::local_addr).map(|address| match address {
-        Ok(address) => format!("http://{address}"),
-        Err(_) => String::new(),
-    }))
 }
 
 async fn answers(endpoint: &Endpoint) -> bool {

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// One look at a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
@@ -12,6 +14,19 @@ pub struct Usage {
     /// Resident memory now, in bytes.
     pub resident_bytes: u64,
     /// The most there ever was, in bytes.
+    pub peak_bytes: u64,
+}
+
+/// What a process holds in memory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Resident now, whatever it is (`VmRSS`).
+    pub resident_bytes: u64,
+    /// Of that, what is the process's own (`RssAnon`).
+    pub anonymous_bytes: u64,
+    /// Of that, pages of mapped files, which the kernel may take back (`RssFile`).
+    pub file_bytes: u64,
+    /// The most that ever was resident (`VmHWM`).
     pub peak_bytes: u64,
 }
 
@@ -29,6 +44,22 @@ pub fn of_process(pid: u32) -> io::Result<Usage> {
         cpu: Duration::from_micros(ticks * 1_000_000 / per_second),
         resident_bytes: kibibytes(&status, "VmRSS:").ok_or_else(unknown)? * 1024,
         peak_bytes: kibibytes(&status, "VmHWM:").ok_or_else(unknown)? * 1024,
+    })
+}
+
+/// Looks at a process's memory.
+///
+/// # Errors
+/// When it has ended, or `/proc` says something unknown.
+pub fn memory_of(pid: u32) -> io::Result<Memory> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let unknown = || io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/status is in an unknown form"));
+    let bytes = |name| kibibytes(&status, name).map(|kibibytes| kibibytes * 1024).ok_or_else(unknown);
+    Ok(Memory {
+        resident_bytes: bytes("VmRSS:")?,
+        anonymous_bytes: bytes("RssAnon:")?,
+        file_bytes: bytes("RssFile:")?,
+        peak_bytes: bytes("VmHWM:")?,
     })
 }
 
@@ -61,5 +92,14 @@ mod tests {
     fn this_process_has_memory_and_never_more_than_its_peak() {
         let usage = of_process(std::process::id()).unwrap();
         assert!(usage.resident_bytes > 0 && usage.resident_bytes <= usage.peak_bytes);
+    }
+
+    #[test]
+    fn what_is_resident_is_anonymous_or_of_files() {
+        let memory = memory_of(std::process::id()).unwrap();
+        assert!(memory.anonymous_bytes > 0 && memory.file_bytes > 0, "{memory:?}");
+        // The kernel adds up its counters loosely; shared memory is the only other part.
+        let parts = memory.anonymous_bytes + memory.file_bytes;
+        assert!(parts.abs_diff(memory.resident_bytes) < 16 << 20, "{memory:?}");
     }
 }
