@@ -31,6 +31,15 @@ pub struct Measured {
     pub latency: Histogram<u64>,
 }
 
+/// Stops a phase, which is no news to one that has ended.
+struct StopOnDrop(Arc<Phase>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 /// Connected clients of one load. Dropping it closes their connections.
 #[derive(Debug)]
 pub struct Generator {
@@ -46,11 +55,20 @@ impl Generator {
     /// A load that cannot be made, a server that cannot be reached, or the first operation it refused.
     pub async fn start(load: Load, endpoint: &str) -> Result<Self, BenchError> {
         load.validate()?;
+        if load.needs_keys() {
+            preload(&load, &Endpoint::parse(endpoint)?, &Keys::new(&load)).await?;
+        }
+        Self::connect(load, endpoint).await
+    }
+
+    /// Connects all clients of a load whose keys are there already, if it needs them.
+    ///
+    /// # Errors
+    /// A load that cannot be made, or a server that cannot be reached.
+    pub async fn connect(load: Load, endpoint: &str) -> Result<Self, BenchError> {
+        load.validate()?;
         let endpoint = Endpoint::parse(endpoint)?;
         let keys = Arc::new(Keys::new(&load));
-        if load.needs_keys() {
-            preload(&load, &endpoint, &keys).await?;
-        }
         let window = load.rate.is_none().then_some(load.window);
         let fanout = Arc::new(Fanout::new(load.watchers, window));
         let load = Arc::new(load);
@@ -88,6 +106,8 @@ impl Generator {
     async fn run(&self, amount: Amount, watch: &mut (dyn FnMut(f64, u64) + Send)) -> Result<Measured, BenchError> {
         let started = Instant::now();
         let phase = Arc::new(Phase::new(started, amount, self.load.rate));
+        // Crews end when they are through with their phase: one that was given up must not go on for a minute.
+        let _given_up = StopOnDrop(Arc::clone(&phase));
         let crews = try_join_all(self.crews.iter().map(|crew| crew.run(Arc::clone(&phase))));
         let tell = async {
             loop {

@@ -42,6 +42,11 @@ impl Keys {
         self.key(self.next_run(1))
     }
 
+    /// The number of the key that is taken in turn `turn` when all are taken one after the other, over and over.
+    pub(crate) fn number_in(&self, turn: u64) -> u64 {
+        turn % self.space
+    }
+
     /// Key number `number`: decimal, so that the order of numbers is the order of keys.
     pub(crate) fn key(&self, number: u64) -> Bytes {
         let mut key = vec![b'0'; self.key_bytes];

@@ -15,7 +15,8 @@ use crate::usage;
 /// # Errors
 /// See [`Generator`].
 pub async fn measure_endpoint(load: &Load, endpoint: &str, progress: &Progress) -> Result<Figures, BenchError> {
-    measure(load, endpoint, None, progress).await
+    progress.says("preparing");
+    measure(&Generator::start(load.clone(), endpoint).await?, None, progress).await
 }
 
 /// Starts a server on fresh data, measures a load on it, and ends it.
@@ -30,7 +31,10 @@ pub async fn measure_program(
 ) -> Result<Figures, BenchError> {
     progress.says("starting");
     let server = ServerProcess::start(program, data_root).await?;
-    let figures = measure(load, server.url(), Some(&server), progress).await?;
+    progress.says("preparing");
+    let generator = Generator::start(load.clone(), server.url()).await?;
+    let figures = measure(&generator, Some(&server), progress).await?;
+    drop(generator);
     server.stop().await?;
     Ok(figures)
 }
@@ -63,17 +67,15 @@ pub async fn measure_in_turn(
     Ok(all)
 }
 
-async fn measure(
-    load: &Load,
-    endpoint: &str,
+/// Warms up and measures what is connected already; the server's own costs are known when its process is.
+pub(crate) async fn measure(
+    generator: &Generator,
     server: Option<&ServerProcess>,
     progress: &Progress,
 ) -> Result<Figures, BenchError> {
     let look = || server.map(ServerProcess::usage).transpose();
     let own_cpu = || usage::of_process(std::process::id()).map(|usage| usage.cpu);
     let own_fault = || BenchError::system("the generator's own CPU time");
-    progress.says("preparing");
-    let generator = Generator::start(load.clone(), endpoint).await?;
     progress.says("warming up");
     generator.warm_up().await?;
     let (before, own_before) = (look()?, own_cpu().map_err(own_fault())?);

@@ -100,6 +100,11 @@ impl Phase {
     /// Ends the phase; the first failure is what is reported.
     pub(crate) fn fail(&self, error: BenchError) {
         self.failure.lock().get_or_insert(error);
+        self.stop();
+    }
+
+    /// Ends the phase without a failure, for whoever gives the measurement up.
+    pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 

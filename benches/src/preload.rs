@@ -1,4 +1,4 @@
-//! The keys that must be there before reads are measured.
+//! The keys that must be there before something else is measured.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::clients::put_all;
 use crate::keys::Keys;
 use crate::load::{Load, MAX_TXN_PUTS};
 
-const TXNS_UNDER_WAY: usize = 8;
+pub(crate) const TXNS_UNDER_WAY: usize = 8;
 /// Well below what servers accept in one request.
 const TXN_BYTES: u64 = 512 * 1024;
 
@@ -25,20 +25,44 @@ const COMMIT_WAIT: Duration = Duration::from_millis(250);
 
 /// Puts every key of the load's key space once.
 pub(crate) async fn preload(load: &Load, endpoint: &Endpoint, keys: &Keys) -> Result<(), BenchError> {
-    let kv = KvClient::with_origin(Connection::open(endpoint).await?, endpoint.origin());
     let step = (TXN_BYTES / (load.value_bytes + load.key_bytes).max(1) as u64).clamp(1, MAX_TXN_PUTS);
-    let firsts = (0..load.key_space).step_by(usize::try_from(step).unwrap_or(1));
-    let puts = firsts.map(|first| {
-        let (mut kv, request) = (kv.clone(), put_all(keys, first..load.key_space.min(first + step)));
-        async move { kv.txn(request).await.map_err(BenchError::operation("loading keys")) }
-    });
-    stream::iter(puts).buffer_unordered(TXNS_UNDER_WAY).try_for_each(|_| std::future::ready(Ok(()))).await?;
+    put_in_txns(endpoint, keys, load.key_space, step, &mut |_| {}).await?;
     settle(endpoint).await
+}
+
+/// Makes `revisions` key revisions, around the key space as often as that takes, in transactions of `step` puts
+/// from [`TXNS_UNDER_WAY`] clients on one connection. `told` hears how many there are so far. `step` must be
+/// at most the key space, as no transaction may put a key twice.
+pub(crate) async fn put_in_txns(
+    endpoint: &Endpoint,
+    keys: &Keys,
+    revisions: u64,
+    step: u64,
+    told: &mut (dyn FnMut(u64) + Send),
+) -> Result<(), BenchError> {
+    let kv = KvClient::with_origin(Connection::open(endpoint).await?, endpoint.origin());
+    let firsts = (0..revisions).step_by(usize::try_from(step).unwrap_or(1));
+    let puts = firsts.map(|first| {
+        let end = revisions.min(first + step);
+        let mut kv = kv.clone();
+        async move {
+            let request = put_all(keys, (first..end).map(|turn| keys.number_in(turn)));
+            kv.txn(request).await.map_err(BenchError::operation("loading keys"))?;
+            Ok(end - first)
+        }
+    });
+    let mut done = 0;
+    let mut answered = stream::iter(puts).buffer_unordered(TXNS_UNDER_WAY);
+    while let Some(puts) = answered.try_next().await? {
+        done += puts;
+        told(done);
+    }
+    Ok(())
 }
 
 /// Lets a server settle after the burst: right after it, reads of etcd 3.4 cost several times what they cost a
 /// second later, which is not what is to be measured.
-async fn settle(endpoint: &Endpoint) -> Result<(), BenchError> {
+pub(crate) async fn settle(endpoint: &Endpoint) -> Result<(), BenchError> {
     let mut leases = LeaseClient::with_origin(Connection::open(endpoint).await?, endpoint.origin());
     let failed = BenchError::operation("settling");
     for _ in 0..SETTLING_LEASES {

@@ -109,7 +109,7 @@ impl Client for Txn {
 }
 
 /// A transaction without conditions that puts these keys.
-pub(crate) fn put_all(keys: &Keys, numbers: std::ops::Range<u64>) -> TxnRequest {
+pub(crate) fn put_all(keys: &Keys, numbers: impl Iterator<Item = u64>) -> TxnRequest {
     let put = |number| {
         let put = PutRequest { key: keys.key(number), value: keys.value(), ..PutRequest::default() };
         RequestOp { request: Some(Request::RequestPut(put)) }
