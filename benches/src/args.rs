@@ -1,11 +1,14 @@
 //! The command line.
 
+mod scale;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use registry_bench::load::{Amount, KeyOrder, Load, Work};
 use registry_bench::process::Program;
+pub(crate) use scale::ScaleArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,6 +40,9 @@ pub(crate) enum Command {
     /// Runs one kind of work and prints figures.
     #[command(after_help = EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Compares servers with millions of revisions: memory, disk, puts and gets, restarts.
+    #[command(after_help = scale::EXAMPLES)]
+    Scale(Box<ScaleArgs>),
 }
 
 /// One measurement.
@@ -148,23 +154,27 @@ impl RunArgs {
 
     /// The servers to start, in turn.
     pub(crate) fn programs(&self) -> Vec<Program> {
-        let server = self.server.as_ref().map(|path| (path, &self.server_flag));
         let peer = self.peer.as_ref().map(|path| (path, &self.peer_flag));
-        let mut programs: Vec<Program> = [server, peer].into_iter().flatten().map(program).collect();
-        if let [server, peer] = programs.as_mut_slice()
-            && server.name == peer.name
-        {
-            // Two builds of the same program.
-            server.name.push_str(" (server)");
-            peer.name.push_str(" (peer)");
-        }
-        programs
+        self.server.as_ref().map_or_else(Vec::new, |path| programs((path, &self.server_flag), peer))
     }
 
     /// Where data directories are made.
     pub(crate) fn data_root(&self) -> PathBuf {
         self.data_root.clone().unwrap_or_else(std::env::temp_dir)
     }
+}
+
+/// A server with its flags and perhaps a peer with its own, under different names.
+fn programs(server: (&PathBuf, &Vec<String>), peer: Option<(&PathBuf, &Vec<String>)>) -> Vec<Program> {
+    let mut programs: Vec<Program> = std::iter::once(server).chain(peer).map(program).collect();
+    if let [server, peer] = programs.as_mut_slice()
+        && server.name == peer.name
+    {
+        // Two builds of the same program.
+        server.name.push_str(" (server)");
+        peer.name.push_str(" (peer)");
+    }
+    programs
 }
 
 fn program((path, flags): (&PathBuf, &Vec<String>)) -> Program {

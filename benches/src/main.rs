@@ -6,7 +6,7 @@ mod args;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Args, Command, RunArgs};
+use args::{Args, Command, RunArgs, ScaleArgs};
 use clap::Parser;
 use registry_bench::figures::{Figures, Ratios};
 use registry_bench::pairs::{measure_endpoint, measure_in_turn};
@@ -16,11 +16,11 @@ use registry_bench::{BenchError, load::Load};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
-    let Args { command: Command::Run(args) } = Args::parse();
+    let Args { command } = Args::parse();
     // Measuring threads bring their own runtimes; this one starts, waits and shows.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(run_until_signalled(&args)),
+        Ok(runtime) => runtime.block_on(run_until_signalled(&command)),
         Err(source) => Err(BenchError::System { what: "a runtime".to_owned(), source }),
     };
     match outcome {
@@ -33,14 +33,21 @@ fn main() -> ExitCode {
 }
 
 /// A signal drops the run, which ends the servers and removes their data.
-async fn run_until_signalled(args: &RunArgs) -> Result<(), BenchError> {
+async fn run_until_signalled(command: &Command) -> Result<(), BenchError> {
     let handler = |kind| signal(kind).map_err(|source| BenchError::System { what: "signals".to_owned(), source });
     let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     tokio::select! {
         biased;
         _ = terminate.recv() => Err(BenchError::Interrupted),
         _ = interrupt.recv() => Err(BenchError::Interrupted),
-        outcome = run(args) => outcome,
+        outcome = carry_out(command) => outcome,
+    }
+}
+
+async fn carry_out(command: &Command) -> Result<(), BenchError> {
+    match command {
+        Command::Run(args) => run(args).await,
+        Command::Scale(args) => scale(args).await,
     }
 }
 
@@ -70,6 +77,14 @@ async fn run(args: &RunArgs) -> Result<(), BenchError> {
     Ok(())
 }
 
+async fn scale(args: &ScaleArgs) -> Result<(), BenchError> {
+    let (progress, data_root) = (Progress::new(), args.data_root());
+    warn_of_memory(&data_root);
+    let say = |line: &str| progress.prints(|| println!("{line}"));
+    let comparison = registry_bench::scale::compare(&args.plan(), &args.programs(), &data_root, &progress, say).await?;
+    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &comparison))
+}
+
 async fn at_endpoint(load: &Load, endpoint: &str) -> Result<Figures, BenchError> {
     let progress = Progress::new();
     progress.begins(endpoint);
@@ -82,9 +97,7 @@ async fn at_endpoint(load: &Load, endpoint: &str) -> Result<Figures, BenchError>
 async fn of_programs(args: &RunArgs, load: &Load) -> Result<(Vec<String>, Vec<Vec<Figures>>), BenchError> {
     let programs = args.programs();
     let data_root = args.data_root();
-    if is_in_memory(&data_root) {
-        eprintln!("registry-bench: {} is in memory: syncs cost nothing there; see --data-root", data_root.display());
-    }
+    warn_of_memory(&data_root);
     let progress = Progress::new();
     let names: Vec<String> = programs.iter().map(|program| program.name.clone()).collect();
     let show = |round: usize, place: usize, figures: &Figures| {
@@ -103,6 +116,12 @@ fn print_medians(names: &[String], rounds: &[Vec<Figures>]) {
     }
 }
 
+fn warn_of_memory(data_root: &Path) {
+    if is_in_memory(data_root) {
+        eprintln!("registry-bench: {} is in memory: syncs cost nothing there; see --data-root", data_root.display());
+    }
+}
+
 fn is_in_memory(path: &Path) -> bool {
     /// `TMPFS_MAGIC` of `linux/magic.h`.
     const TMPFS: u64 = 0x0102_1994;
@@ -110,7 +129,7 @@ fn is_in_memory(path: &Path) -> bool {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a report is no part of a node")]
-fn write_json(path: &Path, report: &Report<'_>) -> Result<(), BenchError> {
+fn write_json(path: &Path, report: &impl serde::Serialize) -> Result<(), BenchError> {
     let fault = |source| BenchError::System { what: format!("cannot write {}", path.display()), source };
     let mut text = serde_json::to_string_pretty(report).map_err(|error| fault(error.into()))?;
     text.push('\n');
