@@ -1,6 +1,7 @@
 //! The command line.
 
 mod scale;
+mod stall;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use registry_bench::load::{Amount, KeyOrder, Load, Work};
 use registry_bench::process::Program;
 pub(crate) use scale::ScaleArgs;
+pub(crate) use stall::StallArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,6 +45,9 @@ pub(crate) enum Command {
     /// Compares servers with millions of revisions: memory, disk, puts and gets, restarts.
     #[command(after_help = scale::EXAMPLES)]
     Scale(Box<ScaleArgs>),
+    /// Compares the lag of fast watchers, and the server's memory, without and with watchers that stop reading.
+    #[command(after_help = stall::EXAMPLES)]
+    Stall(Box<StallArgs>),
 }
 
 /// One measurement.
@@ -120,9 +125,12 @@ pub(crate) struct RunArgs {
     /// txn: how many puts.
     #[arg(long, default_value_t = 8)]
     txn_puts: u64,
-    /// watch: how many watchers, spread over the streams.
+    /// watch: how many watchers, shared out among the streams.
     #[arg(long, default_value_t = 100)]
     watchers: usize,
+    /// watch: give each watcher a key of its own, so that a put is one event and not one for each watcher.
+    #[arg(long)]
+    spread: bool,
     /// watch, closed loop: how many puts may wait for their events to arrive.
     #[arg(long, default_value_t = 16)]
     window: u64,
@@ -148,6 +156,7 @@ impl RunArgs {
             range_keys: self.range_keys,
             txn_puts: self.txn_puts,
             watchers: self.watchers,
+            spread: self.spread,
             window: self.window,
         }
     }

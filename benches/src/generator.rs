@@ -70,7 +70,7 @@ impl Generator {
         let endpoint = Endpoint::parse(endpoint)?;
         let keys = Arc::new(Keys::new(&load));
         let window = load.rate.is_none().then_some(load.window);
-        let fanout = Arc::new(Fanout::new(load.watchers, window));
+        let fanout = Arc::new(Fanout::new(load.arrivals(), window));
         let load = Arc::new(load);
         let (mut crews, mut recorders) = (Vec::new(), Vec::new());
         for thread in 0..load.threads {
@@ -101,6 +101,18 @@ impl Generator {
     /// The first operation that failed.
     pub async fn measure(&self, watch: &mut (dyn FnMut(f64, u64) + Send)) -> Result<Measured, BenchError> {
         self.run(self.load.amount, watch).await
+    }
+
+    /// As [`Self::measure`], but for so long instead of the load's amount.
+    ///
+    /// # Errors
+    /// The first operation that failed.
+    pub async fn measure_for(
+        &self,
+        time: Duration,
+        watch: &mut (dyn FnMut(f64, u64) + Send),
+    ) -> Result<Measured, BenchError> {
+        self.run(Amount::Time(time), watch).await
     }
 
     async fn run(&self, amount: Amount, watch: &mut (dyn FnMut(f64, u64) + Send)) -> Result<Measured, BenchError> {

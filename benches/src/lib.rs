@@ -9,7 +9,8 @@
 //! [`load`] says what is asked of a server; [`generator`] asks it. [`pairs`] starts servers ([`process`]) in
 //! turn on fresh data, gives each the same load, and samples what it costs them ([`usage`]); [`figures`] makes
 //! ratios of it and [`report`] shows them. [`scale`] loads two servers with millions of revisions and looks at
-//! what that costs to hold and to start again. The generator shares the machine with the server, so it keeps its
+//! what that costs to hold and to start again; [`stall`] compares a server with itself, without and with watchers
+//! that stop reading. The generator shares the machine with the server, so it keeps its
 //! own costs low: one runtime a thread, no locks between threads, no allocation for values.
 
 mod channel;
@@ -30,6 +31,7 @@ pub mod progress;
 mod recorder;
 pub mod report;
 pub mod scale;
+pub mod stall;
 pub mod usage;
 
 pub use error::BenchError;

@@ -20,7 +20,7 @@ pub enum Work {
     Txn,
     /// One keep-alive of a lease of the client's own, on a stream of its own.
     KeepAlive,
-    /// One event at one watcher: a writer puts one key that all watchers watch.
+    /// One event at one watcher. All watch the one key that is put; with `--spread` each has a key of its own.
     Watch,
 }
 
@@ -76,8 +76,11 @@ pub struct Load {
     pub range_keys: u64,
     /// Puts of one transaction.
     pub txn_puts: u64,
-    /// Watchers of the key, spread over the streams.
+    /// Watchers, shared out among the streams.
     pub watchers: usize,
+    /// Each watcher has a key of its own and the keys are put in turn, so that each put is one event;
+    /// otherwise all watch one key and each put is one event for each.
+    pub spread: bool,
     /// Puts whose events may be under way in a closed loop.
     pub window: u64,
 }
@@ -131,6 +134,11 @@ impl Load {
         matches!(self.work, Work::Get | Work::Range)
     }
 
+    /// At how many watchers each put arrives.
+    pub(crate) fn arrivals(&self) -> u64 {
+        if self.spread { 1 } else { self.watchers as u64 }
+    }
+
     /// One line that names what is measured.
     #[must_use]
     pub fn title(&self) -> String {
@@ -141,6 +149,7 @@ impl Load {
             Work::Range => format!("range of {} keys", self.range_keys),
             Work::Txn => format!("txn of {} puts", self.txn_puts),
             Work::KeepAlive => "lease keep-alive".to_owned(),
+            Work::Watch if self.spread => format!("watch events, {} watchers with a key each", self.watchers),
             Work::Watch => format!("watch events, {} watchers of a key", self.watchers),
         };
         let clients = if self.work == Work::Watch { "streams" } else { "clients" };
@@ -167,6 +176,7 @@ impl Default for Load {
             range_keys: 1_000,
             txn_puts: 8,
             watchers: 100,
+            spread: false,
             window: 16,
         }
     }

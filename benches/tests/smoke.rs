@@ -7,6 +7,8 @@ use std::time::Duration;
 use registry_bench::BenchError;
 use registry_bench::generator::{Generator, Measured};
 use registry_bench::load::{Amount, Load, Work};
+use registry_bench::progress::Progress;
+use registry_bench::stall::{self, End, Stall};
 use registry_server::server::{Config, Running, Server};
 use tempfile::TempDir;
 
@@ -52,6 +54,47 @@ async fn every_work_does_exactly_the_operations_asked_for() {
         assert_eq!((measured.operations, measured.latency.len()), (wanted, wanted), "{work:?}");
         assert!(measured.latency.max() > 0);
     }
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn watchers_with_a_key_each_get_one_event_a_put() {
+    let (node, _dir) = node().await;
+    for rate in [None, Some(500.0)] {
+        let load = Load { spread: true, rate, ..tiny(Work::Watch) };
+        assert_eq!(measure(load, node.client_url()).await.unwrap().operations, 40);
+    }
+    node.shutdown().await.unwrap();
+}
+
+fn tiny_stall(compact: bool) -> Stall {
+    // 12 MB: far more than the queue and the windows of a stream hold.
+    let load = Load { spread: true, rate: Some(300.0), value_bytes: 40_000, ..tiny(Work::Watch) };
+    let (stall, catch_up) = (Duration::from_secs(1), Duration::from_millis(200));
+    Stall { load, stalled: 2, stall, catch_up, compact }
+}
+
+#[tokio::test]
+async fn stalled_watchers_are_counted_to_the_last_event() {
+    let (node, _dir) = node().await;
+    let run = stall::measure(&tiny_stall(false), 2, node.client_url(), None, &Progress::new()).await.unwrap();
+    assert_eq!((run.stall.operations, run.catch_up.operations, run.caught.len()), (300, 60, 2));
+    for caught in &run.caught {
+        assert_eq!((caught.events, caught.end), (360, End::Complete));
+        assert!(caught.up_to_date_seconds.unwrap() <= caught.end_seconds);
+    }
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn stalled_watchers_that_a_compaction_overtakes_are_reported_as_cancelled() {
+    let (node, _dir) = node().await;
+    let mut plan = tiny_stall(true);
+    plan.load.value_bytes = 160_000;
+    let run = stall::measure(&plan, 1, node.client_url(), None, &Progress::new()).await.unwrap();
+    let caught = &run.caught[0];
+    assert!(matches!(caught.end, End::Compacted { revision } if revision > caught.events as i64), "{caught:?}");
+    assert!(caught.events < 300 && caught.up_to_date_seconds.is_none(), "{caught:?}");
     node.shutdown().await.unwrap();
 }
 

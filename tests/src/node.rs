@@ -99,6 +99,18 @@ impl Node {
         self.process.child.id()
     }
 
+    /// The most resident memory the process has had so far, in bytes (Linux).
+    ///
+    /// # Panics
+    /// When the process has ended.
+    #[must_use]
+    pub fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells the peak");
+        let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().expect("it is a number of kB");
+        kibibytes * 1024
+    }
+
     /// A client of this node.
     pub async fn client(&self) -> Client {
         Client::connect(&self.url).await

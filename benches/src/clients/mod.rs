@@ -1,20 +1,22 @@
 //! What a client does when its turn comes: one file for each kind of call.
 
+mod fanout;
 mod keep_alive;
 mod kv;
-mod watch;
+pub(crate) mod watch;
 
 use std::future::Future;
 
+pub(crate) use fanout::{EVENTS_LIMIT, Fanout};
 pub(crate) use keep_alive::keep_alives;
 pub(crate) use kv::{gets, put_all, puts, ranges, txns};
 use tokio::time::Instant;
-pub(crate) use watch::{Fanout, watches};
+pub(crate) use watch::watches;
 
 use crate::BenchError;
 
 /// No answer of a sensible load is larger.
-const MAX_ANSWER_BYTES: usize = 256 << 20;
+pub(crate) const MAX_ANSWER_BYTES: usize = 256 << 20;
 
 /// A client with at most one operation under way.
 pub(crate) trait Client: Send + 'static {

@@ -262,6 +262,41 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn streams_of_the_same_moment_hear_of_progress_at_different_times() {
+        let (service, ..) = opened();
+        let began = Instant::now();
+        let told = (0..20).map(|_| {
+            let (requests, receiver) = tokio::sync::mpsc::channel(1);
+            requests.try_send(Ok(create())).unwrap();
+            let mut answers = service.answers(ReceiverStream::new(receiver));
+            async move {
+                assert!(answers.next().await.unwrap().unwrap().created);
+                assert!(answers.next().await.unwrap().unwrap().events.is_empty());
+                drop(requests);
+                began.elapsed().as_millis()
+            }
+        });
+        let mut told = futures_util::future::join_all(told).await;
+        assert!(told.iter().all(|time| (600_000..=660_001).contains(time)), "{told:?}");
+        told.sort_unstable();
+        told.dedup();
+        assert!(told.len() > 10 && told[told.len() - 1] - told[0] > 10_000, "{told:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interval_that_is_too_short_is_raised() {
+        let (mut service, ..) = opened();
+        service.settings.progress_interval = Duration::from_millis(1);
+        let (requests, receiver) = tokio::sync::mpsc::channel(1);
+        requests.try_send(Ok(create())).unwrap();
+        let mut answers = service.answers(ReceiverStream::new(receiver));
+        answers.next().await.unwrap().unwrap();
+        let before = Instant::now();
+        answers.next().await.unwrap().unwrap();
+        assert!(before.elapsed() >= MIN_PROGRESS_INTERVAL, "{:?}", before.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_flood_of_requests_does_not_starve_events() {
         let (service, requests, mut answers) = opened();
         requests.send(Ok(create())).await.unwrap();

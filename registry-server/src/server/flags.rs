@@ -15,6 +15,7 @@ use super::urls::MemberUrl;
 use super::{foreign_flags, go_values};
 
 const ENVIRONMENT_PREFIX: &str = "ETCD_";
+const EXPERIMENTAL: &str = "experimental-";
 
 /// What the command line said.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ pub fn parse(
 ) -> Result<Parsed, FlagsError> {
     let mut warnings = Vec::new();
     let command = Flags::command();
-    let mut words = take_foreign(words, &mut warnings)?;
+    let mut words = take_foreign(words, &command, &mut warnings)?;
     add_environment(&mut words, environment, &command, &mut warnings)?;
     let matches = command.try_get_matches_from(std::iter::once("registry-server".to_owned()).chain(words))?;
     let config = Flags::from_arg_matches(&matches)?.into_config();
@@ -66,9 +67,11 @@ pub fn parse(
     Ok(Parsed { config, warnings })
 }
 
-/// Takes out the flags that are judged by table, with their values.
+/// Takes out the flags that are judged by table, with their values, and gives those that were experimental once
+/// the names they have now.
 fn take_foreign(
     words: impl IntoIterator<Item = String>,
+    command: &clap::Command,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<String>, FlagsError> {
     let mut words = words.into_iter().peekable();
@@ -89,6 +92,8 @@ fn take_foreign(
                 None => words.next_if(|next| !next.starts_with("--")).unwrap_or_default(),
             };
             warnings.push(foreign.judge(&value).map_err(FlagsError::Refused)?);
+        } else if let Some(graduated) = graduated(name, command) {
+            kept.push(value.map_or_else(|| format!("--{graduated}"), |value| format!("--{graduated}={value}")));
         } else if is_experimental(name) {
             if value.is_none() {
                 drop(words.next_if(|next| !next.starts_with('-')));
@@ -113,12 +118,13 @@ fn add_environment(
     for (variable, value) in environment {
         let Some(name) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
         let name = name.to_lowercase().replace('_', "-");
+        let name = graduated(&name, command).unwrap_or(&name).to_owned();
         if value.is_empty() || given.contains(&name) {
             continue;
         }
         if let Some(foreign) = foreign_flags::find(&name) {
             warnings.push(foreign.judge(&value).map_err(|line| FlagsError::Refused(format!("{variable}: {line}")))?);
-        } else if command.get_arguments().any(|argument| argument.get_long() == Some(name.as_str())) {
+        } else if is_known(&name, command) {
             words.push(format!("--{name}={value}"));
         } else {
             warnings.push(format!("the environment variable {variable} is unknown here and has no effect"));
@@ -127,8 +133,17 @@ fn add_environment(
     Ok(())
 }
 
+fn is_known(name: &str, command: &clap::Command) -> bool {
+    command.get_arguments().any(|argument| argument.get_long() == Some(name))
+}
+
 fn is_experimental(name: &str) -> bool {
-    name.starts_with("experimental-")
+    name.starts_with(EXPERIMENTAL)
+}
+
+/// The name that a flag has today which etcd called experimental in 3.5; none if this server has no such flag.
+fn graduated<'a>(name: &'a str, command: &clap::Command) -> Option<&'a str> {
+    name.strip_prefix(EXPERIMENTAL).filter(|name| is_known(name, command))
 }
 
 const EXAMPLES: &str = "\

@@ -93,6 +93,22 @@ fn flags_that_tune_etcd_are_warned_about_and_take_their_values_along() {
 }
 
 #[test]
+fn a_flag_that_was_experimental_in_etcd_3_5_sets_what_it_is_called_now() {
+    let interval = |parsed: Parsed| (parsed.config.watch_progress_notify_interval, parsed.warnings.len());
+    for line in [
+        "--watch-progress-notify-interval=5s",
+        "--experimental-watch-progress-notify-interval=5s",
+        "--experimental-watch-progress-notify-interval 5s",
+    ] {
+        assert_eq!(interval(read(line).unwrap()), (Duration::from_secs(5), 0), "{line}");
+    }
+    let environment = || [variable("ETCD_EXPERIMENTAL_WATCH_PROGRESS_NOTIFY_INTERVAL", "5s")];
+    assert_eq!(interval(parse(words(""), environment()).unwrap()), (Duration::from_secs(5), 0));
+    let line = words("--watch-progress-notify-interval=7s");
+    assert_eq!(interval(parse(line, environment()).unwrap()), (Duration::from_secs(7), 0));
+}
+
+#[test]
 fn what_this_version_does_not_do_is_refused_by_name() {
     for flag in ["cert-file=/a", "auto-tls", "auth-token=jwt,pub-key=a", "force-new-cluster", "config-file=/a"] {
         let error = read(&format!("--{flag}")).unwrap_err();

@@ -40,6 +40,7 @@ struct State {
     next_stream: u64,
     /// Streams that are to be woken once a revision is published, whether or not it concerns them.
     sleepers: BTreeMap<StreamId, (Revision, Arc<StreamQueue>)>,
+    counts: Arc<Counts>,
 }
 
 /// The streams with watchers in a group.
@@ -67,13 +68,15 @@ impl Hub {
     /// A hub over the store's history. To be made before anything is published.
     #[must_use]
     pub fn new(history: Arc<dyn History>) -> Arc<Self> {
+        let counts = Arc::<Counts>::default();
         let state = State {
             published: history.revision(),
             groups: Groups::default(),
             next_stream: 0,
             sleepers: BTreeMap::new(),
+            counts: Arc::clone(&counts),
         };
-        Arc::new(Self { history, state: Mutex::new(state), counts: Arc::default() })
+        Arc::new(Self { history, state: Mutex::new(state), counts })
     }
 
     /// What it has to do.
@@ -224,7 +227,7 @@ impl State {
         let mut encoder = BatchEncoder::new(batch);
         for (id, matched) in self.groups.matching(batch) {
             let Some(group) = self.groups.get_mut(id) else { continue };
-            group.distribute(&matched, batch.revision, &mut encoder, wakers);
+            group.distribute(&matched, batch.revision, &mut encoder, &self.counts, wakers);
             if group.members.is_empty() {
                 self.groups.remove(id);
             }
@@ -235,9 +238,9 @@ impl State {
         let next = self.published.next();
         for group in self.groups.iter_mut() {
             for subscriber in group.members.values_mut() {
-                wakers.extend(subscriber.set_behind(&group.interest, next));
+                wakers.extend(subscriber.set_behind(&group.interest, next, &self.counts));
                 for (serial, wanted) in subscriber.members.take_waiting(up_to) {
-                    let behind = Behind { interest: Arc::clone(&group.interest), serials: vec![serial], next: wanted };
+                    let behind = Behind::new(&group.interest, vec![serial], wanted, &self.counts);
                     wakers.extend(subscriber.queue.push_behind(behind));
                 }
             }
@@ -264,6 +267,7 @@ impl Group<Subscribers> {
         matched: &Matched,
         revision: Revision,
         encoder: &mut BatchEncoder<'_>,
+        counts: &Arc<Counts>,
         wakers: &mut Vec<Waker>,
     ) {
         let prev_kv = self.interest.options.prev_kv;
@@ -275,7 +279,7 @@ impl Group<Subscribers> {
             match subscriber.queue.push(Item { serials, revision, events, count: matched.len() as u64 }) {
                 Ok(waker) => wakers.extend(waker),
                 Err(_) => {
-                    wakers.extend(subscriber.set_behind(&self.interest, revision));
+                    wakers.extend(subscriber.set_behind(&self.interest, revision, counts));
                     anyone_behind = true;
                 }
             }
@@ -288,12 +292,12 @@ impl Group<Subscribers> {
 
 impl Subscriber {
     /// Hands the live watchers over to their stream, which feeds them from `next` on.
-    fn set_behind(&mut self, interest: &Arc<Interest>, next: Revision) -> Option<Waker> {
+    fn set_behind(&mut self, interest: &Arc<Interest>, next: Revision, counts: &Arc<Counts>) -> Option<Waker> {
         let serials = self.members.take_live();
         if serials.is_empty() {
             return None;
         }
-        self.queue.push_behind(Behind { interest: Arc::clone(interest), serials, next })
+        self.queue.push_behind(Behind::new(interest, serials, next, counts))
     }
 }
 

@@ -1,6 +1,10 @@
 //! How much one watch stream may hold.
 
 /// The bounds of one stream. What is above them is fed from history later, or refused; it is never lost.
+///
+/// A stream whose client does not read holds at most what waits in its queue and what was taken out of it before
+/// (`queue_bytes` each), or a slice of history instead of the latter; one answer of `answer_bytes`, once merged and once
+/// encoded; and what HTTP/2 keeps to send (400 KiB). With the defaults that is about 11 MiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Entries (one a revision and group) that wait between the apply thread and the stream.

@@ -10,6 +10,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::counts::Counts;
 use super::members::{Serial, Serials};
 use super::range::Interest;
 use crate::types::Revision;
@@ -34,13 +35,15 @@ pub(super) struct Item {
     pub(super) count: u64,
 }
 
-/// Watchers that missed events.
+/// Watchers that missed events. They count as slow from here on, for their stream may not look at its queue for
+/// long; when it does, it counts them itself.
 #[derive(Debug)]
 pub(super) struct Behind {
     pub(super) interest: Arc<Interest>,
     pub(super) serials: Vec<Serial>,
     /// The first revision they have not got.
     pub(super) next: Revision,
+    counts: Arc<Counts>,
 }
 
 /// All that waited in a queue.
@@ -64,6 +67,24 @@ struct Waiting {
     drained: Drained,
     bytes: usize,
     waker: Option<Waker>,
+}
+
+impl Behind {
+    pub(super) fn new(interest: &Arc<Interest>, serials: Vec<Serial>, next: Revision, counts: &Arc<Counts>) -> Self {
+        let behind = Self { interest: Arc::clone(interest), serials, next, counts: Arc::clone(counts) };
+        behind.count(1);
+        behind
+    }
+
+    fn count(&self, sign: i64) {
+        self.counts.slow_watchers.add(sign * self.serials.len() as i64);
+    }
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        self.count(-1);
+    }
 }
 
 impl Drained {

@@ -236,10 +236,10 @@ impl WatchStream {
             self.backlog.push(item);
         }
         for behind in drained.behind {
-            for serial in behind.serials {
+            for serial in &behind.serials {
                 // It may have been cancelled since.
-                if self.watchers.set_behind(serial, true) {
-                    self.catch_up.add(&behind.interest, serial, behind.next);
+                if self.watchers.set_behind(*serial, true) {
+                    self.catch_up.add(&behind.interest, *serial, behind.next);
                 }
             }
         }

@@ -5,3 +5,4 @@ mod history;
 mod live;
 mod many;
 mod slow;
+mod stalled;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use registry_proto::etcdserverpb::WatchCreateRequest;
-use registry_tests::requests::{watch, watch_prefix};
+use registry_tests::requests::{Operation, put, txn, watch, watch_prefix};
 use registry_tests::{EmbeddedNode, Happened, Watching};
+use tokio::task::JoinSet;
 use tonic::Code;
 
 #[tokio::test]
@@ -132,6 +133,45 @@ async fn many_streams_of_many_watchers_are_all_told() {
             counts[answer.watch_id as usize] += answer.events.into_messages().unwrap().len();
         }
         assert_eq!(counts, [20; 50]);
+    }
+}
+
+fn key_of(stream: usize, number: usize) -> String {
+    format!("k/{stream}/{number:04}")
+}
+
+#[tokio::test]
+async fn ten_thousand_watchers_on_one_connection_hear_of_their_own_key_and_of_nothing_else() {
+    let node = EmbeddedNode::start().await;
+    let client = node.client().await;
+    let mut opening = JoinSet::new();
+    for stream in 0..10 {
+        let client = client.clone();
+        opening.spawn(async move {
+            let mut watching = Watching::open(&client).await;
+            for number in 0..1_000 {
+                assert_eq!(watching.create(watch(&key_of(stream, number))).await.watch_id, number as i64);
+            }
+            (stream, watching)
+        });
+    }
+    let streams = opening.join_all().await;
+    let keys: Vec<_> = (0..10).flat_map(|stream| (0..1_000).map(move |number| key_of(stream, number))).collect();
+    for keys in keys.chunks(100) {
+        client.txn(txn(keys.iter().map(|key| put(key, "v").op()).collect())).await.unwrap();
+    }
+    for (stream, mut watching) in streams {
+        let mut told = BTreeMap::new();
+        while told.len() < 1_000 {
+            let answer = watching.answer().await;
+            let [event] = &answer.events.into_messages().unwrap()[..] else { panic!("one event for one key") };
+            let before = told.insert(answer.watch_id, event.kv.as_ref().unwrap().key.clone());
+            assert_eq!(before, None);
+        }
+        assert!(told.iter().all(|(id, name)| *name == key_of(stream, *id as usize)), "{told:?}");
+        // Whoever had been told more would be so before this.
+        watching.ask_progress().await;
+        assert_eq!(watching.answer().await.watch_id, -1);
     }
 }
 

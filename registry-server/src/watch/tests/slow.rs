@@ -25,6 +25,31 @@ fn a_full_queue_loses_nothing() {
 }
 
 #[test]
+fn a_queue_that_nobody_reads_takes_so_many_entries_or_bytes_and_then_its_watchers_are_slow() {
+    // An entry is some bytes of event and 96 beside it.
+    let few_bytes = Limits { queue_bytes: 450, ..Limits::default() };
+    for limits in [Limits { queue_items: 3, ..Limits::default() }, few_bytes] {
+        let bench = Bench::new();
+        let slow_watchers = || bench.hub.counts().slow_watchers.get();
+        let mut client = bench.client_with(limits);
+        client.created(key("a"));
+        client.created(key("a"));
+        for _ in 0..3 {
+            bench.put("a");
+            assert_eq!(slow_watchers(), 0);
+        }
+        bench.put("a");
+        assert_eq!(slow_watchers(), 2, "before the stream looks at its queue");
+        assert!(bench.hub.is_idle(), "the hub keeps nothing for those who are behind");
+        assert_eq!(client.answers().iter().flat_map(seen).count(), 8);
+        assert_eq!(slow_watchers(), 0);
+        (0..4).for_each(|_| bench.put("a"));
+        drop(client);
+        assert_eq!((slow_watchers(), bench.hub.counts().watchers.get()), (0, 0));
+    }
+}
+
+#[test]
 fn a_slow_stream_does_not_hold_up_a_fast_one() {
     let bench = Bench::new();
     let mut slow = bench.client_with(tiny());
@@ -54,6 +79,25 @@ fn a_watcher_whose_events_are_compacted_while_it_is_behind_is_told() {
     assert!(last.canceled && last.compact_revision == 8 && last.watch_id == 0);
     bench.put("a");
     assert!(client.answers().is_empty());
+}
+
+#[test]
+fn a_compaction_in_the_middle_of_a_catch_up_ends_it_where_history_ends() {
+    let bench = Bench::new();
+    let mut client = bench.client_with(tiny());
+    client.created(key("a"));
+    (0..30).for_each(|_| bench.put("a"));
+    // Two from the queue, and then out of history.
+    let before: Vec<_> = (0..5).filter_map(|_| client.poll()).flat_map(|answer| seen(&answer)).collect();
+    assert!(before.len() > 2 && before.len() < 15, "{before:?}");
+    bench.store.compact(20);
+    let answers = client.answers();
+    let (last, events) = answers.split_last().unwrap();
+    let seen: Vec<_> = before.into_iter().chain(events.iter().flat_map(seen)).collect();
+    let expected: Vec<_> = (2..).take(seen.len()).map(|revision| format!("a@{revision}")).collect();
+    assert_eq!(seen, expected);
+    assert!(seen.len() < 18 && last.canceled && last.compact_revision == 20, "{last:?}");
+    assert_eq!(bench.hub.counts().slow_watchers.get(), 0);
 }
 
 #[test]
