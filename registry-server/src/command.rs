@@ -6,9 +6,11 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 use registry_proto::etcdserverpb::{
-    AlarmRequest, CompactionRequest, DeleteRangeRequest, LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest,
-    Member, PutRequest, TxnRequest,
+    AlarmRequest, CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, Member, PutRequest,
+    TxnRequest,
 };
+
+use crate::types::{Grant, GrantNumber, LeaseId};
 
 const VERSION: u8 = 1;
 
@@ -26,14 +28,49 @@ pub enum Command {
     Compact(CompactionRequest),
     /// Make a lease. Id and TTL are final: whoever proposes it chose the id and raised the TTL.
     LeaseGrant(LeaseGrantRequest),
-    /// End a lease and delete its keys; also proposed by the leader when a lease expires.
+    /// End a lease and delete its keys, because a client says so; before grants were counted, also when a lease expired.
     LeaseRevoke(LeaseRevokeRequest),
     /// A member tells its name and URLs.
     Publish(Member),
     /// Raise or clear an alarm of a member.
     Alarm(AlarmRequest),
-    /// Record what remains of leases; 0 for the whole TTL.
-    LeaseCheckpoint(LeaseCheckpointRequest),
+    /// Record what remains of leases.
+    LeaseCheckpoint(LeaseCheckpoints),
+    /// End a lease whose time has come, and delete its keys; nothing happens to a later life of the same id.
+    LeaseExpire(LeaseExpiry),
+}
+
+/// What remains of leases, to be recorded.
+#[derive(Clone, PartialEq, Message)]
+pub struct LeaseCheckpoints {
+    /// In the order in which they are recorded.
+    #[prost(message, repeated, tag = "1")]
+    pub checkpoints: Vec<LeaseCheckpoint>,
+}
+
+/// What remains of one lease. Its first two fields are etcd's, which is how it was written before grants were counted.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct LeaseCheckpoint {
+    /// The lease's id.
+    #[prost(int64, tag = "1")]
+    pub id: i64,
+    /// In seconds; 0 for the whole TTL.
+    #[prost(int64, tag = "2")]
+    pub remaining_seconds: i64,
+    /// Which life of the lease; 0 for whichever there is.
+    #[prost(uint64, tag = "3")]
+    pub grant: u64,
+}
+
+/// A lease whose time has come.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct LeaseExpiry {
+    /// The lease's id.
+    #[prost(int64, tag = "1")]
+    pub id: i64,
+    /// Which life of the lease; 0 for whichever there is.
+    #[prost(uint64, tag = "2")]
+    pub grant: u64,
 }
 
 /// Bytes that should be a command are not.
@@ -69,6 +106,7 @@ impl Command {
             Self::Publish(_) => "publish",
             Self::Alarm(_) => "alarm",
             Self::LeaseCheckpoint(_) => "lease_checkpoint",
+            Self::LeaseExpire(_) => "lease_expire",
         }
     }
 
@@ -84,7 +122,9 @@ impl Command {
             Self::LeaseRevoke(message) => encode(6, message),
             Self::Publish(message) => encode(7, message),
             Self::Alarm(message) => encode(8, message),
-            Self::LeaseCheckpoint(message) => encode(9, message),
+            // 9 was the same without grant numbers; a version that knows only that would hit the wrong life.
+            Self::LeaseCheckpoint(message) => encode(10, message),
+            Self::LeaseExpire(message) => encode(11, message),
         }
     }
 
@@ -107,9 +147,38 @@ impl Command {
             6 => Self::LeaseRevoke(LeaseRevokeRequest::decode(bytes)?),
             7 => Self::Publish(Member::decode(bytes)?),
             8 => Self::Alarm(AlarmRequest::decode(bytes)?),
-            9 => Self::LeaseCheckpoint(LeaseCheckpointRequest::decode(bytes)?),
+            9 | 10 => Self::LeaseCheckpoint(LeaseCheckpoints::decode(bytes)?),
+            11 => Self::LeaseExpire(LeaseExpiry::decode(bytes)?),
             kind => return Err(CommandError::Unknown { version, kind }),
         })
+    }
+}
+
+impl LeaseCheckpoint {
+    /// What remains of this life of a lease, in seconds; 0 for the whole TTL.
+    #[must_use]
+    pub fn of(grant: Grant, remaining_seconds: i64) -> Self {
+        Self { id: grant.id.0, remaining_seconds, grant: grant.number.0 }
+    }
+
+    /// Of which lease.
+    #[must_use]
+    pub fn grant(&self) -> Grant {
+        Grant { id: LeaseId(self.id), number: GrantNumber(self.grant) }
+    }
+}
+
+impl From<Grant> for LeaseExpiry {
+    fn from(grant: Grant) -> Self {
+        Self { id: grant.id.0, grant: grant.number.0 }
+    }
+}
+
+impl LeaseExpiry {
+    /// Of which lease.
+    #[must_use]
+    pub fn grant(&self) -> Grant {
+        Grant { id: LeaseId(self.id), number: GrantNumber(self.grant) }
     }
 }
 
@@ -130,6 +199,18 @@ mod tests {
         let command =
             Command::Put(PutRequest { key: "k".into(), value: "v".into(), lease: 7, ..PutRequest::default() });
         assert_eq!(Command::decode(command.encode()).unwrap(), command);
+    }
+
+    #[test]
+    fn commands_from_before_grants_were_counted_mean_whichever_life_there_is() {
+        let old = |kind, message: &[u8]| Command::decode([&[VERSION, kind], message].concat().into()).unwrap();
+        let checkpoint = registry_proto::etcdserverpb::LeaseCheckpoint { id: 7, remaining_ttl: 20 };
+        let request = registry_proto::etcdserverpb::LeaseCheckpointRequest { checkpoints: vec![checkpoint] };
+        let read = LeaseCheckpoint::of(Grant { id: LeaseId(7), number: GrantNumber(0) }, 20);
+        let expected = Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints: vec![read] });
+        assert_eq!(old(9, &request.encode_to_vec()), expected);
+        let revoke = LeaseRevokeRequest { id: 7 };
+        assert_eq!(old(6, &revoke.encode_to_vec()), Command::LeaseRevoke(revoke));
     }
 
     #[test]

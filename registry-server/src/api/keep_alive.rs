@@ -4,16 +4,14 @@
 //! reset to the whole TTL, and that committed, before the renewal is answered. Leases without one, which is
 //! nearly all that are kept alive in time, cost no entry.
 
-use registry_proto::etcdserverpb::{
-    LeaseCheckpoint, LeaseCheckpointRequest, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
-};
+use registry_proto::etcdserverpb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
 use tonic::Status;
 
 use super::backend::{Backend, SharedBackend};
-use crate::command::Command;
+use crate::command::{Command, LeaseCheckpoint, LeaseCheckpoints};
 use crate::lease::Renewal;
 use crate::storage::Vfs;
-use crate::types::{LeaseId, Runtime};
+use crate::types::{Grant, LeaseId, Runtime};
 
 /// Keep-alives of one stream that share one confirmation of leadership.
 pub(super) const KEEP_ALIVES_A_ROUND: usize = 256;
@@ -45,19 +43,25 @@ pub(super) async fn keep_alive_round<R: Runtime, V: Vfs>(
 }
 
 async fn keep_alive<R: Runtime, V: Vfs>(backend: &Backend<R, V>, id: i64) -> Result<LeaseKeepAliveResponse, Status> {
-    let ttl = loop {
-        match backend.keeper.renew(LeaseId(id)).await {
-            Renewal::Renewed(ttl) => break i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX),
-            Renewal::Unknown => break 0,
+    loop {
+        // The revision of an answer is one at which it holds: a lease that is renewed now was alive before, one that
+        // is gone now is gone afterwards.
+        let before = backend.header_now();
+        let (header, ttl) = match backend.keeper.renew(LeaseId(id)).await {
+            Renewal::Renewed(ttl) => (before, i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)),
+            Renewal::Unknown => (backend.header_now(), 0),
             // It was recorded after the round had looked.
-            Renewal::Recorded => reset(backend, &[LeaseId(id)]).await?,
-        }
-    };
-    Ok(LeaseKeepAliveResponse { header: Some(backend.header_now()), id, ttl })
+            Renewal::Recorded(grant) => {
+                reset(backend, &[grant]).await?;
+                continue;
+            }
+        };
+        return Ok(LeaseKeepAliveResponse { header: Some(header), id, ttl });
+    }
 }
 
 /// Has the log say that these leases have their whole TTL.
-async fn reset<R: Runtime, V: Vfs>(backend: &Backend<R, V>, ids: &[LeaseId]) -> Result<(), Status> {
-    let checkpoints = ids.iter().map(|id| LeaseCheckpoint { id: id.0, remaining_ttl: 0 }).collect();
-    backend.propose(&Command::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints })).await.map(drop)
+async fn reset<R: Runtime, V: Vfs>(backend: &Backend<R, V>, grants: &[Grant]) -> Result<(), Status> {
+    let checkpoints = grants.iter().map(|grant| LeaseCheckpoint::of(*grant, 0)).collect();
+    backend.propose(&Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints })).await.map(drop)
 }

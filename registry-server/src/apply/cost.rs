@@ -25,7 +25,8 @@ pub fn cost(command: &Command) -> u64 {
         | Command::LeaseRevoke(_)
         | Command::Publish(_)
         | Command::Alarm(_)
-        | Command::LeaseCheckpoint(_) => 0,
+        | Command::LeaseCheckpoint(_)
+        | Command::LeaseExpire(_) => 0,
     }
 }
 

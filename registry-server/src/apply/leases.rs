@@ -5,19 +5,29 @@ use registry_proto::etcdserverpb::LeaseGrantRequest;
 use super::reply::ApplyError;
 use crate::lease::Leases;
 use crate::mvcc::{Committed, Store};
-use crate::types::LeaseId;
+use crate::types::{Grant, GrantNumber, LeaseId};
 
 /// Makes a lease of exactly this id and TTL.
-pub(super) fn grant(request: &LeaseGrantRequest, leases: &mut Leases) -> Result<(), ApplyError> {
+pub(super) fn grant(request: &LeaseGrantRequest, leases: &mut Leases) -> Result<Grant, ApplyError> {
     Ok(leases.grant(LeaseId(request.id), request.ttl)?)
 }
 
-/// Ends a lease and deletes its keys, in their order and in one revision.
-pub(super) fn revoke(id: LeaseId, store: &mut Store, leases: &mut Leases) -> Result<Committed, ApplyError> {
-    let lease = leases.revoke(id).ok_or(ApplyError::LeaseNotFound)?;
+/// Ends this life of a lease, a number of 0 standing for whichever there is, and deletes its keys, in their order and
+/// in one revision.
+pub(super) fn revoke(grant: Grant, store: &mut Store, leases: &mut Leases) -> Result<Committed, ApplyError> {
+    let Grant { id, number } = grant;
+    if !leases.get(id).is_some_and(|lease| lease.is(number)) {
+        return Err(ApplyError::LeaseNotFound);
+    }
+    let keys = leases.revoke(id).map(|lease| lease.keys).unwrap_or_default();
     let mut txn = store.write();
-    for key in &lease.keys {
+    for key in &keys {
         txn.delete_range(key, &[]);
     }
     Ok(txn.end())
+}
+
+/// Whichever life of a lease there is.
+pub(super) fn any_life(id: LeaseId) -> Grant {
+    Grant { id, number: GrantNumber(0) }
 }

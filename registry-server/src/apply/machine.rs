@@ -4,28 +4,27 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLockWriteGuard;
-use registry_proto::etcdserverpb::{
-    AlarmRequest, DeleteRangeRequest, LeaseCheckpointRequest, LeaseGrantRequest, PutRequest, TxnRequest,
-};
+use registry_proto::etcdserverpb::{AlarmRequest, DeleteRangeRequest, LeaseGrantRequest, PutRequest, TxnRequest};
 
 use super::reply::{ApplyError, Outcome, Reply};
 use super::snapshot::{Restored, StateSnapshot, restore};
 use super::state::State;
 use super::{cost, kv, leases, txn};
-use crate::command::Command;
+use crate::command::{Command, LeaseCheckpoints};
 use crate::consensus::{Position, RestoreError, StateMachine};
 use crate::lease::{Keeper, Leases};
 use crate::mvcc::{Committed, RevisionEvents, Store};
-use crate::types::{LeaseId, Revision, Runtime};
+use crate::types::{Grant, LeaseId, Revision, Runtime};
 use crate::watch::Hub;
 
 /// Keys that one slice of physical compaction looks at: about a millisecond of work between entries.
 const COMPACT_KEYS: usize = 2_000;
 
-/// Hears of leases that come and go, so that their time can be kept elsewhere.
+/// Hears of leases that come and go, so that their time can be kept elsewhere. It is told while the state is locked:
+/// before anybody can see a change, so it must not look at the state itself.
 pub trait LeaseObserver: Send + Sync + 'static {
     /// A lease is there, with its whole TTL.
-    fn granted(&self, id: LeaseId, ttl_seconds: i64);
+    fn granted(&self, grant: Grant, ttl_seconds: i64);
     /// The log says how many seconds remain of a lease; none for its whole TTL.
     fn recorded(&self, id: LeaseId, remaining_seconds: Option<i64>);
     /// A lease is gone.
@@ -33,8 +32,8 @@ pub trait LeaseObserver: Send + Sync + 'static {
 }
 
 impl<R: Runtime> LeaseObserver for Keeper<R> {
-    fn granted(&self, id: LeaseId, ttl_seconds: i64) {
-        Self::granted(self, id, ttl_seconds);
+    fn granted(&self, grant: Grant, ttl_seconds: i64) {
+        Self::granted(self, grant, ttl_seconds);
     }
 
     fn recorded(&self, id: LeaseId, remaining_seconds: Option<i64>) {
@@ -73,13 +72,14 @@ impl Machine {
             Command::Txn(request) => self.txn(&request),
             Command::Compact(request) => self.compact(Revision(request.revision)),
             Command::LeaseGrant(request) => self.lease_grant(&request),
-            Command::LeaseRevoke(request) => self.lease_revoke(LeaseId(request.id)),
+            Command::LeaseRevoke(request) => self.lease_revoke(leases::any_life(LeaseId(request.id))),
             Command::Publish(member) => {
                 self.state.cluster.write().publish(member);
                 self.reply(Ok(Outcome::Done))
             }
             Command::Alarm(request) => self.alarm(&request),
             Command::LeaseCheckpoint(request) => self.lease_checkpoint(&request),
+            Command::LeaseExpire(request) => self.lease_revoke(request.grant()),
         }
     }
 
@@ -124,35 +124,38 @@ impl Machine {
     }
 
     fn lease_grant(&mut self, request: &LeaseGrantRequest) -> Reply {
-        let result = leases::grant(request, &mut self.state.leases.write());
-        if result.is_ok() {
+        let mut leases = self.state.leases.write();
+        let result = leases::grant(request, &mut leases);
+        if let Ok(grant) = result {
+            // Before anybody can see the lease: who asks what is left of it, or keeps it alive, finds it.
+            self.lease_observer.granted(grant, request.ttl);
             self.state.counts.leases_granted.inc();
-            self.lease_observer.granted(LeaseId(request.id), request.ttl);
         }
-        self.reply(result.map(|()| Outcome::Done))
+        drop(leases);
+        self.reply(result.map(|_| Outcome::Done))
     }
 
-    fn lease_revoke(&mut self, id: LeaseId) -> Reply {
+    fn lease_revoke(&mut self, grant: Grant) -> Reply {
         let mut store = self.state.store.write();
         let mut leases = self.state.leases.write();
-        let result = leases::revoke(id, &mut store, &mut leases);
-        self.release(store, leases);
-        // Before anybody can see that the keys are gone: no keep-alive succeeds from then on. A lease that
-        // was not there is forgotten too.
-        self.lease_observer.revoked(id);
+        let result = leases::revoke(grant, &mut store, &mut leases);
         if let Ok(committed) = &result {
+            // Before anybody can see that the keys are gone: no keep-alive succeeds from then on.
+            self.lease_observer.revoked(grant.id);
             self.state.counts.note_revoked(committed.events.len());
         }
+        self.release(store, leases);
         self.committed(result.map(|committed| (Outcome::Done, committed)))
     }
 
-    fn lease_checkpoint(&mut self, request: &LeaseCheckpointRequest) -> Reply {
+    fn lease_checkpoint(&mut self, request: &LeaseCheckpoints) -> Reply {
         let mut leases = self.state.leases.write();
         for checkpoint in &request.checkpoints {
-            let id = LeaseId(checkpoint.id);
-            leases.checkpoint(id, checkpoint.remaining_ttl);
-            let remaining = leases.get(id).and_then(|lease| lease.remaining_seconds);
-            self.lease_observer.recorded(id, remaining);
+            let grant = checkpoint.grant();
+            if leases.checkpoint(grant, checkpoint.remaining_seconds) {
+                let remaining = leases.get(grant.id).and_then(|lease| lease.remaining_seconds);
+                self.lease_observer.recorded(grant.id, remaining);
+            }
         }
         drop(leases);
         self.reply(Ok(Outcome::Done))
@@ -228,19 +231,18 @@ impl StateMachine for Machine {
 
     fn restore(&mut self, blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreError>>) -> Result<(), RestoreError> {
         let Restored { store, leases, cluster, alarms } = restore(blocks)?;
-        for (id, _) in self.state.leases.read().iter() {
-            self.lease_observer.revoked(id);
-        }
-        for (id, lease) in leases.iter() {
-            self.lease_observer.granted(id, lease.ttl_seconds);
-            self.lease_observer.recorded(id, lease.remaining_seconds);
-        }
         if let Some(wake) = self.wake_background.clone() {
             store.on_unpin(Box::new(move || wake()));
         }
-        self.state.note_size(&store);
-        *self.state.store.write() = store;
-        *self.state.leases.write() = leases;
+        let (mut store_now, mut leases_now) = (self.state.store.write(), self.state.leases.write());
+        leases_now.iter().for_each(|(id, _)| self.lease_observer.revoked(id));
+        for (id, lease) in leases.iter() {
+            self.lease_observer.granted(Grant { id, number: lease.number }, lease.ttl_seconds);
+            self.lease_observer.recorded(id, lease.remaining_seconds);
+        }
+        *store_now = store;
+        *leases_now = leases;
+        self.release(store_now, leases_now);
         *self.state.cluster.write() = cluster;
         *self.state.alarms.write() = alarms;
         self.hub.restored();
@@ -251,3 +253,7 @@ impl StateMachine for Machine {
 #[cfg(test)]
 #[path = "machine_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "lease_tests.rs"]
+mod lease_tests;

@@ -2,17 +2,16 @@
 
 use registry_proto::etcdserverpb::alarm_request::AlarmAction;
 use registry_proto::etcdserverpb::request_op::Request;
-use registry_proto::etcdserverpb::{
-    AlarmType, CompactionRequest, LeaseCheckpoint, LeaseRevokeRequest, RangeRequest, RequestOp,
-};
+use registry_proto::etcdserverpb::{AlarmType, CompactionRequest, LeaseRevokeRequest, RangeRequest, RequestOp};
 
 use super::*;
+use crate::command::LeaseCheckpoint;
 use crate::consensus::SnapshotSource;
 
 struct Deaf;
 
 impl LeaseObserver for Deaf {
-    fn granted(&self, _: LeaseId, _: i64) {}
+    fn granted(&self, _: Grant, _: i64) {}
     fn recorded(&self, _: LeaseId, _: Option<i64>) {}
     fn revoked(&self, _: LeaseId) {}
 }
@@ -83,8 +82,10 @@ fn checkpoints_come_back_with_a_snapshot() {
         apply(&mut machine, &Command::LeaseGrant(LeaseGrantRequest { id, ttl: 60 })).unwrap();
     }
     let checkpoints = [(1, 20), (2, 20), (2, 0), (3, 20)];
-    let checkpoints = checkpoints.map(|(id, remaining_ttl)| LeaseCheckpoint { id, remaining_ttl }).to_vec();
-    apply(&mut machine, &Command::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints })).unwrap();
+    // Without a number, as older versions wrote them.
+    let checkpoint = |(id, seconds)| LeaseCheckpoint::of(leases::any_life(LeaseId(id)), seconds);
+    let checkpoints = checkpoints.map(checkpoint).to_vec();
+    apply(&mut machine, &Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints })).unwrap();
     let blocks = blocks(&mut machine);
     let (mut other, state) = self::machine();
     other.restore(&mut blocks.into_iter().map(Ok)).unwrap();

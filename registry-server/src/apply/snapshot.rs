@@ -17,7 +17,7 @@ use crate::cluster::Cluster;
 use crate::consensus::{RestoreError, SnapshotSource};
 use crate::lease::{Lease, Leases};
 use crate::mvcc::{Restore, SnapshotCursor, Store};
-use crate::types::{LeaseId, Revision};
+use crate::types::{Grant, GrantNumber, LeaseId, Revision};
 
 const WHAT: &str = "a snapshot of the state";
 
@@ -38,6 +38,9 @@ struct Head {
     /// Absent in heads of before there were alarms.
     #[prost(message, repeated, tag = "6")]
     alarms: Vec<AlarmMember>,
+    /// 0 in heads of before grants were counted.
+    #[prost(uint64, tag = "7")]
+    last_grant: u64,
 }
 
 /// Some of the leases, in the order of their ids.
@@ -56,6 +59,9 @@ struct StoredLease {
     /// 0 for the whole TTL, as in blocks of before there were checkpoints.
     #[prost(int64, tag = "3")]
     remaining_seconds: i64,
+    /// 0 in blocks of before grants were counted.
+    #[prost(uint64, tag = "4")]
+    grant: u64,
 }
 
 const VERSION: u32 = 1;
@@ -86,6 +92,7 @@ impl StateSnapshot {
             lease_blocks: u32::try_from(leases.len()).expect("leases fit in memory, and so in 2^32 blocks"),
             members: state.cluster.read().members().cloned().collect(),
             alarms: state.alarms.read().of(AlarmType::None),
+            last_grant: state.leases.read().last_grant().0,
         };
         drop(store);
         let small = std::iter::once(head.encode_to_vec().into()).chain(leases).collect();
@@ -98,6 +105,7 @@ fn lease_blocks(leases: &Leases) -> Vec<Bytes> {
         id: id.0,
         ttl_seconds: lease.ttl_seconds,
         remaining_seconds: lease.remaining_seconds.unwrap_or(0),
+        grant: lease.number.0,
     };
     let stored: Vec<_> = leases.iter().map(stored).collect();
     let blocks = stored.chunks(LEASES_A_BLOCK);
@@ -153,24 +161,30 @@ pub(super) fn restore(blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreErro
     let store = records
         .finish(Revision(head.revision), Revision(head.compacted))
         .map_err(|error| RestoreError::new(WHAT, error))?;
-    let leases = restore_leases(&granted, &store, has_leases)?;
+    let mut leases = restore_leases(GrantNumber(head.last_grant), &granted)?;
+    // All records are read for this, so not without a reason.
+    if has_leases {
+        attach_keys(&mut leases, &store);
+    }
     let mut cluster = Cluster::default();
     head.members.into_iter().for_each(|member| cluster.publish(member));
     Ok(Restored { store, leases, cluster, alarms: Alarms::restore(&head.alarms) })
 }
 
-fn restore_leases(granted: &[StoredLease], store: &Store, has_leases: bool) -> Result<Leases, RestoreError> {
-    let mut leases = Leases::default();
+fn restore_leases(last_grant: GrantNumber, granted: &[StoredLease]) -> Result<Leases, RestoreError> {
+    let mut leases = Leases::after(last_grant);
     for lease in granted {
-        leases.grant(LeaseId(lease.id), lease.ttl_seconds).map_err(|error| RestoreError::new(WHAT, error))?;
-        leases.checkpoint(LeaseId(lease.id), lease.remaining_seconds);
-    }
-    // All records are read for this, so not without a reason.
-    let keys = has_leases.then(|| store.leased_keys()).into_iter().flatten();
-    for (key, lease) in keys {
-        leases.move_key(&Bytes::copy_from_slice(key), LeaseId(0), lease);
+        let grant = Grant { id: LeaseId(lease.id), number: GrantNumber(lease.grant) };
+        leases.restore(grant, lease.ttl_seconds).map_err(|error| RestoreError::new(WHAT, error))?;
+        leases.checkpoint(grant, lease.remaining_seconds);
     }
     Ok(leases)
+}
+
+fn attach_keys(leases: &mut Leases, store: &Store) {
+    for (key, lease) in store.leased_keys() {
+        leases.move_key(&Bytes::copy_from_slice(key), LeaseId(0), lease);
+    }
 }
 
 #[cfg(test)]

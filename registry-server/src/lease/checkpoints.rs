@@ -11,7 +11,7 @@ use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use super::deadlines::Deadlines;
-use crate::types::LeaseId;
+use crate::types::{Grant, LeaseId};
 
 /// The longest time between two checkpoints of a lease (etcd's).
 const LONGEST_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -32,7 +32,7 @@ pub(super) fn checkpoint_interval(ttl: Duration) -> Duration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The lease.
-    pub id: LeaseId,
+    pub grant: Grant,
     /// Rounded up, so that nobody who goes by it is early; at least 1.
     pub remaining_seconds: i64,
 }
@@ -56,7 +56,7 @@ impl<I: Copy + Ord + Add<Duration, Output = I> + Sub<I, Output = Duration>> Dead
                 lease.untouched_since = now;
                 if lease.at > now && !lease.revoking && !lease.recording {
                     lease.recording = true;
-                    taken.push(Checkpoint { id, remaining_seconds: whole_seconds(lease.at - now) });
+                    taken.push(Checkpoint { grant: lease.grant(id), remaining_seconds: whole_seconds(lease.at - now) });
                 }
             }
             lease.look_at = lease.untouched_since + interval;
@@ -72,16 +72,20 @@ impl<I: Copy + Ord + Add<Duration, Output = I> + Sub<I, Output = Duration>> Dead
         }
     }
 
-    /// The outcome of a checkpoint is known, or never will be: the lease can be renewed again.
-    pub(super) fn checkpoint_ended(&mut self, id: LeaseId) {
-        if let Some(lease) = self.leases.get_mut(&id) {
+    /// The outcome of a checkpoint is known and, if it was recorded, was told; or it is not, and then it counts as
+    /// recorded. The lease can be renewed again.
+    pub(super) fn checkpoint_ended(&mut self, checkpoint: &Checkpoint, is_known: bool) {
+        if let Some(lease) = self.get_mut(checkpoint.grant) {
             lease.recording = false;
+            if !is_known {
+                lease.recorded = Some(Duration::from_secs(checkpoint.remaining_seconds.max(0).unsigned_abs()));
+            }
         }
     }
 
-    /// The log says that less than its whole TTL remains of this lease.
-    pub(super) fn is_recorded(&self, id: LeaseId) -> bool {
-        self.leases.get(&id).is_some_and(|lease| lease.recorded.is_some())
+    /// The lease, if the log says that less than its whole TTL remains of it.
+    pub(super) fn recorded_grant(&self, id: LeaseId) -> Option<Grant> {
+        self.leases.get(&id).filter(|lease| lease.recorded.is_some()).map(|lease| lease.grant(id))
     }
 }
 
@@ -94,14 +98,25 @@ fn whole_seconds(time: Duration) -> i64 {
 mod tests {
     use super::super::deadlines::Found;
     use super::*;
+    use crate::types::GrantNumber;
 
     const SECOND: Duration = Duration::from_secs(1);
     const LEASE: LeaseId = LeaseId(1);
 
+    /// The first life of a lease.
+    fn first(id: LeaseId) -> Grant {
+        Grant { id, number: GrantNumber(1) }
+    }
+
+    /// A checkpoint that the log has, with what it says.
+    fn ended(deadlines: &mut Deadlines<Duration>, seconds: i64) {
+        deadlines.checkpoint_ended(&Checkpoint { grant: first(LEASE), remaining_seconds: seconds }, true);
+    }
+
     /// Time as a plain duration since an origin.
     fn with_one_lease(ttl: Duration) -> Deadlines<Duration> {
         let mut deadlines = Deadlines::new();
-        deadlines.set(LEASE, ttl, Duration::ZERO);
+        deadlines.set(first(LEASE), ttl, Duration::ZERO);
         deadlines
     }
 
@@ -123,7 +138,7 @@ mod tests {
         assert!(take(&mut deadlines, 300 * SECOND - Duration::from_nanos(1)).is_empty());
         assert_eq!(take(&mut deadlines, 300 * SECOND + Duration::from_nanos(1)), [3_300]);
         assert!(take(&mut deadlines, 599 * SECOND).is_empty());
-        deadlines.checkpoint_ended(LEASE);
+        ended(&mut deadlines, 3_300);
         assert_eq!(take(&mut deadlines, 601 * SECOND), [2_999]);
     }
 
@@ -147,8 +162,8 @@ mod tests {
         deadlines.recorded(LEASE, None);
         assert_eq!(deadlines.renew(LEASE, 5 * SECOND), Found::Recording);
         deadlines.recorded(LEASE, Some(4 * SECOND));
-        deadlines.checkpoint_ended(LEASE);
-        assert_eq!(deadlines.renew(LEASE, 5 * SECOND), Found::Recorded);
+        ended(&mut deadlines, 4);
+        assert_eq!(deadlines.renew(LEASE, 5 * SECOND), Found::Recorded(first(LEASE)));
         assert_eq!(deadlines.at(LEASE), Some(8 * SECOND));
         deadlines.recorded(LEASE, None);
         assert_eq!(deadlines.renew(LEASE, 5 * SECOND), Found::Renewed(8 * SECOND));
@@ -168,18 +183,32 @@ mod tests {
     #[test]
     fn after_a_restart_a_lease_has_what_was_recorded_and_the_others_everything() {
         let mut deadlines = with_one_lease(8 * SECOND);
-        deadlines.set(LeaseId(2), 8 * SECOND, Duration::ZERO);
+        deadlines.set(first(LeaseId(2)), 8 * SECOND, Duration::ZERO);
         deadlines.recorded(LEASE, Some(3 * SECOND));
         deadlines.restart(100 * SECOND);
         assert_eq!((deadlines.at(LEASE), deadlines.at(LeaseId(2))), (Some(103 * SECOND), Some(108 * SECOND)));
         assert!(take(&mut deadlines, 103 * SECOND).is_empty(), "the interval begins anew, too");
-        assert_eq!(deadlines.renew(LEASE, 101 * SECOND), Found::Recorded);
+        assert_eq!(deadlines.renew(LEASE, 101 * SECOND), Found::Recorded(first(LEASE)));
+    }
+
+    #[test]
+    fn a_checkpoint_of_unknown_outcome_counts_as_recorded_for_its_life_of_the_lease_only() {
+        let mut deadlines = with_one_lease(8 * SECOND);
+        let (taken, _) = deadlines.take_checkpoints(4 * SECOND, 9);
+        deadlines.checkpoint_ended(&taken[0], false);
+        assert_eq!(deadlines.recorded_grant(LEASE), Some(first(LEASE)));
+        assert_eq!(deadlines.renew(LEASE, 5 * SECOND), Found::Recorded(first(LEASE)));
+
+        let next = Grant { id: LEASE, number: GrantNumber(2) };
+        deadlines.set(next, 8 * SECOND, 5 * SECOND);
+        deadlines.checkpoint_ended(&taken[0], false);
+        assert_eq!(deadlines.renew(LEASE, 6 * SECOND), Found::Renewed(8 * SECOND));
     }
 
     #[test]
     fn no_more_are_taken_than_asked_for_and_the_rest_stays_due() {
         let mut deadlines = Deadlines::new();
-        (1..=5).for_each(|id| deadlines.set(LeaseId(id), 8 * SECOND, Duration::ZERO));
+        (1..=5).for_each(|id| deadlines.set(first(LeaseId(id)), 8 * SECOND, Duration::ZERO));
         let (taken, more) = deadlines.take_checkpoints(4 * SECOND, 3);
         assert_eq!((taken.len(), more), (3, true));
         let (taken, more) = deadlines.take_checkpoints(4 * SECOND, 3);

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::checkpoints::checkpoint_interval;
-use crate::types::LeaseId;
+use crate::types::{Grant, GrantNumber, LeaseId};
 
 /// A lease on the leader's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deadline<I> {
+    /// Which life of the lease this is.
+    pub(super) number: GrantNumber,
     pub(super) at: I,
     pub(super) ttl: Duration,
     /// A revocation was proposed: nothing renews the lease any more.
@@ -43,9 +45,15 @@ pub(super) enum Found {
     /// About to be recorded: after the outcome, look again.
     Recording,
     /// The log says that less remains than the whole TTL: that must be taken back first.
-    Recorded,
+    Recorded(Grant),
     /// There is no such lease.
     Unknown,
+}
+
+impl<I> Deadline<I> {
+    pub(super) fn grant(&self, id: LeaseId) -> Grant {
+        Grant { id, number: self.number }
+    }
 }
 
 impl<I: Copy + Ord + std::ops::Add<Duration, Output = I>> Deadlines<I> {
@@ -54,23 +62,25 @@ impl<I: Copy + Ord + std::ops::Add<Duration, Output = I>> Deadlines<I> {
     }
 
     /// A lease begins, with its whole TTL.
-    pub(super) fn set(&mut self, id: LeaseId, ttl: Duration, now: I) {
-        self.begin(id, ttl, None, now);
+    pub(super) fn set(&mut self, grant: Grant, ttl: Duration, now: I) {
+        self.begin(grant, ttl, None, now);
     }
 
     /// Every lease goes on with what the log says remains of it.
     pub(super) fn restart(&mut self, now: I) {
-        let leases: Vec<_> = self.leases.iter().map(|(id, lease)| (*id, lease.ttl, lease.recorded)).collect();
-        for (id, ttl, recorded) in leases {
-            self.begin(id, ttl, recorded, now);
+        let leases: Vec<_> =
+            self.leases.iter().map(|(id, lease)| (lease.grant(*id), lease.ttl, lease.recorded)).collect();
+        for (grant, ttl, recorded) in leases {
+            self.begin(grant, ttl, recorded, now);
         }
     }
 
-    fn begin(&mut self, id: LeaseId, ttl: Duration, recorded: Option<Duration>, now: I) {
+    fn begin(&mut self, Grant { id, number }: Grant, ttl: Duration, recorded: Option<Duration>, now: I) {
         self.remove(id);
         let at = now + recorded.unwrap_or(ttl);
         let look_at = now + checkpoint_interval(ttl);
-        let lease = Deadline { at, ttl, revoking: false, recording: false, recorded, untouched_since: now, look_at };
+        let lease =
+            Deadline { number, at, ttl, revoking: false, recording: false, recorded, untouched_since: now, look_at };
         self.leases.insert(id, lease);
         self.by_time.insert((at, id));
         self.by_checkpoint.insert((look_at, id));
@@ -92,7 +102,7 @@ impl<I: Copy + Ord + std::ops::Add<Duration, Output = I>> Deadlines<I> {
             return Found::Recording;
         }
         if lease.recorded.is_some() {
-            return Found::Recorded;
+            return Found::Recorded(lease.grant(id));
         }
         self.by_time.remove(&(lease.at, id));
         lease.at = now + lease.ttl;
@@ -111,26 +121,32 @@ impl<I: Copy + Ord + std::ops::Add<Duration, Output = I>> Deadlines<I> {
     }
 
     /// Takes up to `max` leases whose time has come; they count as being revoked from here on.
-    pub(super) fn take_due(&mut self, now: I, max: usize) -> Vec<LeaseId> {
+    pub(super) fn take_due(&mut self, now: I, max: usize) -> Vec<Grant> {
         let mut due = Vec::new();
         while due.len() < max
             && let Some((at, id)) = self.by_time.first().copied()
             && at <= now
         {
             self.by_time.pop_first();
-            self.leases.get_mut(&id).expect("by_time names only leases that are there").revoking = true;
-            due.push(id);
+            let lease = self.leases.get_mut(&id).expect("by_time names only leases that are there");
+            lease.revoking = true;
+            due.push(lease.grant(id));
         }
         due
     }
 
     /// A proposed revocation did not go through: the lease is due again at `at`.
-    pub(super) fn put_back(&mut self, id: LeaseId, at: I) {
-        if let Some(deadline) = self.leases.get_mut(&id).filter(|deadline| deadline.revoking) {
+    pub(super) fn put_back(&mut self, grant: Grant, at: I) {
+        if let Some(deadline) = self.get_mut(grant).filter(|deadline| deadline.revoking) {
             deadline.revoking = false;
             deadline.at = at;
-            self.by_time.insert((at, id));
+            self.by_time.insert((at, grant.id));
         }
+    }
+
+    /// This life of a lease, if it has not ended.
+    pub(super) fn get_mut(&mut self, grant: Grant) -> Option<&mut Deadline<I>> {
+        self.leases.get_mut(&grant.id).filter(|lease| lease.number == grant.number)
     }
 }
 
@@ -140,10 +156,15 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    /// The first life of a lease.
+    fn first(id: i64) -> Grant {
+        Grant { id: LeaseId(id), number: GrantNumber(1) }
+    }
+
     /// Time as a plain duration since an origin.
     fn with_one_lease() -> Deadlines<Duration> {
         let mut deadlines = Deadlines::new();
-        deadlines.set(LeaseId(1), 10 * SECOND, Duration::ZERO);
+        deadlines.set(first(1), 10 * SECOND, Duration::ZERO);
         deadlines
     }
 
@@ -151,7 +172,7 @@ mod tests {
     fn a_lease_is_due_at_its_deadline_and_not_before() {
         let mut deadlines = with_one_lease();
         assert!(deadlines.take_due(10 * SECOND - Duration::from_nanos(1), 9).is_empty());
-        assert_eq!(deadlines.take_due(10 * SECOND, 9), [LeaseId(1)]);
+        assert_eq!(deadlines.take_due(10 * SECOND, 9), [first(1)]);
         assert!(deadlines.take_due(20 * SECOND, 9).is_empty(), "it is taken once");
     }
 
@@ -168,19 +189,32 @@ mod tests {
         let mut deadlines = with_one_lease();
         deadlines.take_due(10 * SECOND, 9);
         assert_eq!(deadlines.renew(LeaseId(1), 10 * SECOND), Found::Revoking);
-        deadlines.put_back(LeaseId(1), 11 * SECOND);
+        deadlines.put_back(first(1), 11 * SECOND);
         assert_eq!(deadlines.next(), Some(11 * SECOND));
         deadlines.remove(LeaseId(1));
         assert_eq!((deadlines.next(), deadlines.at(LeaseId(1))), (None, None));
     }
 
     #[test]
+    fn what_was_decided_about_one_life_of_a_lease_leaves_the_next_alone() {
+        let mut deadlines = with_one_lease();
+        let old = deadlines.take_due(10 * SECOND, 9)[0];
+        let new = Grant { number: GrantNumber(2), ..old };
+        deadlines.set(new, 10 * SECOND, 10 * SECOND);
+        deadlines.put_back(old, 11 * SECOND);
+        assert_eq!(deadlines.at(old.id), Some(20 * SECOND));
+        assert_eq!(deadlines.take_due(20 * SECOND, 9), [new]);
+        deadlines.put_back(old, 21 * SECOND);
+        assert_eq!(deadlines.renew(old.id, 21 * SECOND), Found::Revoking);
+    }
+
+    #[test]
     fn the_soonest_come_first_and_no_more_than_asked() {
         let mut deadlines = Deadlines::new();
         for (id, ttl) in [(1, 3), (2, 1), (3, 2)] {
-            deadlines.set(LeaseId(id), ttl * SECOND, Duration::ZERO);
+            deadlines.set(first(id), ttl * SECOND, Duration::ZERO);
         }
-        assert_eq!(deadlines.take_due(5 * SECOND, 2), [LeaseId(2), LeaseId(3)]);
-        assert_eq!(deadlines.take_due(5 * SECOND, 2), [LeaseId(1)]);
+        assert_eq!(deadlines.take_due(5 * SECOND, 2), [first(2), first(3)]);
+        assert_eq!(deadlines.take_due(5 * SECOND, 2), [first(1)]);
     }
 }

@@ -1,6 +1,8 @@
 //! The deadlines of the node that leads, shared between `apply`, keep-alives, and the tasks that
 //! revoke and record leases.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::Instant;
@@ -10,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::checkpoints::Checkpoint;
 use super::deadlines::{Deadlines, Found};
-use crate::types::{Counter, LeaseId, Runtime};
+use crate::types::{Counter, Grant, LeaseId, Runtime};
 
 /// A lease that could not be revoked is tried again after this long.
 const RETRY: Duration = Duration::from_millis(500);
@@ -27,24 +29,40 @@ pub enum Renewal {
     Renewed(Duration),
     /// There is no such lease, or not any more.
     Unknown,
-    /// Not renewed: the log says that less remains, and a checkpoint of 0 must take that back first.
-    Recorded,
+    /// Not renewed: the log says that less remains of this life, and a checkpoint of 0 must take that back first.
+    Recorded(Grant),
 }
 
 /// The deadlines. Time is the runtime's monotonic clock: the wall clock may jump as it likes.
+///
+/// Its lock is the last one to be taken: `apply` tells of changes while it holds those of the state, so that
+/// nobody sees a change that the keeper has not heard of.
 pub struct Keeper<R: Runtime> {
-    deadlines: Mutex<Deadlines<InstantOf<R>>>,
-    /// Woken whenever a revocation or a checkpoint has ended: a keep-alive may be waiting for the outcome.
-    settled: Notify,
+    inner: Mutex<Inner<R>>,
     renewed: Counter,
     expired: Counter,
+}
+
+struct Inner<R: Runtime> {
+    deadlines: Deadlines<InstantOf<R>>,
+    /// Who waits for the end of a lease's revocation or checkpoint; there only while somebody does. One wake-up for
+    /// each lease: a thousand that expire together must not wake the owners of all at each of their ends.
+    waiting: BTreeMap<LeaseId, Arc<Notify>>,
+}
+
+impl<R: Runtime> Inner<R> {
+    /// A revocation or a checkpoint of the lease has ended.
+    fn settled(&mut self, id: LeaseId) {
+        if let Some(waiting) = self.waiting.remove(&id) {
+            waiting.notify_waiters();
+        }
+    }
 }
 
 impl<R: Runtime> Default for Keeper<R> {
     fn default() -> Self {
         Self {
-            deadlines: Mutex::new(Deadlines::new()),
-            settled: Notify::new(),
+            inner: Mutex::new(Inner { deadlines: Deadlines::new(), waiting: BTreeMap::new() }),
             renewed: Counter::default(),
             expired: Counter::default(),
         }
@@ -59,42 +77,47 @@ impl<R: Runtime> std::fmt::Debug for Keeper<R> {
 
 impl<R: Runtime> Keeper<R> {
     /// A lease was granted: its whole TTL begins now.
-    pub fn granted(&self, id: LeaseId, ttl_seconds: i64) {
-        self.deadlines.lock().set(id, seconds(ttl_seconds), InstantOf::<R>::now());
+    pub fn granted(&self, grant: Grant, ttl_seconds: i64) {
+        self.inner.lock().deadlines.set(grant, seconds(ttl_seconds), InstantOf::<R>::now());
     }
 
     /// The log says what remains of a lease; none for its whole TTL. Its deadline here stays what it is.
     pub fn recorded(&self, id: LeaseId, remaining_seconds: Option<i64>) {
-        self.deadlines.lock().recorded(id, remaining_seconds.map(seconds));
+        self.inner.lock().deadlines.recorded(id, remaining_seconds.map(seconds));
     }
 
     /// Every lease goes on with what the log says remains of it: this node has just come to serve, and
     /// nobody could have kept one alive before.
     pub fn restart(&self) {
-        self.deadlines.lock().restart(InstantOf::<R>::now());
+        self.inner.lock().deadlines.restart(InstantOf::<R>::now());
     }
 
     /// A lease was revoked.
     pub fn revoked(&self, id: LeaseId) {
-        self.deadlines.lock().remove(id);
-        self.settled.notify_waiters();
+        let mut inner = self.inner.lock();
+        inner.deadlines.remove(id);
+        inner.settled(id);
     }
 
     /// Renews a lease. One that is being revoked or recorded is waited for: the answer comes when it is gone,
     /// or when it is settled that it lives on.
     pub async fn renew(&self, id: LeaseId) -> Renewal {
         loop {
-            // Registered before the look, so that no wake-up in between is missed.
-            let settled = self.settled.notified();
-            match self.deadlines.lock().renew(id, InstantOf::<R>::now()) {
-                Found::Renewed(ttl) => {
-                    self.renewed.inc();
-                    return Renewal::Renewed(ttl);
+            let waiting;
+            let settled = {
+                let mut inner = self.inner.lock();
+                match inner.deadlines.renew(id, InstantOf::<R>::now()) {
+                    Found::Renewed(ttl) => {
+                        self.renewed.inc();
+                        return Renewal::Renewed(ttl);
+                    }
+                    Found::Unknown => return Renewal::Unknown,
+                    Found::Recorded(grant) => return Renewal::Recorded(grant),
+                    Found::Revoking | Found::Recording => waiting = inner.waiting.entry(id).or_default().clone(),
                 }
-                Found::Unknown => return Renewal::Unknown,
-                Found::Recorded => return Renewal::Recorded,
-                Found::Revoking | Found::Recording => {}
-            }
+                // Made before the lock is given back, so that no wake-up in between is missed.
+                waiting.notified()
+            };
             settled.await;
         }
     }
@@ -115,45 +138,41 @@ impl<R: Runtime> Keeper<R> {
     }
 
     /// Those of these leases of which the log says that less than the whole TTL remains.
-    pub fn recorded_among(&self, ids: impl Iterator<Item = LeaseId>) -> Vec<LeaseId> {
-        let deadlines = self.deadlines.lock();
-        ids.filter(|id| deadlines.is_recorded(*id)).collect()
+    pub fn recorded_among(&self, ids: impl Iterator<Item = LeaseId>) -> Vec<Grant> {
+        let inner = self.inner.lock();
+        ids.filter_map(|id| inner.deadlines.recorded_grant(id)).collect()
     }
 
     /// Takes up to `max` leases whose checkpoint is due, and whether more may be. Each must then be given to
     /// [`Keeper::checkpoints_ended`], as it is not renewed before.
     pub fn take_checkpoints(&self, max: usize) -> (Vec<Checkpoint>, bool) {
-        self.deadlines.lock().take_checkpoints(InstantOf::<R>::now(), max)
+        self.inner.lock().deadlines.take_checkpoints(InstantOf::<R>::now(), max)
     }
 
     /// The outcome of checkpoints is known and, if they were recorded, was told; or it is not, and then they
     /// count as recorded.
     pub fn checkpoints_ended(&self, checkpoints: &[Checkpoint], is_known: bool) {
-        let mut deadlines = self.deadlines.lock();
+        let mut inner = self.inner.lock();
         for checkpoint in checkpoints {
-            if !is_known {
-                deadlines.recorded(checkpoint.id, Some(seconds(checkpoint.remaining_seconds)));
-            }
-            deadlines.checkpoint_ended(checkpoint.id);
+            inner.deadlines.checkpoint_ended(checkpoint, is_known);
+            inner.settled(checkpoint.grant.id);
         }
-        drop(deadlines);
-        self.settled.notify_waiters();
     }
 
     /// How long a lease still lives without a keep-alive; zero once its time has come.
     pub fn remaining(&self, id: LeaseId) -> Option<Duration> {
-        let at = self.deadlines.lock().at(id)?;
+        let at = self.inner.lock().deadlines.at(id)?;
         let now = InstantOf::<R>::now();
         Some(if at > now { at - now } else { Duration::ZERO })
     }
 
     /// Waits until leases are due and takes up to `max` of them. Each must then be revoked, or given back
-    /// with [`Keeper::not_revoked`].
-    pub async fn due(&self, max: usize) -> Vec<LeaseId> {
+    /// with [`Keeper::not_revoked`]. Dropping the future while it waits takes none.
+    pub async fn due(&self, max: usize) -> Vec<Grant> {
         loop {
             let now = InstantOf::<R>::now();
             let (due, next) = {
-                let mut deadlines = self.deadlines.lock();
+                let deadlines = &mut self.inner.lock().deadlines;
                 (deadlines.take_due(now, max), deadlines.next())
             };
             if !due.is_empty() {
@@ -164,13 +183,64 @@ impl<R: Runtime> Keeper<R> {
         }
     }
 
-    /// A revocation did not go through; the lease is due again shortly.
-    pub fn not_revoked(&self, id: LeaseId) {
-        self.deadlines.lock().put_back(id, InstantOf::<R>::now() + RETRY);
-        self.settled.notify_waiters();
+    /// A revocation did not go through, nor ever will; the lease is due again shortly.
+    pub fn not_revoked(&self, grant: Grant) {
+        let mut inner = self.inner.lock();
+        inner.deadlines.put_back(grant, InstantOf::<R>::now() + RETRY);
+        inner.settled(grant.id);
     }
 }
 
 fn seconds(seconds: i64) -> Duration {
     Duration::from_secs(seconds.max(0).unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use openraft::impls::TokioRuntime;
+    use tokio::task::{JoinSet, yield_now};
+
+    use super::*;
+    use crate::types::GrantNumber;
+
+    const LEASES: i64 = 1_000;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_one_lease_wakes_its_own_keep_alives_and_no_others() {
+        let keeper = Arc::new(Keeper::<TokioRuntime>::default());
+        (1..=LEASES).for_each(|id| keeper.granted(Grant { id: LeaseId(id), number: GrantNumber(1) }, 10));
+        let due = keeper.due(LEASES as usize).await;
+        let polls = Arc::new(AtomicUsize::new(0));
+        let mut owners = JoinSet::new();
+        for grant in &due {
+            let (keeper, polls, id) = (keeper.clone(), polls.clone(), grant.id);
+            owners.spawn(async move {
+                let mut renewing = pin!(keeper.renew(id));
+                poll_fn(|context| {
+                    polls.fetch_add(1, Ordering::Relaxed);
+                    renewing.as_mut().poll(context)
+                })
+                .await
+            });
+        }
+        yield_now().await;
+        // Half of them end, and the others are given back, each on its own.
+        for grant in &due {
+            match grant.id.0 % 2 {
+                0 => keeper.revoked(grant.id),
+                _ => keeper.not_revoked(*grant),
+            }
+            yield_now().await;
+        }
+        let answers = owners.join_all().await;
+        assert_eq!(answers.iter().filter(|answer| **answer == Renewal::Unknown).count(), LEASES as usize / 2);
+        assert_eq!(keeper.renewed_total(), LEASES as u64 / 2);
+        assert!(keeper.inner.lock().waiting.is_empty());
+        let polls = polls.load(Ordering::Relaxed);
+        assert!(polls <= 2 * LEASES as usize, "{polls} polls");
+    }
 }

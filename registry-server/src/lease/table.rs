@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::types::LeaseId;
+use crate::types::{Grant, GrantNumber, LeaseId};
 
 /// The longest TTL that can be granted, in seconds (etcd's limit).
 pub const MAX_TTL_SECONDS: i64 = 9_000_000_000;
@@ -12,6 +12,8 @@ pub const MAX_TTL_SECONDS: i64 = 9_000_000_000;
 /// A lease as it is replicated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
+    /// Which life of its id this is.
+    pub number: GrantNumber,
     /// The granted TTL in seconds, within the minimum and [`MAX_TTL_SECONDS`].
     pub ttl_seconds: i64,
     /// What a checkpoint recorded as remaining, in seconds from 1 to the TTL; none while that is all of it.
@@ -33,58 +35,86 @@ pub enum GrantError {
 
 /// All leases, in the order of their ids: what is done to all of them is done alike on every member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Leases(BTreeMap<LeaseId, Lease>);
+pub struct Leases {
+    leases: BTreeMap<LeaseId, Lease>,
+    /// The number of the newest grant there ever was.
+    last_grant: GrantNumber,
+}
 
 impl Leases {
-    /// Makes a lease without keys.
+    /// No lease yet; the next grant is counted after this one.
+    #[must_use]
+    pub fn after(last_grant: GrantNumber) -> Self {
+        Self { last_grant, ..Self::default() }
+    }
+
+    /// Makes a lease without keys and tells its number.
     ///
     /// # Errors
     /// See [`GrantError`]; nothing changed then.
-    pub fn grant(&mut self, id: LeaseId, ttl_seconds: i64) -> Result<(), GrantError> {
+    pub fn grant(&mut self, id: LeaseId, ttl_seconds: i64) -> Result<Grant, GrantError> {
+        let number = GrantNumber(self.last_grant.0 + 1);
+        self.restore(Grant { id, number }, ttl_seconds)?;
+        self.last_grant = number;
+        Ok(Grant { id, number })
+    }
+
+    /// Makes a lease that was granted before.
+    ///
+    /// # Errors
+    /// See [`GrantError`]; nothing changed then.
+    pub fn restore(&mut self, grant: Grant, ttl_seconds: i64) -> Result<(), GrantError> {
         if ttl_seconds > MAX_TTL_SECONDS {
             return Err(GrantError::TtlTooLarge);
         }
-        if self.0.contains_key(&id) {
+        if self.leases.contains_key(&grant.id) {
             return Err(GrantError::Exists);
         }
-        self.0.insert(id, Lease { ttl_seconds, remaining_seconds: None, keys: BTreeSet::new() });
+        let lease = Lease { number: grant.number, ttl_seconds, remaining_seconds: None, keys: BTreeSet::new() };
+        self.leases.insert(grant.id, lease);
         Ok(())
     }
 
     /// Takes a lease out, with the keys that must go with it.
     pub fn revoke(&mut self, id: LeaseId) -> Option<Lease> {
-        self.0.remove(&id)
+        self.leases.remove(&id)
     }
 
     /// Records how many seconds remain of a lease; anything below 1 stands for its whole TTL. A lease that is
-    /// not there any more is passed over.
-    pub fn checkpoint(&mut self, id: LeaseId, remaining_seconds: i64) {
-        if let Some(lease) = self.0.get_mut(&id) {
-            lease.remaining_seconds = (remaining_seconds > 0).then_some(remaining_seconds.min(lease.ttl_seconds));
-        }
+    /// not there any more is passed over, and false the answer.
+    pub fn checkpoint(&mut self, grant: Grant, remaining_seconds: i64) -> bool {
+        let Some(lease) = self.leases.get_mut(&grant.id).filter(|lease| lease.is(grant.number)) else { return false };
+        lease.remaining_seconds = (remaining_seconds > 0).then_some(remaining_seconds.min(lease.ttl_seconds));
+        true
     }
 
     /// A lease, if there is one of that id.
     #[must_use]
     pub fn get(&self, id: LeaseId) -> Option<&Lease> {
-        self.0.get(&id)
+        self.leases.get(&id)
     }
 
     /// Every lease, by id.
     pub fn iter(&self) -> impl Iterator<Item = (LeaseId, &Lease)> {
-        self.0.iter().map(|(id, lease)| (*id, lease))
+        self.leases.iter().map(|(id, lease)| (*id, lease))
     }
 
     /// How many leases there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.leases.len()
     }
 
     /// No lease at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.leases.is_empty()
+    }
+
+    /// The number of the newest grant there ever was.
+    #[must_use]
+    pub fn last_grant(&self) -> GrantNumber {
+        self.last_grant
     }
 
     /// Moves a key from the lease that held it to another; an id of 0 stands for none. A lease that is not
@@ -93,13 +123,21 @@ impl Leases {
         if from == to {
             return;
         }
-        if let Some(lease) = self.0.get_mut(&from) {
+        if let Some(lease) = self.leases.get_mut(&from) {
             lease.keys.remove(key);
         }
-        if let Some(lease) = self.0.get_mut(&to) {
+        if let Some(lease) = self.leases.get_mut(&to) {
             // A copy: the key given may share the buffer of a whole request.
             lease.keys.insert(Bytes::copy_from_slice(key));
         }
+    }
+}
+
+impl Lease {
+    /// Whether that number means this life of the lease; 0 means whichever there is.
+    #[must_use]
+    pub fn is(&self, number: GrantNumber) -> bool {
+        number == GrantNumber(0) || number == self.number
     }
 }
 
@@ -121,12 +159,28 @@ mod tests {
     }
 
     #[test]
+    fn each_grant_has_a_number_of_its_own_and_0_stands_for_any() {
+        let mut leases = Leases::after(GrantNumber(9));
+        let first = leases.grant(LeaseId(1), 60).unwrap();
+        assert_eq!(leases.grant(LeaseId(1), 60), Err(GrantError::Exists));
+        leases.revoke(LeaseId(1));
+        let second = leases.grant(LeaseId(1), 60).unwrap();
+        assert_eq!(
+            (first.number, second.number, leases.last_grant()),
+            (GrantNumber(10), GrantNumber(11), second.number)
+        );
+        assert!(!leases.checkpoint(first, 30));
+        assert!(leases.checkpoint(second, 30));
+        assert!(leases.checkpoint(Grant { number: GrantNumber(0), ..first }, 30));
+    }
+
+    #[test]
     fn a_checkpoint_records_what_remains_and_takes_it_back() {
         let mut leases = Leases::default();
-        leases.grant(LeaseId(1), 60).unwrap();
+        let grant = leases.grant(LeaseId(1), 60).unwrap();
         let mut record = |seconds| {
-            leases.checkpoint(LeaseId(2), seconds);
-            leases.checkpoint(LeaseId(1), seconds);
+            assert!(!leases.checkpoint(Grant { id: LeaseId(2), ..grant }, seconds));
+            assert!(leases.checkpoint(grant, seconds));
             leases.get(LeaseId(1)).unwrap().remaining_seconds
         };
         assert_eq!([30, 0, 90, -1].map(&mut record), [Some(30), None, Some(60), None]);

@@ -4,10 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use registry_proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest};
-
 use crate::apply::Machine;
-use crate::command::Command;
+use crate::command::{Command, LeaseCheckpoint, LeaseCheckpoints};
 use crate::consensus::{Node, ProposeError};
 use crate::lease::{Checkpoint, Keeper};
 use crate::storage::Vfs;
@@ -45,11 +43,8 @@ async fn record<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, due: &[Checkpoin
     if node.read_barrier().await.is_err() {
         return true;
     }
-    let checkpoints = due
-        .iter()
-        .map(|checkpoint| LeaseCheckpoint { id: checkpoint.id.0, remaining_ttl: checkpoint.remaining_seconds })
-        .collect();
-    let command = Command::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints });
+    let checkpoints = due.iter().map(|due| LeaseCheckpoint::of(due.grant, due.remaining_seconds)).collect();
+    let command = Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints });
     match node.propose(command.encode()).await {
         Err(ProposeError::TimedOut | ProposeError::LeaderChanged | ProposeError::Stopped) => false,
         // Done, or refused before anything happened.

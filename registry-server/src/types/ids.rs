@@ -34,6 +34,21 @@ impl fmt::Display for LeaseId {
     }
 }
 
+/// How many leases the log had granted when it granted this one; 0 for a lease or a command from before grants were
+/// counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct GrantNumber(pub u64);
+
+/// One life of a lease. The id is the client's, who may revoke it and grant it anew: what the server decided about one
+/// life must not hit the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Grant {
+    /// The lease.
+    pub id: LeaseId,
+    /// Which of its lives.
+    pub number: GrantNumber,
+}
+
 /// A configured member of the cluster; printed in hexadecimal, as etcdctl does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MemberId(pub u64);

@@ -8,5 +8,5 @@ mod runtime;
 
 pub use counts::{Counter, DURATION_BUCKETS, Durations, Gauge, Held};
 pub use executor::{Executor, Job, Lane, LaneClosed, ThreadExecutor};
-pub use ids::{ClusterId, LeaseId, MemberId, Revision};
+pub use ids::{ClusterId, Grant, GrantNumber, LeaseId, MemberId, Revision};
 pub use runtime::Runtime;
