@@ -1,56 +1,106 @@
 //! Expiry: leases whose time has come are revoked through the log.
+//!
+//! What always holds: a lease counts as being revoked from when it is taken until the outcome is known. One whose
+//! outcome stays unknown holds up itself and nobody else.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, FutureExt, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
 use crate::apply::Machine;
 use crate::command::{Command, LeaseExpiry};
-use crate::consensus::{Node, ProposeError};
+use crate::consensus::{Node, ProposeError, ReadError};
 use crate::lease::Keeper;
 use crate::storage::Vfs;
 use crate::types::{Grant, Runtime};
-use futures_util::{StreamExt, stream};
 
-/// Leases taken at once, and revocations under way at once: the batcher makes few entries of them.
+/// Revocations under way at once: the batcher makes few entries of them.
 const AT_ONCE: usize = 1_000;
 /// Between proposals whose outcome is unknown.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// What expiry asks of the node.
+trait Revoker {
+    /// Returns once this node was seen to lead.
+    fn confirm(&self) -> impl Future<Output = Result<(), ReadError>> + Send;
+    /// Revokes a lease; false if this life of it had ended before.
+    fn revoke(&self, grant: Grant) -> impl Future<Output = Result<bool, ProposeError>> + Send;
+}
+
+impl<R: Runtime, V: Vfs> Revoker for Node<Machine, R, V> {
+    fn confirm(&self) -> impl Future<Output = Result<(), ReadError>> + Send {
+        self.read_barrier()
+    }
+
+    async fn revoke(&self, grant: Grant) -> Result<bool, ProposeError> {
+        let reply = self.propose(Command::LeaseExpire(LeaseExpiry::from(grant)).encode()).await?;
+        Ok(reply.outcome.is_ok())
+    }
+}
 
 /// Revokes what is due, for as long as the node runs.
 pub(super) async fn expire_leases<R: Runtime, V: Vfs>(node: Node<Machine, R, V>, keeper: Arc<Keeper<R>>) {
     node.while_running(expire(&node, &keeper)).await;
 }
 
-async fn expire<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, keeper: &Keeper<R>) {
+async fn expire<R: Runtime>(node: &impl Revoker, keeper: &Keeper<R>) {
+    let mut running = FuturesUnordered::new();
     loop {
-        let due = keeper.due(AT_ONCE).await;
-        // A leader that was stalled must not revoke what a new one has renewed.
-        if node.read_barrier().await.is_err() {
-            due.into_iter().for_each(|grant| keeper.not_revoked(grant));
-            continue;
-        }
-        stream::iter(due).for_each_concurrent(AT_ONCE, |grant| revoke(node, keeper, grant)).await;
+        let room = AT_ONCE - running.len();
+        let due = if running.is_empty() {
+            keeper.due(room).await
+        } else if room == 0 {
+            running.next().await;
+            Vec::new()
+        } else {
+            match select(pin!(keeper.due(room)), running.next()).await {
+                Either::Left((due, _)) => due,
+                Either::Right(_) => Vec::new(),
+            }
+        };
+        running.extend(due.into_iter().map(|grant| revoke(node, keeper, grant)));
+        // All that have ended by now, so that the deadlines are looked at once for them.
+        while let Some(Some(())) = running.next().now_or_never() {}
     }
 }
 
 /// Proposes until the outcome is known. While it is not, the lease counts as being revoked: a keep-alive
 /// that was answered must never be followed by a revocation that was on its way before it.
-async fn revoke<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, keeper: &Keeper<R>, grant: Grant) {
-    let command = Command::LeaseExpire(LeaseExpiry::from(grant)).encode();
+async fn revoke<R: Runtime>(node: &impl Revoker, keeper: &Keeper<R>, grant: Grant) {
+    let mut may_have_happened = false;
     loop {
-        match node.propose(command.clone()).await {
-            // Applying it, or finding the lease gone already, told the keeper.
-            Ok(_) => {
-                keeper.note_expired();
-                return tracing::debug!(lease = %grant.id, "lease expired");
+        // A leader that was stalled must not revoke what a new one has renewed.
+        let outcome = match node.confirm().await {
+            Ok(()) => node.revoke(grant).await,
+            Err(ReadError::Stopped) => Err(ProposeError::Stopped),
+            Err(ReadError::NoLeader | ReadError::TimedOut | ReadError::TooManyRequests) => Err(ProposeError::NoLeader),
+        };
+        match outcome {
+            // Applying it told the keeper. One that is gone already probably went at an earlier attempt.
+            Ok(was_there) => {
+                if was_there || may_have_happened {
+                    keeper.note_expired();
+                    tracing::debug!(lease = %grant.id, "lease expired");
+                }
+                return;
             }
+            Err(ProposeError::Stopped) => return,
+            Err(ProposeError::TimedOut | ProposeError::LeaderChanged) => may_have_happened = true,
+            // Nothing happened now, but an earlier attempt may still come through.
             Err(
                 ProposeError::TooManyRequests | ProposeError::TooLarge | ProposeError::NoLeader | ProposeError::NoSpace,
-            ) => {
-                return keeper.not_revoked(grant);
-            }
-            Err(ProposeError::TimedOut | ProposeError::LeaderChanged) => R::sleep(PAUSE).await,
-            Err(ProposeError::Stopped) => return,
+            ) if may_have_happened => {}
+            Err(
+                ProposeError::TooManyRequests | ProposeError::TooLarge | ProposeError::NoLeader | ProposeError::NoSpace,
+            ) => return keeper.not_revoked(grant),
         }
+        R::sleep(PAUSE).await;
     }
 }
+
+#[cfg(test)]
+#[path = "expiry_tests.rs"]
+mod tests;
