@@ -67,20 +67,17 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let raft = self.0.node.status();
-        let (size, in_use) = {
-            let store = self.0.state.store.read();
-            (EMPTY_STORE_BYTES + store.size_bytes(), EMPTY_STORE_BYTES + store.live_bytes())
-        };
+        let sizes = self.0.state.sizes();
         Ok(Response::new(StatusResponse {
             header: Some(self.0.header_now()),
             version: ETCD_VERSION.to_owned(),
-            db_size: size as i64,
+            db_size: (EMPTY_STORE_BYTES + sizes.held_bytes) as i64,
             leader: raft.leader.map_or(0, |leader| leader.0),
             raft_index: raft.last_index,
             raft_term: raft.term,
             raft_applied_index: raft.applied_index,
             errors: self.ailments(&raft),
-            db_size_in_use: in_use as i64,
+            db_size_in_use: (EMPTY_STORE_BYTES + sizes.live_bytes) as i64,
             is_learner: false,
             storage_version: STORAGE_VERSION.to_owned(),
             db_size_quota: self.0.limits.quota_bytes as i64,

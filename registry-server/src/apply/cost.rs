@@ -1,17 +1,17 @@
 //! What a command may cost of the quota: an estimate, before it is proposed, of the room it takes.
 //!
 //! What costs nothing goes on while the space is exceeded: reading, deleting, compacting, and all of leases
-//! but granting them. The figures are etcd's, so that the same requests are refused.
+//! but granting them. The figures of keys are etcd's, so that the same requests are refused; those of leases are what
+//! they take here.
 
 use registry_proto::etcdserverpb::request_op::Request;
 use registry_proto::etcdserverpb::{PutRequest, RequestOp, TxnRequest};
 
 use crate::command::Command;
+use crate::lease::{ATTACHED_KEY_BYTES, LEASE_BYTES};
 
 /// What is kept for a key beside itself and its value, in bytes.
 const KEY_OVERHEAD_BYTES: u64 = 256;
-/// What is kept for a lease, in bytes.
-const LEASE_BYTES: u64 = 64;
 
 /// The room that a command may take, in bytes; zero for what never adds a key or a lease.
 #[must_use]
@@ -31,7 +31,8 @@ pub fn cost(command: &Command) -> u64 {
 }
 
 fn put(request: &PutRequest) -> u64 {
-    KEY_OVERHEAD_BYTES + (request.key.len() + request.value.len()) as u64
+    let attached = if request.lease == 0 { 0 } else { request.key.len() as u64 + ATTACHED_KEY_BYTES };
+    KEY_OVERHEAD_BYTES + (request.key.len() + request.value.len()) as u64 + attached
 }
 
 /// The dearer of the two branches, as nobody knows yet which one is taken.
@@ -51,6 +52,7 @@ fn operation(op: &RequestOp) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::{LeaseCheckpoints, LeaseExpiry};
     use registry_proto::etcdserverpb::{CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest};
 
     fn op(request: Request) -> RequestOp {
@@ -75,13 +77,17 @@ mod tests {
     #[test]
     fn only_what_adds_something_costs_anything() {
         assert_eq!(cost(&Command::Put(put_of(3))), 260);
-        assert!(cost(&Command::LeaseGrant(LeaseGrantRequest::default())) > 0);
+        assert_eq!(cost(&Command::LeaseGrant(LeaseGrantRequest::default())), LEASE_BYTES);
+        let attached = PutRequest { lease: 7, ..put_of(3) };
+        assert_eq!(cost(&Command::Put(attached)), 261 + ATTACHED_KEY_BYTES);
         let delete = op(Request::RequestDeleteRange(DeleteRangeRequest::default()));
         let free = [
             Command::Txn(TxnRequest { success: vec![delete], ..TxnRequest::default() }),
             Command::DeleteRange(DeleteRangeRequest::default()),
             Command::Compact(CompactionRequest::default()),
             Command::LeaseRevoke(LeaseRevokeRequest::default()),
+            Command::LeaseExpire(LeaseExpiry::default()),
+            Command::LeaseCheckpoint(LeaseCheckpoints::default()),
         ];
         assert!(free.iter().all(|command| cost(command) == 0));
     }

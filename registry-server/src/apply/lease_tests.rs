@@ -6,6 +6,7 @@ use registry_proto::etcdserverpb::{LeaseGrantRequest, LeaseRevokeRequest, PutReq
 use super::*;
 use crate::command::{LeaseCheckpoint, LeaseExpiry};
 use crate::consensus::SnapshotSource;
+use crate::lease::{ATTACHED_KEY_BYTES, LEASE_BYTES};
 use crate::types::GrantNumber;
 
 /// Remembers what it is told, and whether a reader could have seen it before.
@@ -141,4 +142,30 @@ fn a_lease_that_an_older_version_granted_expires_as_any_other() {
     // What an older version wrote means whichever life there is.
     apply(&mut machine, &expire(life(8, 0))).unwrap();
     assert!(state.leases.read().is_empty());
+}
+
+#[test]
+fn leases_and_what_is_attached_to_them_count_in_the_size() {
+    let (mut machine, state, _) = machine();
+    let empty = state.size_bytes();
+    (1..=100).for_each(|id| grant(&mut machine, id));
+    assert_eq!(state.size_bytes(), empty + 100 * LEASE_BYTES);
+    apply(&mut machine, &put("free", 0)).unwrap();
+    let free = state.size_bytes();
+    apply(&mut machine, &put("held", 1)).unwrap();
+    assert!(state.size_bytes() >= free + ATTACHED_KEY_BYTES);
+    assert_eq!(state.sizes().held_bytes, state.size_bytes());
+
+    let mut snapshot = machine.snapshot();
+    let blocks: Vec<_> = std::iter::from_fn(|| snapshot.next_block()).collect();
+    let (mut other, restored, _) = self::machine();
+    other.restore(&mut blocks.into_iter().map(Ok)).unwrap();
+    assert_eq!(restored.leases.read().size_bytes(), state.leases.read().size_bytes());
+
+    (2..=100).for_each(|id| apply(&mut machine, &revoke(id)).map(drop).unwrap());
+    apply(&mut machine, &expire(life(1, 1))).unwrap();
+    let sizes = state.sizes();
+    let store = state.store.read();
+    assert_eq!((sizes.held_bytes, sizes.live_bytes), (store.size_bytes(), store.live_bytes()));
+    assert_eq!(state.size_bytes(), store.size_bytes());
 }

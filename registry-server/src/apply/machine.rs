@@ -131,6 +131,7 @@ impl Machine {
             self.lease_observer.granted(grant, request.ttl);
             self.state.counts.leases_granted.inc();
         }
+        self.state.note_lease_size(&leases);
         drop(leases);
         self.reply(result.map(|_| Outcome::Done))
     }
@@ -168,7 +169,8 @@ impl Machine {
 
     /// Lets readers in again, and those who ask for the size see what it is now.
     fn release(&self, store: RwLockWriteGuard<'_, Store>, leases: RwLockWriteGuard<'_, Leases>) {
-        self.state.note_size(&store);
+        self.state.note_store_size(&store);
+        self.state.note_lease_size(&leases);
         drop((store, leases));
     }
 
@@ -210,7 +212,7 @@ impl StateMachine for Machine {
         let mut store = self.state.store.write();
         self.reclaiming = !store.compact_step(COMPACT_KEYS);
         let swept = store.swept();
-        self.state.note_size(&store);
+        self.state.note_store_size(&store);
         drop(store);
         if !self.reclaiming && self.state.set_swept(swept) {
             tracing::info!(revision = %swept, "finished scheduled compaction");

@@ -26,5 +26,5 @@ pub use kv::range_query;
 pub use machine::{LeaseObserver, Machine};
 pub use reply::{ApplyError, Outcome, Reply};
 pub use snapshot::StateSnapshot;
-pub use state::State;
+pub use state::{Sizes, State};
 pub use txn::{is_read_only, is_serializable, read_only_txn};

@@ -26,11 +26,22 @@ pub struct State {
     pub alarms: RwLock<Alarms>,
     /// What was done, for the metrics; not replicated.
     pub counts: Counts,
-    /// The store's size after the last command, for whoever must not wait for its lock.
-    size_bytes: AtomicU64,
+    /// Sizes after the last command, for whoever must not wait for a lock.
+    store_bytes: AtomicU64,
+    lease_bytes: AtomicU64,
     /// Up to where the physical work of compaction has come.
     swept: AtomicI64,
     swept_moved: Notify,
+}
+
+/// What the state takes: keys with their history, and leases with what ties keys to them. In etcd both are in the one
+/// file whose size the quota limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// With garbage: [`Store::size_bytes`] and [`Leases::size_bytes`].
+    pub held_bytes: u64,
+    /// Without: [`Store::live_bytes`] and [`Leases::size_bytes`].
+    pub live_bytes: u64,
 }
 
 impl History for State {
@@ -45,16 +56,28 @@ impl History for State {
 }
 
 impl State {
-    /// How many bytes the store holds, garbage included: [`Store::size_bytes`] after the last command or slice of
-    /// compaction.
+    /// How many bytes the quota limits: [`Sizes::held_bytes`] after the last command or slice of compaction.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        self.size_bytes.load(Ordering::Acquire)
+        self.store_bytes.load(Ordering::Acquire) + self.lease_bytes.load(Ordering::Acquire)
+    }
+
+    /// What the state takes now; waits for its locks.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        let store = self.store.read();
+        let leases_bytes = self.leases.read().size_bytes();
+        Sizes { held_bytes: store.size_bytes() + leases_bytes, live_bytes: store.live_bytes() + leases_bytes }
     }
 
     /// Called while the store is locked, after it has changed.
-    pub(super) fn note_size(&self, store: &Store) {
-        self.size_bytes.store(store.size_bytes(), Ordering::Release);
+    pub(super) fn note_store_size(&self, store: &Store) {
+        self.store_bytes.store(store.size_bytes(), Ordering::Release);
+    }
+
+    /// Called while the leases are locked, after they have changed.
+    pub(super) fn note_lease_size(&self, leases: &Leases) {
+        self.lease_bytes.store(leases.size_bytes(), Ordering::Release);
     }
 
     /// The physical side of compaction has come so far; false if that is no news.

@@ -17,4 +17,4 @@ mod table;
 
 pub use checkpoints::Checkpoint;
 pub use keeper::{Keeper, Renewal};
-pub use table::{GrantError, Lease, Leases, MAX_TTL_SECONDS};
+pub use table::{ATTACHED_KEY_BYTES, GrantError, LEASE_BYTES, Lease, Leases, MAX_TTL_SECONDS};

@@ -9,6 +9,16 @@ use crate::types::{Grant, GrantNumber, LeaseId};
 /// The longest TTL that can be granted, in seconds (etcd's limit).
 pub const MAX_TTL_SECONDS: i64 = 9_000_000_000;
 
+/// What a lease takes in memory without its keys, about: in the table here and, three times, among the deadlines.
+/// B-trees are two thirds full when ids are random.
+pub const LEASE_BYTES: u64 = 400;
+/// A B-tree's node of keys. Every lease with a key has at least one.
+const NODE_BYTES: u64 = 11 * size_of::<Bytes>() as u64 + 24;
+/// Keys in a node, about.
+const NODE_KEYS: u64 = 6;
+/// What an attached key takes beside itself, at the most: the first one of a lease.
+pub const ATTACHED_KEY_BYTES: u64 = NODE_BYTES + 16;
+
 /// A lease as it is replicated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
@@ -39,6 +49,7 @@ pub struct Leases {
     leases: BTreeMap<LeaseId, Lease>,
     /// The number of the newest grant there ever was.
     last_grant: GrantNumber,
+    key_bytes: u64,
 }
 
 impl Leases {
@@ -77,7 +88,9 @@ impl Leases {
 
     /// Takes a lease out, with the keys that must go with it.
     pub fn revoke(&mut self, id: LeaseId) -> Option<Lease> {
-        self.leases.remove(&id)
+        let lease = self.leases.remove(&id)?;
+        self.key_bytes -= bytes_of(&lease.keys);
+        Some(lease)
     }
 
     /// Records how many seconds remain of a lease; anything below 1 stands for its whole TTL. A lease that is
@@ -117,6 +130,12 @@ impl Leases {
         self.last_grant
     }
 
+    /// An estimate of what all leases take in memory, their deadlines included.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.leases.len() as u64 * LEASE_BYTES + self.key_bytes
+    }
+
     /// Moves a key from the lease that held it to another; an id of 0 stands for none. A lease that is not
     /// there any more is passed over.
     pub fn move_key(&mut self, key: &Bytes, from: LeaseId, to: LeaseId) {
@@ -124,11 +143,17 @@ impl Leases {
             return;
         }
         if let Some(lease) = self.leases.get_mut(&from) {
-            lease.keys.remove(key);
+            let before = bytes_of_slots(lease.keys.len());
+            if lease.keys.remove(key) {
+                self.key_bytes -= before - bytes_of_slots(lease.keys.len()) + bytes_of_key(key);
+            }
         }
         if let Some(lease) = self.leases.get_mut(&to) {
+            let before = bytes_of_slots(lease.keys.len());
             // A copy: the key given may share the buffer of a whole request.
-            lease.keys.insert(Bytes::copy_from_slice(key));
+            if lease.keys.insert(Bytes::copy_from_slice(key)) {
+                self.key_bytes += bytes_of_slots(lease.keys.len()) - before + bytes_of_key(key);
+            }
         }
     }
 }
@@ -139,6 +164,18 @@ impl Lease {
     pub fn is(&self, number: GrantNumber) -> bool {
         number == GrantNumber(0) || number == self.number
     }
+}
+
+fn bytes_of_slots(keys: usize) -> u64 {
+    (keys as u64).div_ceil(NODE_KEYS) * NODE_BYTES
+}
+
+fn bytes_of_key(key: &[u8]) -> u64 {
+    key.len() as u64 + (ATTACHED_KEY_BYTES - NODE_BYTES)
+}
+
+fn bytes_of(keys: &BTreeSet<Bytes>) -> u64 {
+    bytes_of_slots(keys.len()) + keys.iter().map(|key| bytes_of_key(key)).sum::<u64>()
 }
 
 #[cfg(test)]
@@ -199,5 +236,28 @@ mod tests {
         assert_eq!(keys(&leases, 2), [b"k"]);
         leases.move_key(&key, LeaseId(2), LeaseId(0));
         assert!(keys(&leases, 2).is_empty());
+    }
+
+    #[test]
+    fn leases_and_their_keys_have_a_size_and_none_is_left_of_it_when_they_are_gone() {
+        let mut leases = Leases::default();
+        for id in 1..=10 {
+            leases.grant(LeaseId(id), 60).unwrap();
+        }
+        assert_eq!(leases.size_bytes(), 10 * LEASE_BYTES);
+        let key = |n: i64| Bytes::from(format!("a key of some length {n:03}"));
+        // One lease with many keys, taken off the others.
+        for n in 0..100 {
+            leases.move_key(&key(n), LeaseId(0), LeaseId(n % 10 + 1));
+            leases.move_key(&key(n), LeaseId(0), LeaseId(n % 10 + 1));
+        }
+        let spread = leases.size_bytes();
+        assert!((10 * LEASE_BYTES + 100 * 24..=10 * LEASE_BYTES + 100 * (24 + ATTACHED_KEY_BYTES)).contains(&spread));
+        (0..100).for_each(|n| leases.move_key(&key(n), LeaseId(n % 10 + 1), LeaseId(1)));
+        assert!(leases.size_bytes() < spread, "keys of one lease share nodes");
+        leases.move_key(&key(0), LeaseId(1), LeaseId(0));
+        leases.move_key(&key(0), LeaseId(1), LeaseId(0));
+        (1..=10).for_each(|id| drop(leases.revoke(LeaseId(id))));
+        assert_eq!(leases.size_bytes(), 0);
     }
 }

@@ -106,14 +106,15 @@ impl<R: Runtime, V: Vfs> NodeMetrics<R, V> {
     }
 
     fn add_store(&self, text: &mut Exposition) {
-        let (size, in_use, keys, revision, compacted) = {
+        let sizes = self.backend.state.sizes();
+        let (keys, revision, compacted) = {
             let store = self.backend.state.store.read();
-            (store.size_bytes(), store.live_bytes(), store.keys(), store.revision(), store.compacted())
+            (store.keys(), store.revision(), store.compacted())
         };
         let help = "Total size of the underlying database physically allocated in bytes.";
-        text.gauge("etcd_mvcc_db_total_size_in_bytes", help, size);
+        text.gauge("etcd_mvcc_db_total_size_in_bytes", help, sizes.held_bytes);
         let help = "Total size of the underlying database logically in use in bytes.";
-        text.gauge("etcd_mvcc_db_total_size_in_use_in_bytes", help, in_use);
+        text.gauge("etcd_mvcc_db_total_size_in_use_in_bytes", help, sizes.live_bytes);
         text.gauge("etcd_debugging_mvcc_keys_total", "Total number of keys.", keys);
         text.gauge("etcd_debugging_mvcc_current_revision", "The current revision of store.", revision);
         let help = "The revision of the last compaction in store.";

@@ -6,7 +6,7 @@ use registry_proto::etcdserverpb::{
     AlarmMember, AlarmRequest, AlarmType, PutRequest, RequestOp, StatusRequest, StatusResponse,
 };
 use registry_server::server::Config;
-use registry_tests::requests::{delete, put, txn};
+use registry_tests::requests::{delete, leased, put, txn};
 use registry_tests::{Client, EmbeddedNode, refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,9 +17,15 @@ use crate::etcd_says;
 /// Several chunks of the store: the one that is being filled keeps its garbage.
 const QUOTA_BYTES: u64 = 1024 * 1024;
 const VALUE_BYTES: usize = 16 * 1024;
+/// What Status says of an empty store.
+const EMPTY_BYTES: i64 = 4096;
 
 async fn with_quota() -> EmbeddedNode {
-    EmbeddedNode::start_with(|config: &mut Config| config.quota_bytes = Some(QUOTA_BYTES)).await
+    with_quota_of(QUOTA_BYTES).await
+}
+
+async fn with_quota_of(bytes: u64) -> EmbeddedNode {
+    EmbeddedNode::start_with(|config: &mut Config| config.quota_bytes = Some(bytes)).await
 }
 
 fn large_put(key: &str) -> PutRequest {
@@ -131,4 +137,43 @@ async fn an_alarm_outlives_the_node() {
     // There is room for this one, and the alarm still says no: it is state, not a guess at the size.
     assert_eq!(refusal(client.try_put(put("a", "")).await), no_space());
     assert_eq!(alarm(&client, AlarmAction::Get, 0, AlarmType::Nospace).await.len(), 1);
+}
+
+/// Grants leases with a key each until that is refused, and returns how many there are.
+async fn fill_with_leases(client: &Client, keys: bool) -> i64 {
+    for id in 1..=10_000 {
+        let granted = client.grant(id, 600).await;
+        let put = match &granted {
+            Ok(_) if keys => client.try_put(leased(&format!("key/{id}"), "", id)).await.map(drop),
+            _ => granted.map(drop),
+        };
+        if put.is_err() {
+            assert_eq!(refusal(put), no_space());
+            return client.leases().await.into_iter().max().unwrap_or(0);
+        }
+    }
+    panic!("ten thousand leases were granted");
+}
+
+#[tokio::test]
+async fn leases_count_in_the_quota_and_revoking_them_frees_it() {
+    const LEASES_QUOTA_BYTES: u64 = 128 * 1024;
+    let node = with_quota_of(LEASES_QUOTA_BYTES).await;
+    let client = node.client().await;
+    let without_keys = fill_with_leases(&client, false).await;
+    let full = status(&client).await;
+    assert!(full.db_size > LEASES_QUOTA_BYTES as i64 * 9 / 10, "{full:?}");
+    assert_eq!(full.db_size_in_use, full.db_size);
+    let size = format!("\netcd_mvcc_db_total_size_in_bytes {}\n", full.db_size - EMPTY_BYTES);
+    assert!(http(&node, "/metrics").await.contains(&size), "{size}");
+    assert_eq!(refusal(client.grant(1_000_000, 60).await), no_space());
+
+    for id in 1..=without_keys {
+        client.revoke(id).await.expect("leases can be revoked without space");
+    }
+    assert_eq!(status(&client).await.db_size, EMPTY_BYTES);
+    alarm(&client, AlarmAction::Deactivate, full.header.unwrap().member_id, AlarmType::Nospace).await;
+    // An attached key takes room of its own.
+    let with_keys = fill_with_leases(&client, true).await;
+    assert!(with_keys * 2 < without_keys, "{with_keys} leases with keys, {without_keys} without");
 }
