@@ -5,3 +5,4 @@ mod checkpoints;
 mod expiry;
 mod granted;
 mod keep_alive;
+mod races;
