@@ -13,7 +13,7 @@ pub const STOP: Duration = Duration::from_secs(10);
 pub const POLL: Duration = Duration::from_millis(10);
 /// What an answer of a test's client may take.
 pub const ANSWER: Duration = Duration::from_secs(20);
-/// How often the server is killed under load.
-pub const KILLS: usize = 20;
+/// How often each of the two tests that do so kills the server under load.
+pub const KILLS: usize = 100;
 /// A small log file: two are made for each node, and making them is most of a start.
 pub const SEGMENT_BYTES: u64 = 16 << 20;

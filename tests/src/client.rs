@@ -194,6 +194,14 @@ impl Client {
     /// # Panics
     /// When it is refused.
     pub async fn keep_alive(&self) -> KeepAlive {
+        self.open_keep_alive(None).await.expect("the stream opens")
+    }
+
+    /// Opens a keep-alive stream.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn try_keep_alive(&self) -> Result<KeepAlive, Status> {
         self.open_keep_alive(None).await
     }
 
@@ -203,16 +211,16 @@ impl Client {
     /// # Panics
     /// When it is refused.
     pub async fn keep_alive_of(&self, id: i64) -> KeepAlive {
-        self.open_keep_alive(Some(LeaseKeepAliveRequest { id })).await
+        self.open_keep_alive(Some(LeaseKeepAliveRequest { id })).await.expect("the stream opens")
     }
 
-    async fn open_keep_alive(&self, first: Option<LeaseKeepAliveRequest>) -> KeepAlive {
+    async fn open_keep_alive(&self, first: Option<LeaseKeepAliveRequest>) -> Result<KeepAlive, Status> {
         let (requests, receiver) = mpsc::channel(16);
         if let Some(first) = first {
             requests.try_send(first).expect("a new channel has room");
         }
-        let answers = self.lease.clone().lease_keep_alive(ReceiverStream::new(receiver)).await;
-        KeepAlive { requests, answers: answers.expect("the stream opens").into_inner() }
+        let answers = self.lease.clone().lease_keep_alive(ReceiverStream::new(receiver)).await?.into_inner();
+        Ok(KeepAlive { requests, answers })
     }
 
     /// Who answers: cluster id, member id, revision and term.

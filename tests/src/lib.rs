@@ -1,9 +1,8 @@
 //! The test kit: what every suite under `tests/` stands on.
 //!
 //! [`Node`] is the server as a child process, to be killed and restarted; [`EmbeddedNode`] is one in this
-//! process. [`Client`] talks to either, [`Watching`] reads a watch stream, [`History`] remembers what was
-//! acknowledged, and [`eventually`] waits for a condition: no suite sleeps and hopes. [`model`] is a whole
-//! state machine with which servers are compared. [`requests`] makes short work of requests, [`etcdctl`] runs
+//! process. [`Client`] talks to either, [`Watching`] reads a watch stream, and [`eventually`] waits for a
+//! condition: no suite sleeps and hopes. [`model`] is a whole state machine with which servers are compared. [`requests`] makes short work of requests, [`etcdctl`] runs
 //! etcd's own tool where it is installed, and [`Etcd`] is the real server, where that is. [`Wire`] sends what no
 //! generated client would.
 //!
@@ -16,7 +15,6 @@ mod embedded;
 mod etcd;
 pub mod etcdctl;
 mod footprint;
-mod history;
 pub mod model;
 mod node;
 pub mod requests;
@@ -28,7 +26,6 @@ pub use client::{Client, KeepAlive, refusal};
 pub use embedded::EmbeddedNode;
 pub use etcd::Etcd;
 pub use footprint::Footprint;
-pub use history::{Acknowledged, History};
 pub use node::{Node, Refused};
 pub use wait::{eventually, within};
 pub use watching::{Happened, Watching};

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::time::sleep;
 
 use crate::budget::{SEGMENT_BYTES, SOON, START, STOP};
 use crate::client::Client;
@@ -134,9 +136,16 @@ impl Node {
         (self.process, self.url) = launched.unwrap_or_else(|refused| panic!("the restart failed: {refused}"));
     }
 
-    /// SIGKILL; returns once the process is gone.
-    pub fn kill9(&mut self) {
-        self.process.kill();
+    /// SIGKILL; returns once the process is gone, with how it ended: it may have done so by itself before.
+    pub fn kill9(&mut self) -> ExitStatus {
+        self.process.kill()
+    }
+
+    /// Starts the process again and kills it `after` that, wherever it is by then; returns how it ended.
+    pub async fn start_and_kill9(&mut self, after: Duration) -> ExitStatus {
+        self.process = spawn(&self.program, &self.data_dir, &self.flags);
+        sleep(after).await;
+        self.kill9()
     }
 
     /// SIGTERM; returns how the process ended.
@@ -168,7 +177,7 @@ impl Node {
 }
 
 impl Process {
-    async fn ended(&mut self, limit: std::time::Duration) -> ExitStatus {
+    async fn ended(&mut self, limit: Duration) -> ExitStatus {
         let mut status = None;
         let child = Mutex::new((&mut self.child, &mut status));
         eventually(limit, "the process ends", async || {
@@ -181,11 +190,12 @@ impl Process {
         status.expect("set when the wait ended")
     }
 
-    fn kill(&mut self) {
+    fn kill(&mut self) -> ExitStatus {
         // It may have ended by itself.
         drop(self.child.kill());
-        drop(self.child.wait());
+        let status = self.child.wait().expect("a child can be waited for");
         self.read_to_end();
+        status
     }
 
     fn read_to_end(&mut self) {

@@ -85,6 +85,19 @@ impl Watching {
         watching
     }
 
+    /// Opens a stream with one watcher, on a node that may be gone before it answers.
+    ///
+    /// # Errors
+    /// With which the stream ended, or was refused.
+    pub async fn try_of(client: &Client, request: WatchCreateRequest) -> Result<Self, Status> {
+        let mut watching = Self::open(client).await;
+        watching.send(RequestUnion::CreateRequest(request)).await;
+        match watching.try_answer().await? {
+            Some(created) if created.created && !created.canceled => Ok(watching),
+            other => Err(Status::unknown(format!("not the watcher's creation: {other:?}"))),
+        }
+    }
+
     /// Sends a create request and returns the next answer, which is its answer unless events wait.
     pub async fn create(&mut self, request: WatchCreateRequest) -> WatchResponse {
         self.send(RequestUnion::CreateRequest(request)).await;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::applier::SinceSnapshot;
@@ -24,6 +25,9 @@ pub(super) struct Snapshots<V: Vfs> {
     lane: Lane,
     since_snapshot: Arc<SinceSnapshot>,
     at_least_bytes: u64,
+    /// The newest that counts. The directory may show a newer one whose name could not be synced: to purge the
+    /// log behind that would lose both at the next power loss.
+    newest: Arc<Mutex<Option<PathBuf>>>,
 }
 
 impl<V: Vfs> Clone for Snapshots<V> {
@@ -34,6 +38,7 @@ impl<V: Vfs> Clone for Snapshots<V> {
             lane: self.lane.clone(),
             since_snapshot: self.since_snapshot.clone(),
             at_least_bytes: self.at_least_bytes,
+            newest: self.newest.clone(),
         }
     }
 }
@@ -52,16 +57,17 @@ impl<V: Vfs> Snapshots<V> {
     ) -> io::Result<Self> {
         remove_unfinished(&vfs, &dir).map_err(io::Error::other)?;
         let last = latest(&vfs, &dir).map_err(io::Error::other)?;
-        since_snapshot.set_due_after(at_least_bytes.max(last.map_or(0, |file| file.bytes)));
-        Ok(Self { vfs, dir, lane, since_snapshot, at_least_bytes })
+        since_snapshot.set_due_after(at_least_bytes.max(last.as_ref().map_or(0, |file| file.bytes)));
+        let newest = Arc::new(Mutex::new(last.map(|file| file.path)));
+        Ok(Self { vfs, dir, lane, since_snapshot, at_least_bytes, newest })
     }
 
-    /// The newest complete snapshot. Blocking.
+    /// The newest snapshot that is whole and synced. Blocking.
     pub(super) fn current(&self) -> io::Result<Option<RaftSnapshot>> {
-        let Some(file) = latest(&self.vfs, &self.dir).map_err(io::Error::other)? else { return Ok(None) };
-        let reader = SnapshotReader::open(&self.vfs, &file.path).map_err(io::Error::other)?;
+        let Some(path) = self.newest.lock().clone() else { return Ok(None) };
+        let reader = SnapshotReader::open(&self.vfs, &path).map_err(io::Error::other)?;
         let meta = snapshot_meta_from_bytes(reader.meta().clone()).map_err(io::Error::other)?;
-        Ok(Some(RaftSnapshot { meta, snapshot: file.path }))
+        Ok(Some(RaftSnapshot { meta, snapshot: path }))
     }
 
     /// As [`Self::current`], on the lane.
@@ -94,6 +100,7 @@ impl<V: Vfs> Snapshots<V> {
             .map_err(io::Error::other)?;
         let (path, bytes) = outcome.await.map_err(|_| stopped())??;
         self.since_snapshot.set_due_after(bytes.max(self.at_least_bytes));
+        *self.newest.lock() = Some(path.clone());
         Ok(RaftSnapshot { meta, snapshot: path })
     }
 }

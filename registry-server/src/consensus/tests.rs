@@ -1,5 +1,7 @@
 //! A node over files in memory, with a state machine that is a list of what it was given.
 
+mod power_loss;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -248,10 +248,9 @@ impl Chunks {
 
     fn make_room(&mut self, len: usize, revision: Revision) {
         let chunk_bytes = self.chunk_bytes;
-        if let Some(chunk) = self.slots.back_mut().and_then(|slot| slot.chunk.as_deref_mut()) {
-            if chunk.bytes.is_empty() || chunk.bytes.len() + len <= chunk_bytes {
-                return;
-            }
+        let last = self.slots.back().and_then(|slot| slot.chunk.as_deref());
+        if last.is_some_and(|chunk| chunk.bytes.is_empty() || chunk.bytes.len() + len <= chunk_bytes) {
+            return;
         }
         self.shrink_last();
         let bytes = Vec::with_capacity(chunk_bytes.max(len));

@@ -2,7 +2,7 @@
 //!
 //! Data that was written and not synced, and directory entries that were changed and not synced, are kept
 //! apart: [`MemVfs::crash`] gives the file system as a power loss may leave it. Faults are injected by hand:
-//! a failing sync, a full disk, a machine that stops after so many changes. Directories themselves are
+//! a failing sync or write, a full disk, a machine that stops after so many changes. Directories themselves are
 //! durable at once, as [`Vfs::create_dir_all`] promises.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +51,15 @@ pub enum Unsynced<'a> {
     },
 }
 
+/// Which syncs in a directory are to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syncs {
+    /// Those of its files.
+    Files,
+    /// Those of its entries.
+    Entries,
+}
+
 #[derive(Default)]
 struct Disk {
     inodes: BTreeMap<u64, Inode>,
@@ -82,6 +91,9 @@ enum NameChange {
 #[derive(Default)]
 struct Faults {
     fail_next_sync: bool,
+    fail_next_write: bool,
+    /// Where syncs of files fail, and where those of the directory itself.
+    unsyncable: Option<(PathBuf, Syncs)>,
     panic_at_next_sync: bool,
     /// What creating a file fails with.
     create_error: Option<io::ErrorKind>,
@@ -132,6 +144,16 @@ impl MemVfs {
     /// Makes the next sync of a file fail, leaving what was written unsynced.
     pub fn fail_next_sync(&self) {
         self.0.lock().faults.fail_next_sync = true;
+    }
+
+    /// Makes the next write of a file fail, leaving it as it was.
+    pub fn fail_next_write(&self) {
+        self.0.lock().faults.fail_next_write = true;
+    }
+
+    /// Makes all syncs of a directory's files, or of its entries, fail; `None` ends that.
+    pub fn set_unsyncable(&self, syncs: Option<(&Path, Syncs)>) {
+        self.0.lock().faults.unsyncable = syncs.map(|(dir, syncs)| (dir.to_owned(), syncs));
     }
 
     /// Makes the next sync of a file panic, as a bug of ours would.
@@ -236,7 +258,9 @@ impl Disk {
 
     fn sync_inode(&mut self, id: u64) -> io::Result<()> {
         self.change()?;
-        if std::mem::take(&mut self.faults.fail_next_sync) {
+        let unsyncable = matches!(&self.faults.unsyncable, Some((dir, Syncs::Files))
+            if self.names.iter().any(|(path, named)| *named == id && path.parent() == Some(dir)));
+        if std::mem::take(&mut self.faults.fail_next_sync) || unsyncable {
             return Err(io::Error::other("injected sync failure"));
         }
         assert!(!std::mem::take(&mut self.faults.panic_at_next_sync), "injected panic");
@@ -369,6 +393,9 @@ impl Vfs for MemVfs {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut disk = self.0.lock();
         disk.change()?;
+        if disk.faults.unsyncable == Some((dir.to_owned(), Syncs::Entries)) {
+            return Err(io::Error::other("injected sync failure"));
+        }
         let changes = std::mem::take(&mut disk.changes);
         let (synced, waiting): (Vec<_>, Vec<_>) =
             changes.into_iter().partition(|change| change.path().parent() == Some(dir));
@@ -408,6 +435,9 @@ impl VfsFile for MemFile {
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         let mut disk = self.disk.lock();
         disk.change()?;
+        if std::mem::take(&mut disk.faults.fail_next_write) {
+            return Err(io::Error::other("injected write failure"));
+        }
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let end = offset.checked_add(buf.len() as u64).ok_or(io::ErrorKind::FileTooLarge)?;
         let growth = end.saturating_sub(disk.inodes[&self.inode].live.len() as u64);

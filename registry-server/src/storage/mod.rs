@@ -17,7 +17,7 @@ mod vfs;
 mod wal;
 
 pub use data_dir::{DataDir, DataDirError};
-pub use mem_vfs::{MemFile, MemLock, MemVfs, Unsynced};
+pub use mem_vfs::{MemFile, MemLock, MemVfs, Syncs, Unsynced};
 pub use snapshot_file::{
     SnapshotError, SnapshotFile, SnapshotReader, SnapshotWriter, latest, remove_older, remove_unfinished,
 };

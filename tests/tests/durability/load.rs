@@ -1,166 +1,178 @@
-//! Concurrent writers that remember what was acknowledged.
+//! Everything that clients do at once: puts, deletes, transactions, counters, leases, compactions, watches.
 //!
-//! Each writer has keys of its own and one request under way. After a crash it asks what became of that
-//! one, so that every version and revision can be predicted exactly.
+//! What the clients (`workers`) did is entered in the `ledger`, and compared with the `chronicle` after each
+//! restart.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use parking_lot::Mutex;
 use registry_proto::etcdserverpb::compare::{CompareResult, TargetUnion};
+use registry_tests::Client;
 use registry_tests::requests::{Operation, compare, put, txn};
-use registry_tests::{Acknowledged, Client, History};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Writers of one key each, put again and again.
-const PUTTERS: usize = 4;
+use crate::chronicle::Chronicle;
+use crate::compactions::Compactions;
+use crate::followers::Followers;
+use crate::leases::{Kept, Leases};
+use crate::ledger::{Change, Ledger};
+use crate::workers::{COUNTER, Work, Worker, counted, until_crash};
+
+/// Writers of keys of their own, which they put and delete.
+const PUTTERS: usize = 3;
 /// Writers of two keys each, by transactions.
 const PAIRS: usize = 2;
-/// Clients that grant leases.
-const GRANTERS: usize = 2;
-
-/// What has been written so far, over all crashes.
-#[derive(Debug, Default)]
+/// Writers that share one counter, which each reads and sets if nobody else did meanwhile.
+const COUNTERS: usize = 3;
+/// All of them, and those that grant, renew and compact.
+const WORKERS: usize = PUTTERS + PAIRS + COUNTERS + 3;
+/// TTLs in seconds: checkpoints come after 1, 2, 3, 10 and 300 s.
+pub(crate) const TTLS: [i64; 5] = [2, 4, 6, 20, 600];
+/// The shortest TTL of a lease that is kept alive from the first to the last life, in seconds: a busy machine
+/// alone may stall for some.
+const SHORTEST_KEPT: i64 = 20;
+/// Transactions that fill the first segment of the log, which is of 4.5 MB.
+const FILLERS: usize = 80;
+const FILLER_BYTES: usize = 60_000;
+/// What has been done so far, over all crashes.
+#[derive(Debug)]
 pub(crate) struct Load {
-    /// Acknowledged puts.
-    pub(crate) history: History,
-    leases: Mutex<Granted>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) leases: Arc<Leases>,
+    pub(crate) compactions: Arc<Compactions>,
+    pub(crate) followers: Followers,
+    pub(crate) chronicle: Chronicle,
 }
 
-#[derive(Debug, Default)]
-struct Granted {
-    next: i64,
-    acknowledged: Vec<i64>,
+/// All clients of one life of the server.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    tasks: JoinSet<()>,
+    /// Ends their pauses when it is dropped.
+    alive: watch::Sender<()>,
 }
 
-/// What a writer puts: a key that is only put once, beside the ones that are put again and again.
-fn once(key: &str, version: i64) -> String {
-    format!("{key}/once/{version:06}")
-}
+impl Clients {
+    fn new() -> Self {
+        Self { tasks: JoinSet::new(), alive: watch::Sender::new(()) }
+    }
 
-fn value(version: i64) -> Bytes {
-    format!("{version:06}/").repeat(40).into()
+    /// The server is gone: waits until each client has read what there is to be read.
+    pub(crate) async fn end(self) {
+        drop(self.alive);
+        self.tasks.join_all().await;
+    }
 }
 
 impl Load {
-    /// The keys that writers put again and again.
-    fn keys() -> Vec<String> {
-        let putters = (0..PUTTERS).map(|writer| format!("load/put/{writer}"));
-        let pairs = (0..PAIRS).flat_map(|writer| ["left", "right"].map(|side| format!("load/txn/{writer}/{side}")));
-        putters.chain(pairs).collect()
-    }
-
-    /// Starts all writers; each ends with its first error, which is the crash.
-    pub(crate) fn start(self: &Arc<Self>, client: &Client) -> JoinSet<()> {
-        let mut writers = JoinSet::new();
-        for writer in 0..PUTTERS {
-            writers.spawn(self.clone().keep_putting(client.clone(), format!("load/put/{writer}")));
-        }
-        for writer in 0..PAIRS {
-            writers.spawn(self.clone().keep_pairing(client.clone(), format!("load/txn/{writer}")));
-        }
-        for _ in 0..GRANTERS {
-            writers.spawn(self.clone().keep_granting(client.clone()));
-        }
-        writers
-    }
-
-    async fn keep_putting(self: Arc<Self>, client: Client, key: String) {
-        for version in self.next_version(&key).. {
-            let Ok(answer) = client.try_put(put(&key, value(version))).await else { return };
-            self.history.put(key.clone(), value(version), answer.header.expect("a header").revision);
-            let single = once(&key, version);
-            let Ok(answer) = client.try_put(put(&single, value(version))).await else { return };
-            self.history.put(single, value(version), answer.header.expect("a header").revision);
+    pub(crate) fn new() -> Self {
+        Self {
+            ledger: Arc::default(),
+            leases: Arc::default(),
+            compactions: Arc::default(),
+            followers: Followers::new(),
+            chronicle: Chronicle::default(),
         }
     }
 
-    async fn keep_pairing(self: Arc<Self>, client: Client, name: String) {
-        let sides = [format!("{name}/left"), format!("{name}/right")];
-        for version in self.next_version(&sides[0]).. {
-            let mut request = txn(sides.iter().map(|key| put(key, value(version)).op()).collect());
-            let before = TargetUnion::Version(version - 1);
-            request.compare = vec![compare(&sides[0], CompareResult::Equal, before)];
-            let Ok(answer) = client.txn(request).await else { return };
-            assert!(answer.succeeded, "{name} is at another version than {}", version - 1);
-            let revision = answer.header.expect("a header").revision;
-            sides.iter().for_each(|key| self.history.put(key.clone(), value(version), revision));
-        }
+    fn worker(&self, client: &Client, clients: &Clients, random: &mut fastrand::Rng) -> Worker {
+        let alive = clients.alive.subscribe();
+        Worker::new(client.clone(), alive, self.ledger.clone(), self.leases.clone(), random.fork())
     }
 
-    async fn keep_granting(self: Arc<Self>, client: Client) {
-        loop {
-            let id = {
-                let mut leases = self.leases.lock();
-                leases.next += 1;
-                leases.next
-            };
-            if client.grant(id, 3_600).await.is_err() {
-                return;
+    /// What is there from the first to the last life: a log of more than a segment, and leases of each TTL, one
+    /// that is kept alive and one that is not.
+    pub(crate) async fn begin(&self, client: &Client, random: &mut fastrand::Rng) {
+        let clients = Clients::new();
+        let mut worker = self.worker(client, &clients, random);
+        for _ in 0..FILLERS {
+            let mut request = txn(vec![put("filler", vec![b'x'; FILLER_BYTES]).op()]);
+            request.compare = vec![compare("filler", CompareResult::Greater, TargetUnion::Version(0))];
+            let answer = client.txn(request).await.expect("the node serves");
+            assert!(!answer.succeeded, "it fills the log and changes nothing");
+        }
+        for ttl in TTLS {
+            for kept in [Kept::Always, Kept::Never] {
+                let kept = if ttl < SHORTEST_KEPT { Kept::Never } else { kept };
+                worker.grant(ttl, kept).await.expect("the node serves");
             }
-            self.leases.lock().acknowledged.push(id);
         }
     }
 
-    fn next_version(&self, key: &str) -> i64 {
-        self.history.last().get(key.as_bytes()).map_or(0, |put| put.version) + 1
+    /// Starts what keeps leases alive, and nothing else.
+    pub(crate) fn start_renewing(&self, client: &Client, random: &mut fastrand::Rng) -> Clients {
+        let mut clients = Clients::new();
+        let worker = self.worker(client, &clients, random);
+        clients.tasks.spawn(until_crash(worker.keep_renewing(Vec::new())));
+        clients
     }
 
-    /// Compares all that the server has with all that it acknowledged, and takes over what became of the
-    /// requests that were under way.
-    pub(crate) async fn check(&self, client: &Client) {
-        let expected = self.history.last();
-        let stored = client.range(registry_tests::requests::prefix("load/")).await;
-        let stored = stored
-            .into_iter()
-            .map(|kv| (kv.key, Acknowledged { value: kv.value, revision: kv.mod_revision, version: kv.version }));
-        let stored: std::collections::BTreeMap<_, _> = stored.collect();
-        for (key, put) in &expected {
-            let found = stored.get(key).unwrap_or_else(|| panic!("{key:?} is lost: {put:?}"));
-            // One put may have been under way; it was applied once or not at all.
-            let is_next = found.version == put.version + 1 && found.revision > put.revision;
-            assert!(found == put || is_next, "{key:?}: acknowledged {put:?}, found {found:?}");
+    /// Starts all clients; each ends with its first error.
+    pub(crate) fn start(&self, client: &Client, random: &mut fastrand::Rng) -> Clients {
+        let sometimes = if random.u8(..3) == 0 { self.leases.kept(Kept::Sometimes) } else { Vec::new() };
+        let mut clients = Clients::new();
+        let mut workers = std::iter::repeat_with(|| self.worker(client, &clients, random)).take(WORKERS);
+        let mut worker = || workers.next().expect("there are enough");
+        let mut work: Vec<Work> = Vec::new();
+        (0..PUTTERS).for_each(|number| work.push(Box::pin(worker().keep_putting(number))));
+        (0..PAIRS).for_each(|number| work.push(Box::pin(worker().keep_pairing(number))));
+        (0..COUNTERS).for_each(|_| work.push(Box::pin(worker().keep_counting())));
+        work.push(Box::pin(worker().keep_granting()));
+        work.push(Box::pin(worker().keep_renewing(sometimes)));
+        let known = self.chronicle.head();
+        work.push(Box::pin(worker().keep_compacting(self.compactions.clone(), known)));
+        drop(workers);
+        for work in work {
+            clients.tasks.spawn(until_crash(work));
         }
-        for (key, found) in stored {
-            assert_eq!(found.value, value(found.version.max(single_version(&key))), "{key:?}");
-            let is_under_way = !expected.contains_key(&key);
-            assert!(!is_under_way || found.version == 1, "{key:?} was applied more than once: {found:?}");
-            self.history.found(key, found);
+        self.followers.start(client, random, &mut clients.tasks);
+        clients
+    }
+
+    /// Compares all that the server has with all that it acknowledged. All clients of before have ended.
+    pub(crate) async fn check(&mut self, client: &Client) {
+        let compacted = self.compactions.find_out(client).await;
+        for revision in self.chronicle.read_on(client, compacted).await {
+            if !self.ledger.claim(&revision) {
+                let changes: Vec<_> = revision.events.iter().map(Change::from).collect();
+                let is_expiry = changes.iter().all(|change| change.value.is_none());
+                assert!(is_expiry, "nobody wrote that, or it was applied before: {revision:?}");
+                let keys: Vec<_> = changes.into_iter().map(|change| change.key).collect();
+                let lease = self.chronicle.key(&keys[0]).map_or(0, |kv| kv.lease);
+                self.leases.took(lease, &keys, &self.chronicle.keys_under(lease));
+            }
+            self.chronicle.add(revision);
         }
-        self.check_pairs();
-        self.check_leases(client).await;
-    }
-
-    fn check_pairs(&self) {
-        let last = self.history.last();
-        for writer in 0..PAIRS {
-            let side = |side| last.get(format!("load/txn/{writer}/{side}").as_bytes());
-            assert_eq!(side("left"), side("right"), "a transaction was applied in part");
+        // Its key is never deleted, so the version is how often it was put.
+        if let Some(counter) = self.chronicle.key(COUNTER.as_bytes()) {
+            assert_eq!(counted(&counter.value), counter.version, "{counter:?}");
         }
+        self.ledger.settle();
+        self.chronicle.compare_keys(client).await;
+        self.leases.check(client, &self.chronicle).await;
+        self.followers.check(&self.chronicle, &self.compactions);
     }
 
-    async fn check_leases(&self, client: &Client) {
-        let found = client.leases().await;
-        let leases = self.leases.lock();
-        let lost: Vec<_> = leases.acknowledged.iter().filter(|id| found.binary_search(id).is_err()).collect();
-        assert!(lost.is_empty(), "leases are lost: {lost:?}");
-        assert!(found.last().is_none_or(|last| *last <= leases.next), "{found:?}");
+    /// All of it happened that this test is for.
+    pub(crate) fn assert_it_was_much(&self) {
+        let (writes, leases, watches) = (self.ledger.tally(), self.leases.tally(), self.followers.tally());
+        let met = [
+            writes.acknowledged,
+            writes.found,
+            leases.renewed,
+            leases.expired,
+            leases.aged,
+            watches.resumed,
+            watches.overtaken,
+            self.compactions.count(),
+        ];
+        assert!(met.iter().all(|count| *count > 0), "{}", self.summary());
     }
 
-    /// What was acknowledged in all: puts and leases.
-    pub(crate) fn acknowledged(&self) -> usize {
-        self.history.count() + self.leases.lock().acknowledged.len()
+    /// What was done, in numbers.
+    pub(crate) fn summary(&self) -> String {
+        let (writes, leases, watches) = (self.ledger.tally(), self.leases.tally(), self.followers.tally());
+        let (compactions, head) = (self.compactions.count(), self.chronicle.head());
+        format!("{head} revisions, {writes:?}, {leases:?}, {watches:?}, {compactions} compactions")
     }
-
-    /// How often the keys that are put again and again were put, applied but not acknowledged ones included.
-    pub(crate) fn versions(&self) -> i64 {
-        let last = self.history.last();
-        Self::keys().iter().filter_map(|key| last.get(key.as_bytes())).map(|put| put.version).sum()
-    }
-}
-
-/// The version in the name of a key that is only put once, else 0.
-fn single_version(key: &[u8]) -> i64 {
-    let name = String::from_utf8_lossy(key);
-    name.split_once("/once/").map_or(0, |(_, version)| version.parse().expect("a number"))
 }

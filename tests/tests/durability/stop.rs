@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use registry_tests::budget::SOON;
 use registry_tests::requests::watch;
-use registry_tests::{Node, Watching};
+use registry_tests::{Node, Watching, eventually};
 use tokio::time::Instant;
 use tonic::Code;
 
 use crate::NODE;
+use crate::leases::Crash;
+use crate::load::Load;
 
 /// A stop with idle streams; the server's grace for requests under way is 5 s.
 const QUICKLY: Duration = Duration::from_secs(4);
@@ -40,17 +43,20 @@ async fn sigterm_ends_all_streams_with_a_status_and_the_process_with_success() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
-    let load = std::sync::Arc::new(crate::load::Load::default());
+    let mut load = Load::new();
+    let mut random = fastrand::Rng::new();
     let mut node = Node::start(NODE, &[]).await;
     for _ in 0..3 {
         let client = node.client().await;
-        let writers = load.start(&client);
-        let enough = load.acknowledged() + 100;
-        let what = "writes are acknowledged";
-        registry_tests::eventually(registry_tests::budget::SOON, what, async || load.acknowledged() >= enough).await;
+        let clients = load.start(&client, &mut random);
+        let enough = load.ledger.tally().acknowledged + 100;
+        let acknowledged = async || load.ledger.tally().acknowledged >= enough;
+        eventually(SOON, "writes are acknowledged", acknowledged).await;
+        let stop = Crash::now(load.ledger.stall());
         assert!(node.terminate().await.success());
-        writers.join_all().await;
+        clients.end().await;
         node.start_again().await;
+        load.leases.restarted(&stop);
         load.check(&node.client().await).await;
     }
 }

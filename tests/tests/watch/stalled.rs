@@ -55,11 +55,11 @@ async fn fast_watchers(node: &Node) -> Vec<Watching> {
 async fn read(mut watching: Watching, began: Instant) -> Vec<Duration> {
     let mut lags = Vec::new();
     while lags.len() < PUTS / STREAMS {
-        let events = watching.answer().await.events.into_messages().unwrap();
+        let events = watching.answer().await.events.into_messages().expect("events are well-formed");
         let now = began.elapsed();
         lags.extend(events.iter().map(|event| {
-            let value = &event.kv.as_ref().unwrap().value;
-            now - Duration::from_nanos(u64::from_be_bytes(*value.first_chunk().unwrap()))
+            let value = &event.kv.as_ref().expect("an event has a key").value;
+            now - Duration::from_nanos(u64::from_be_bytes(*value.first_chunk().expect("a value begins with a time")))
         }));
     }
     lags
@@ -68,8 +68,9 @@ async fn read(mut watching: Watching, began: Instant) -> Vec<Duration> {
 async fn write(client: Client, writer: usize, began: Instant) {
     for number in (writer..PUTS).step_by(WRITERS) {
         let mut value = vec![0x55; VALUE_BYTES];
-        value[..8].copy_from_slice(&u64::try_from(began.elapsed().as_nanos()).unwrap().to_be_bytes());
-        client.try_put(put(&name(number % FAST), value)).await.unwrap();
+        value[..8]
+            .copy_from_slice(&u64::try_from(began.elapsed().as_nanos()).expect("a test ends in time").to_be_bytes());
+        client.try_put(put(&name(number % FAST), value)).await.expect("the put is taken");
     }
 }
 

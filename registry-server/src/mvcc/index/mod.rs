@@ -90,7 +90,7 @@ impl Index {
             leaf.remove(at);
             self.bytes -= key.len() as u64 + BYTES_PER_KEY;
             if leaf.len() < FEW_KEYS {
-                let below = below.clone();
+                let below: Box<[u8]> = below.into();
                 self.join(&below);
             }
         }
@@ -175,12 +175,14 @@ impl Index {
             self.leaves.remove(below);
             return;
         }
-        let joins = |(_, leaf): &(&Box<[u8]>, &Leaf)| few + leaf.len() <= MAX_KEYS / 2;
-        let before = self.leaves.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(below))).next_back();
-        let after = self.leaves.range::<[u8], _>((Bound::Excluded(below), Bound::Unbounded)).next();
-        let (left, right): (Box<[u8]>, Box<[u8]>) = match (before.filter(joins), after.filter(joins)) {
-            (Some((before, _)), _) => (before.clone(), below.into()),
-            (None, Some((after, _))) => (below.into(), after.clone()),
+        let mut before = self.leaves.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(below))).rev();
+        let mut after = self.leaves.range::<[u8], _>((Bound::Excluded(below), Bound::Unbounded));
+        let joins = |leaf: &Leaf| few + leaf.len() <= MAX_KEYS / 2;
+        let before = before.next().filter(|(_, leaf)| joins(leaf)).map(|(before, _)| before.clone());
+        let after = after.next().filter(|(_, leaf)| joins(leaf)).map(|(after, _)| after.clone());
+        let (left, right): (Box<[u8]>, Box<[u8]>) = match (before, after) {
+            (Some(before), _) => (before, below.into()),
+            (None, Some(after)) => (below.into(), after),
             (None, None) => return,
         };
         let right = self.leaves.remove(&right);
@@ -191,8 +193,8 @@ impl Index {
 }
 
 /// The leaf that has the key if one has it, with the key below it.
-fn leaf_mut<'a>(leaves: &'a mut BTreeMap<Box<[u8]>, Leaf>, key: &[u8]) -> Option<(&'a Box<[u8]>, &'a mut Leaf)> {
-    leaves.range_mut::<[u8], _>(upto(key)).next_back()
+fn leaf_mut<'a>(leaves: &'a mut BTreeMap<Box<[u8]>, Leaf>, key: &[u8]) -> Option<(&'a [u8], &'a mut Leaf)> {
+    leaves.range_mut::<[u8], _>(upto(key)).next_back().map(|(below, leaf)| (below.as_ref(), leaf))
 }
 
 const fn upto(key: &[u8]) -> KeyBounds<'_> {
@@ -209,9 +211,9 @@ fn insert(leaf: &mut Leaf, at: usize, key: &[u8], history: KeyHistory) -> Option
     let middle = if at == leaf.len() { at } else { leaf.len() / 2 };
     let mut right = leaf.split_off(middle);
     if at < middle {
-        leaf.insert(at, key, history)
+        leaf.insert(at, key, history);
     } else {
-        right.insert(at - middle, key, history)
+        right.insert(at - middle, key, history);
     }
     Some(right)
 }

@@ -93,7 +93,8 @@ impl SnapshotError {
     }
 }
 
-/// The newest complete snapshot of a directory; its content is checked by whoever reads it.
+/// The newest complete snapshot of a directory; its content is checked by whoever reads it. It may be one that
+/// [`SnapshotWriter::finish`] could not make durable: only after [`remove_unfinished`] does it count.
 ///
 /// # Errors
 /// [`SnapshotError::Io`].

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::MemVfs;
+use super::super::{MemVfs, Syncs, Unsynced};
 use super::*;
 
 const DIR: &str = "/snap";
@@ -113,4 +113,22 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     let error = writer.finish().unwrap_err();
     assert!(matches!(error, SnapshotError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull));
     assert!(vfs.list(Path::new(DIR)).unwrap().is_empty());
+}
+
+#[test]
+fn a_snapshot_is_finished_only_when_its_name_survives_a_power_loss() {
+    let vfs = disk();
+    let before = write(&vfs, 5, &[b"five"]);
+    vfs.set_unsyncable(Some((Path::new(DIR), Syncs::Entries)));
+    let mut writer = SnapshotWriter::create(vfs.clone(), Path::new(DIR), 9, b"meta").unwrap();
+    writer.write_block(b"nine").unwrap();
+    writer.finish().unwrap_err();
+    assert_eq!(latest(&vfs.crash(), Path::new(DIR)).unwrap(), Some(before));
+    // Where the name did survive, all of it did.
+    let kept = vfs.crash_with(|change| matches!(change, Unsynced::Entry { .. }));
+    let newest = latest(&kept, Path::new(DIR)).unwrap().unwrap();
+    assert_eq!((newest.index, read(&kept, &newest.path).unwrap()), (9, vec![b"nine".to_vec()]));
+    // The next start makes it durable before anything relies on it.
+    remove_unfinished(&kept, Path::new(DIR)).unwrap();
+    assert_eq!(latest(&kept.crash(), Path::new(DIR)).unwrap(), Some(newest));
 }

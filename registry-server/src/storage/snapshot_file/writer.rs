@@ -66,7 +66,7 @@ impl<V: Vfs> SnapshotWriter<V> {
     /// Makes the snapshot count: footer, sync, rename, sync of the directory, in this order.
     ///
     /// # Errors
-    /// [`SnapshotError::Io`]; the snapshot does not count then.
+    /// [`SnapshotError::Io`]; the snapshot does not count then, though its name may be there.
     pub fn finish(mut self) -> Result<SnapshotFile, SnapshotError> {
         self.buffer.extend_from_slice(&footer(self.blocks, self.total_crc));
         self.flush()?;

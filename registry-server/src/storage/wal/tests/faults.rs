@@ -21,6 +21,24 @@ fn a_failed_sync_is_final() {
     assert_eq!(bench.after_power_loss().indices(), [0, 1, 2]);
 }
 
+#[test]
+fn a_failed_write_is_final() {
+    let bench = Bench::new();
+    bench.executor.run_all();
+    bench.append_each(0..3);
+    bench.vfs.fail_next_write();
+    bench.append(3).unwrap();
+    bench.executor.run_all();
+    assert!(matches!(bench.answers.lock().last(), Some(Err(WalError::Failed(_)))));
+    // The disk would work again now; the log never tries.
+    bench.vfs.stop_after(0);
+    assert!(matches!(bench.append(3), Err(WalError::Failed(_))));
+    bench.wal.save_vote(Bytes::from_static(b"vote"), bench.done());
+    bench.executor.run_all();
+    assert!(matches!(bench.answers.lock().last(), Some(Err(WalError::Failed(_)))));
+    assert_eq!(bench.after_power_loss().indices(), [0, 1, 2]);
+}
+
 /// What broke: every error of the segment ahead closed the log, although nothing depended on it.
 #[test]
 fn an_error_of_the_segment_ahead_is_not_final() {

@@ -1,7 +1,7 @@
 //! Segments come and go.
 
 use super::*;
-use crate::storage::{StdVfs, Unsynced};
+use crate::storage::{StdVfs, Syncs, Unsynced};
 use crate::types::ThreadExecutor;
 
 #[test]
@@ -81,6 +81,39 @@ fn a_lost_directory_entry_of_the_segment_ahead_does_no_harm() {
         again.executor.run_all();
         again.append_each(20..60);
         assert_eq!(again.after_power_loss().indices(), (0..60).collect::<Vec<_>>());
+    }
+}
+
+/// A segment without a durable name would take its entries with it.
+#[test]
+fn a_segment_whose_directory_cannot_be_synced_takes_no_entry() {
+    let bench = Bench::new();
+    bench.vfs.set_unsyncable(Some((Path::new(DIR), Syncs::Entries)));
+    for index in 0..60 {
+        bench.append(index).unwrap();
+        bench.executor.run_all();
+    }
+    let acknowledged = bench.answers.lock().len() as u64;
+    assert!((5..60).contains(&acknowledged), "{acknowledged}: the first segment only");
+    for keep in [false, true] {
+        let left = Bench::open(bench.vfs.crash_with(|_| keep)).unwrap();
+        assert_eq!(left.indices(), (0..acknowledged).collect::<Vec<_>>());
+    }
+    bench.vfs.set_unsyncable(None);
+    bench.wal.look_for_room();
+    bench.executor.run_all();
+    assert_eq!(bench.answers.lock().len(), 60);
+    assert_eq!(bench.after_power_loss().indices(), (0..60).collect::<Vec<_>>());
+}
+
+/// The directory of a new log is synced before anything is acknowledged from it.
+#[test]
+fn a_first_segment_whose_directory_cannot_be_synced_is_refused() {
+    let vfs = disk();
+    vfs.set_unsyncable(Some((Path::new(DIR), Syncs::Entries)));
+    assert!(Bench::open(vfs.clone()).is_err());
+    for keep in [false, true] {
+        assert!(Bench::open(vfs.crash_with(|_| keep)).unwrap().entries().is_empty());
     }
 }
 
