@@ -69,6 +69,10 @@ fn disk() -> MemVfs {
 type ListNode = Node<List, TokioRuntime, MemVfs>;
 
 async fn start(vfs: &MemVfs, snapshot_after_bytes: u64) -> (ListNode, Applied) {
+    start_with(vfs, snapshot_after_bytes, 10 << 20).await
+}
+
+async fn start_with(vfs: &MemVfs, snapshot_after_bytes: u64, segment_bytes: u64) -> (ListNode, Applied) {
     let [wal_dir, snapshot_dir] = DIRS.map(PathBuf::from);
     let options = NodeOptions {
         member: MemberId(1),
@@ -78,7 +82,7 @@ async fn start(vfs: &MemVfs, snapshot_after_bytes: u64) -> (ListNode, Applied) {
         snapshot_after_bytes,
         wal_dir,
         snapshot_dir,
-        wal: WalOptions { segment_bytes: 10 << 20, ..WalOptions::default() },
+        wal: WalOptions { segment_bytes, ..WalOptions::default() },
         slow_apply: None,
     };
     let applied = Applied::default();

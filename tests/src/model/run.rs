@@ -99,15 +99,20 @@ impl Run {
         let mut looked_at = self.done;
         while self.done < upto {
             let first = self.upcoming();
-            if self.done - looked_at >= BETWEEN_WATCHES || matches!(first, Operation::Compact(_)) {
+            let compacts = matches!(first, Operation::Compact(_));
+            if compacts || self.done - looked_at >= BETWEEN_WATCHES {
                 watched.catch_up(&self.model).await.unwrap_or_else(|wrong| self.fail(&wrong));
                 looked_at = self.done;
                 let request = self.generator.watch(&self.model);
-                let looked = look_back(subject, &request, &self.model).await;
-                looked.unwrap_or_else(|wrong| self.fail(&format!("{request:?}\n{wrong}")));
+                self.look_back(subject, request).await;
             }
             let steps = self.round(first, upto);
             self.compare(subject, steps).await;
+            if compacts {
+                // What is left of the revision at which history now begins.
+                let request = self.generator.watch_from(self.model.compacted(), &self.model);
+                self.look_back(subject, request).await;
+            }
         }
         watched.catch_up(&self.model).await.unwrap_or_else(|wrong| self.fail(&wrong));
     }
@@ -129,7 +134,12 @@ impl Run {
         self.compare(subject, steps).await;
         let is_lossy = !self.model.dialect().watches_from_the_compacted_revision();
         let request = watch_everything(oldest + i64::from(is_lossy));
-        look_back(subject, &request, &self.model).await.unwrap_or_else(|wrong| self.fail(&wrong));
+        self.look_back(subject, request).await;
+    }
+
+    async fn look_back(&self, subject: &impl Subject, request: WatchCreateRequest) {
+        let looked = look_back(subject, &request, &self.model).await;
+        looked.unwrap_or_else(|wrong| self.fail(&format!("{request:?}\n{wrong}")));
     }
 
     fn upcoming(&mut self) -> Operation {

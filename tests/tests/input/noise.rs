@@ -20,14 +20,15 @@ use registry_server::command::Command;
 use registry_tests::requests::{Operation, compare, delete_prefix, leased, prefix, put, txn, watch_prefix};
 use registry_tests::{Client, Wire};
 use tokio::task::JoinSet;
+use tonic::Code;
 
 use crate::healthy::Subject;
 
 const SEED: u64 = 20_260_824;
-const UNARY: usize = 12_000;
-const STREAMS: usize = 640;
-/// Messages of one stream.
-const MESSAGES: usize = 4;
+const UNARY: usize = 8_000;
+const STREAMS: usize = 480;
+/// Messages of one stream; the first that cannot be read ends it.
+const MESSAGES: usize = 2;
 /// Callers, each with a connection of its own.
 const CALLERS: u64 = 16;
 /// The watcher that ends a watch stream of this test.
@@ -36,13 +37,15 @@ const ROOM_KIB: usize = 32 * 1024;
 
 /// A message of each method and kind; bending starts from these.
 fn unary() -> Vec<(&'static str, Vec<u8>)> {
-    let range = RangeRequest { revision: 3, limit: 7, sort_order: 2, sort_target: 3, ..prefix("k") };
+    let range = RangeRequest { limit: 7, sort_order: 2, sort_target: 3, ..prefix("k") };
     let keep = PutRequest { ignore_lease: true, prev_kv: true, ..put("k/1", "value") };
     let holds = compare("k/1", CompareResult::Greater, TargetUnion::Version(3));
     let inner = TxnRequest { compare: vec![holds], failure: vec![range.clone().op()], ..txn(vec![keep.clone().op()]) };
     let ops = vec![inner.op(), leased("k/2", "v", 7).op(), delete_prefix("k/3").op()];
     let add = MemberAddRequest { peer_ur_ls: vec!["http://127.0.0.1:1".to_owned()], is_learner: true };
     let update = MemberUpdateRequest { id: 1, peer_ur_ls: vec!["http://127.0.0.1:1".to_owned()] };
+    // One that raises an alarm would have nearly all writes refused for lack of space, bent or not.
+    let disarm = AlarmRequest { action: AlarmAction::Deactivate.into(), member_id: 1, alarm: 1 };
     let downgrade = DowngradeRequest { action: 1, version: "3.6.0".to_owned() };
     vec![
         ("KV/Range", range.encode_to_vec()),
@@ -61,7 +64,7 @@ fn unary() -> Vec<(&'static str, Vec<u8>)> {
         ("Cluster/MemberUpdate", update.encode_to_vec()),
         ("Cluster/MemberList", MemberListRequest { linearizable: true }.encode_to_vec()),
         ("Cluster/MemberPromote", MemberRemoveRequest { id: 1 }.encode_to_vec()),
-        ("Maintenance/Alarm", AlarmRequest { action: 1, member_id: 1, alarm: 1 }.encode_to_vec()),
+        ("Maintenance/Alarm", disarm.encode_to_vec()),
         ("Maintenance/Status", Vec::new()),
         ("Maintenance/Defragment", Vec::new()),
         ("Maintenance/Hash", Vec::new()),
@@ -93,10 +96,10 @@ fn watches() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Bends a message once or a few times.
+/// Bends a message once, or now and then twice.
 fn bend(rng: &mut Rng, message: &[u8]) -> Vec<u8> {
     let mut bent = message.to_vec();
-    for _ in 0..rng.usize(1..3) {
+    for _ in 0..=rng.usize(0..5) / 4 {
         if bent.is_empty() {
             bent.push(rng.u8(..));
         }
@@ -131,10 +134,10 @@ fn noise(rng: &mut Rng) -> Vec<u8> {
     std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
 }
 
-/// One caller's share, one call after the other; says how many succeeded.
+/// One caller's share, one call after the other; says how many messages could be read.
 async fn call(url: Arc<str>, seed: u64) -> usize {
     let (wire, mut rng, seeds) = (Wire::connect(&url).await, Rng::with_seed(seed), unary());
-    let mut taken = 0;
+    let mut read = 0;
     for _ in 0..UNARY / CALLERS as usize {
         let (method, message) = &seeds[rng.usize(..seeds.len())];
         let bent = bend(&mut rng, message);
@@ -142,9 +145,9 @@ async fn call(url: Arc<str>, seed: u64) -> usize {
         let answer = answer.unwrap_or_else(|error| panic!("seed {seed}: {method} of {bent:x?}: {error:?}"));
         let is_told = answer.http == 200 && answer.status.is_some() && answer.is_whole;
         assert!(is_told, "seed {seed}: {method} of {bent:x?}: {answer:?}");
-        taken += usize::from(answer.refusal().is_none());
+        read += usize::from(answer.refusal().is_none_or(|(code, _)| code != Code::Internal));
     }
-    taken
+    read
 }
 
 /// Streams end with a status, or still answer the well-formed request at their end; says how many did.
@@ -162,7 +165,7 @@ async fn stream(url: Arc<str>, seed: u64) -> usize {
         let mut watched: Vec<_> = (0..MESSAGES)
             .map(|_| {
                 let one = rng.usize(..seeds.len());
-                bend(&mut rng, &seeds[one])
+                if rng.bool() { seeds[one].clone() } else { bend(&mut rng, &seeds[one]) }
             })
             .collect();
         watched.push(of_watch(RequestUnion::CreateRequest(last.clone())));
@@ -196,10 +199,10 @@ async fn bent_messages_of_every_method_are_answered_with_a_status() {
         callers.spawn(call(url.clone(), SEED + caller));
         streamers.spawn(stream(url.clone(), SEED + CALLERS + caller));
     }
-    let taken: usize = callers.join_all().await.into_iter().sum();
+    let read: usize = callers.join_all().await.into_iter().sum();
     let went_on: usize = streamers.join_all().await.into_iter().sum();
     // Bent too much, nothing would come through the decoder; bent too little, it would be no test of it.
-    assert!((UNARY / 10..UNARY * 9 / 10).contains(&taken), "{taken} of {UNARY} were taken");
+    assert!((UNARY / 5..UNARY * 9 / 10).contains(&read), "{read} of {UNARY} could be read");
     assert!((STREAMS / 20..STREAMS * 19 / 20).contains(&went_on), "{went_on} of {STREAMS} streams went on");
     disarm(&subject.node.client().await).await;
     subject.is_healthy().await;

@@ -18,9 +18,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: &[u8] = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 /// Connections of one batch, and how many of them are open together.
 const CONNECTIONS: usize = 400;
-const TOGETHER: usize = 40;
+const TOGETHER: usize = 80;
 /// How long a client waits for the server's last word before it goes; most are told at once.
-const LAST_WORD: Duration = Duration::from_millis(300);
+const LAST_WORD: Duration = Duration::from_millis(200);
 /// What the process may have grown after a batch: buffers of connections that are gone stay with the allocator.
 const ROOM_KIB: usize = 8 * 1024;
 

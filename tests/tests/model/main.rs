@@ -15,7 +15,7 @@ use registry_tests::model::Run;
 const NODE: &str = env!("CARGO_BIN_EXE_node");
 
 /// Runs of fewer operations may miss what is rare.
-const ENOUGH: usize = 20_000;
+const ENOUGH: usize = 100_000;
 
 /// Every refusal that operations can meet.
 const REFUSALS: [&str; 11] = [

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use registry_tests::requests::{put, watch, watch_prefix};
-use registry_tests::{Client, Node, Watching};
+use registry_tests::{Client, Happened, Node, Watching};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -55,11 +55,11 @@ async fn fast_watchers(node: &Node) -> Vec<Watching> {
 async fn read(mut watching: Watching, began: Instant) -> Vec<Duration> {
     let mut lags = Vec::new();
     while lags.len() < PUTS / STREAMS {
-        let events = watching.answer().await.events.into_messages().expect("events are well-formed");
+        let events = watching.answer().await.events.into_messages().expect("events decode");
         let now = began.elapsed();
         lags.extend(events.iter().map(|event| {
-            let value = &event.kv.as_ref().expect("an event has a key").value;
-            now - Duration::from_nanos(u64::from_be_bytes(*value.first_chunk().expect("a value begins with a time")))
+            let put_at = *Happened::from(event).value.first_chunk().expect("a value begins with a time");
+            now - Duration::from_nanos(u64::from_be_bytes(put_at))
         }));
     }
     lags
@@ -68,9 +68,9 @@ async fn read(mut watching: Watching, began: Instant) -> Vec<Duration> {
 async fn write(client: Client, writer: usize, began: Instant) {
     for number in (writer..PUTS).step_by(WRITERS) {
         let mut value = vec![0x55; VALUE_BYTES];
-        value[..8]
-            .copy_from_slice(&u64::try_from(began.elapsed().as_nanos()).expect("a test ends in time").to_be_bytes());
-        client.try_put(put(&name(number % FAST), value)).await.expect("the put is taken");
+        let put_at = u64::try_from(began.elapsed().as_nanos()).expect("a test is over in 500 years");
+        value[..8].copy_from_slice(&put_at.to_be_bytes());
+        client.try_put(put(&name(number % FAST), value)).await.expect("the put is accepted");
     }
 }
 

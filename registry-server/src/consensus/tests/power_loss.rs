@@ -5,6 +5,8 @@ use crate::storage::{Syncs, Wal, latest};
 
 /// So few that a snapshot is due after some ten commands, then twenty, and so on.
 const SNAPSHOT_BYTES: u64 = 1_000;
+/// So small a segment, in bytes, that the log goes through some.
+const SMALL_SEGMENT: u64 = 64 << 10;
 /// Changes of the disk in which three snapshots are written and the log is purged behind them.
 const CHANGES: u64 = 240;
 
@@ -26,7 +28,7 @@ async fn propose_until(node: &ListNode, done: usize, end: usize) -> usize {
 /// The last index that is purged from the log, and the last that a snapshot holds.
 fn purged_and_saved(disk: &MemVfs) -> (Option<u64>, Option<u64>) {
     let disk = disk.crash();
-    let options = WalOptions { segment_bytes: 4 << 20, ..WalOptions::default() };
+    let options = WalOptions { segment_bytes: SMALL_SEGMENT, ..WalOptions::default() };
     let (wal, recovered) = Wal::open(disk.clone(), DIRS[0].as_ref(), options, &ThreadExecutor).unwrap();
     let saved = latest(&disk, DIRS[1].as_ref()).unwrap().map(|file| file.index);
     drop(wal);
@@ -35,7 +37,7 @@ fn purged_and_saved(disk: &MemVfs) -> (Option<u64>, Option<u64>) {
 
 /// All that was acknowledged is there once and in order, and nothing that was not asked for.
 async fn assert_all_there(disk: &MemVfs, acknowledged: usize, asked: usize) {
-    let (node, applied) = start(disk, SNAPSHOT_BYTES).await;
+    let (node, applied) = start_with(disk, SNAPSHOT_BYTES, SMALL_SEGMENT).await;
     let applied = applied.lock().clone();
     assert!((acknowledged..=asked).contains(&applied.len()), "{acknowledged} of {asked}, found {}", applied.len());
     assert_eq!(applied, (1..=applied.len()).map(long_command).collect::<Vec<_>>());
@@ -51,7 +53,7 @@ async fn a_power_loss_between_any_two_steps_of_a_snapshot_and_the_purge_loses_no
     let mut unpurged = 0;
     for stop in (0..CHANGES).step_by(5) {
         let vfs = disk();
-        let (node, _) = start(&vfs, SNAPSHOT_BYTES).await;
+        let (node, _) = start_with(&vfs, SNAPSHOT_BYTES, SMALL_SEGMENT).await;
         vfs.stop_after(stop + random.u64(..5));
         let acknowledged = propose_until(&node, 0, CHANGES as usize).await;
         let keep_percent = [0, 50, 100][random.usize(..3)];
@@ -72,7 +74,7 @@ async fn a_power_loss_between_any_two_steps_of_a_snapshot_and_the_purge_loses_no
 async fn a_snapshot_that_cannot_be_synced_does_not_count_and_nothing_is_purged() {
     for syncs in [Syncs::Files, Syncs::Entries] {
         let vfs = disk();
-        let (node, _) = start(&vfs, SNAPSHOT_BYTES).await;
+        let (node, _) = start_with(&vfs, SNAPSHOT_BYTES, SMALL_SEGMENT).await;
         vfs.set_unsyncable(Some((DIRS[1].as_ref(), syncs)));
         assert_eq!(propose_until(&node, 0, 100).await, 100, "the node goes on");
         if syncs == Syncs::Entries {

@@ -121,9 +121,14 @@ impl Generator {
 
     /// A watcher that starts at or before the newest revision.
     pub fn watch(&mut self, model: &Model) -> WatchCreateRequest {
-        let (key, range_end) = self.keys();
         let near_the_compacted = model.compacted() + self.random.i64(-1..=2);
         let start = if self.percent(40) { near_the_compacted } else { self.revision(model) };
+        self.watch_from(start, model)
+    }
+
+    /// A watcher that starts there, or as near as it may.
+    pub fn watch_from(&mut self, start: i64, model: &Model) -> WatchCreateRequest {
+        let (key, range_end) = self.keys();
         let start = start.clamp(1, model.revision());
         let is_lossy = start == model.compacted() && !self.mix.dialect.watches_from_the_compacted_revision();
         let filters = match self.random.u32(0..100) {
