@@ -1,4 +1,4 @@
-//! A server as a child process: one node on loopback, in a [`Home`] that may outlive it.
+//! A server as a child process: one node on loopback, in a `Home` that may outlive it.
 //!
 //! Both kinds of server take etcd's flags, so they are started alike. A child is ended by its own id, in
 //! order if possible, and in any case when [`ServerProcess`] is dropped; its home goes with the last holder.

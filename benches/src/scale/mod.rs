@@ -5,9 +5,9 @@
 //!            └──────── subject ─┘
 //! ```
 //!
-//! [`filling`] puts the same revisions into each server, one server after the other; [`rows`] measures puts and gets
-//! in turn while all of them run; [`restarts`] stops them and times their starts, in turn as well, one process at
-//! a time. A [`subject`] keeps its data and its ports from start to start, and what it answers after each start is
+//! `filling` puts the same revisions into each server, one server after the other; `rows` measures puts and gets
+//! in turn while all of them run; `restarts` stops them and times their starts, in turn as well, one process at
+//! a time. A `subject` keeps its data and its ports from start to start, and what it answers after each start is
 //! checked for every key and the revision. Dropping the measurement ends the servers and removes their data.
 
 mod disk;

@@ -1,7 +1,7 @@
 //! A model of the whole state machine, with which any etcd can be compared: keys, transactions, leases, old
 //! revisions, compaction, events and refusals, on the requests and answers of the wire.
 //!
-//! It is small and slow, and written from etcd's behaviour and not from ours: [`store`] keeps every change
+//! It is small and slow, and written from etcd's behaviour and not from ours: `store` keeps every change
 //! for ever, `range`, `txn` and `check` follow etcd's own steps, a lease's keys are those whose newest state
 //! names it. [`Generator`] makes operations that collide, [`Run`] compares answers field by field and tells
 //! how a disagreement is repeated, a [`Subject`] is whoever is compared.
