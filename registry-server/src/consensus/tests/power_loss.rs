@@ -3,8 +3,8 @@
 use super::*;
 use crate::storage::{Syncs, Wal, latest};
 
-/// So few that a snapshot is due after some ten commands, then twenty, and so on.
-const SNAPSHOT_BYTES: u64 = 1_000;
+/// So few that a snapshot is due after some ten commands: each counts as the sector it takes in the log.
+const SNAPSHOT_BYTES: u64 = 6_000;
 /// So small a segment, in bytes, that the log goes through some.
 const SMALL_SEGMENT: u64 = 64 << 10;
 /// Changes of the disk in which three snapshots are written and the log is purged behind them.
