@@ -96,10 +96,12 @@ impl<V: Vfs> Snapshots<V> {
         let (blocks, ahead) = mpsc::sync_channel(BLOCKS_AHEAD);
         thread::scope(|scope| {
             // Ends at the snapshot's end, its first error, or when the machine wants no more.
-            scope.spawn(move || {
+            let read_ahead = move || {
                 let read = std::iter::from_fn(|| reader.next_block().map_err(failed).transpose());
                 read.map(|block| blocks.send(block)).take_while(Result::is_ok).count()
-            });
+            };
+            let thread = thread::Builder::new().name("snapshot-read".to_owned());
+            thread.spawn_scoped(scope, read_ahead).map_err(|error| RestoreError::new("a snapshot", error))?;
             machine.restore(&mut ahead.into_iter())
         })
     }
