@@ -50,6 +50,38 @@ pub(crate) enum Command {
     Stall(Box<StallArgs>),
 }
 
+/// The servers of a comparison that always starts them.
+#[derive(Debug, ClapArgs)]
+struct Servers {
+    /// The server to start and measure.
+    #[arg(long, value_name = "PATH")]
+    server: PathBuf,
+    /// Another server to measure in turn with the first in the same way, etcd for one.
+    #[arg(long, value_name = "PATH")]
+    peer: Option<PathBuf>,
+    /// A further flag for the server; may be given several times.
+    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
+    server_flag: Vec<String>,
+    /// A further flag for the peer; may be given several times.
+    #[arg(long, value_name = "FLAG", requires = "peer", allow_hyphen_values = true)]
+    peer_flag: Vec<String>,
+    /// Where servers get their data directories; a real disk, or syncs cost nothing. The system's temporary
+    /// directory unless given.
+    #[arg(long, value_name = "DIR")]
+    data_root: Option<PathBuf>,
+}
+
+impl Servers {
+    fn programs(&self) -> Vec<Program> {
+        let peer = self.peer.as_ref().map(|path| (path, &self.peer_flag));
+        programs((&self.server, &self.server_flag), peer)
+    }
+
+    fn data_root(&self) -> PathBuf {
+        self.data_root.clone().unwrap_or_else(std::env::temp_dir)
+    }
+}
+
 /// One measurement.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct RunArgs {

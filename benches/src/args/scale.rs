@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use registry_bench::process::Program;
 use registry_bench::scale::{Filling, Plan};
 
-use super::{at_least_one, programs, seconds};
+use super::{Servers, at_least_one, seconds};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -25,22 +25,8 @@ revision must be there, or there are no figures.";
 /// One comparison.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ScaleArgs {
-    /// The server to start and measure.
-    #[arg(long, value_name = "PATH")]
-    server: PathBuf,
-    /// Another server to compare it with, etcd for one.
-    #[arg(long, value_name = "PATH")]
-    peer: Option<PathBuf>,
-    /// A further flag for the server; may be given several times.
-    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
-    server_flag: Vec<String>,
-    /// A further flag for the peer; may be given several times.
-    #[arg(long, value_name = "FLAG", requires = "peer", allow_hyphen_values = true)]
-    peer_flag: Vec<String>,
-    /// Where servers get their data directories; a real disk, or syncs cost nothing. The system's temporary
-    /// directory unless given.
-    #[arg(long, value_name = "DIR")]
-    data_root: Option<PathBuf>,
+    #[command(flatten)]
+    servers: Servers,
     /// Also write everything to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -118,8 +104,7 @@ impl ScaleArgs {
     /// The servers to start, with the same quota unless they are given one of their own.
     pub(crate) fn programs(&self) -> Vec<Program> {
         const QUOTA: &str = "--quota-backend-bytes";
-        let peer = self.peer.as_ref().map(|path| (path, &self.peer_flag));
-        let mut programs = programs((&self.server, &self.server_flag), peer);
+        let mut programs = self.servers.programs();
         for program in &mut programs {
             if !program.flags.iter().any(|flag| flag.starts_with(QUOTA)) {
                 program.flags.push(format!("{QUOTA}={}", self.quota_bytes));
@@ -130,7 +115,7 @@ impl ScaleArgs {
 
     /// Where data directories are made.
     pub(crate) fn data_root(&self) -> PathBuf {
-        self.data_root.clone().unwrap_or_else(std::env::temp_dir)
+        self.servers.data_root()
     }
 }
 

@@ -8,7 +8,7 @@ use registry_bench::load::{Load, Work};
 use registry_bench::process::Program;
 use registry_bench::stall::Stall;
 
-use super::{at_least_one, programs, seconds};
+use super::{Servers, at_least_one, seconds};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -24,25 +24,11 @@ order, or be told the compacted revision; otherwise the measurement fails.";
 /// One comparison.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct StallArgs {
-    /// The server to start and measure.
-    #[arg(long, value_name = "PATH")]
-    server: PathBuf,
-    /// Another server to measure in turn with the first in the same way, etcd for one.
-    #[arg(long, value_name = "PATH")]
-    peer: Option<PathBuf>,
-    /// A further flag for the server; may be given several times.
-    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
-    server_flag: Vec<String>,
-    /// A further flag for the peer; may be given several times.
-    #[arg(long, value_name = "FLAG", requires = "peer", allow_hyphen_values = true)]
-    peer_flag: Vec<String>,
+    #[command(flatten)]
+    servers: Servers,
     /// How often each server is started and measured without and with stalled watchers.
     #[arg(long, default_value_t = 3, value_parser = at_least_one)]
     pub(crate) pairs: usize,
-    /// Where servers get their data directories; a real disk, or syncs cost nothing. The system's temporary
-    /// directory unless given.
-    #[arg(long, value_name = "DIR")]
-    data_root: Option<PathBuf>,
     /// Also write everything to this file, the server's memory over time included.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -102,11 +88,11 @@ impl StallArgs {
 
     /// The servers to start, in turn.
     pub(crate) fn programs(&self) -> Vec<Program> {
-        programs((&self.server, &self.server_flag), self.peer.as_ref().map(|path| (path, &self.peer_flag)))
+        self.servers.programs()
     }
 
     /// Where data directories are made.
     pub(crate) fn data_root(&self) -> PathBuf {
-        self.data_root.clone().unwrap_or_else(std::env::temp_dir)
+        self.servers.data_root()
     }
 }
