@@ -209,10 +209,8 @@ mod tests {
         WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) }
     }
 
-    fn put(revision: i64) -> Arc<RevisionEvents> {
-        let bytes = Bytes::from_static(b"a");
-        let event = Event { kind: EventKind::Put, key: bytes, kv: Bytes::new(), prev_kv: None };
-        Arc::new(RevisionEvents { revision: Revision(revision), events: vec![event] })
+    fn put() -> Vec<Event> {
+        vec![Event { kind: EventKind::Put, key: Bytes::from_static(b"a"), kv: Bytes::new(), prev_kv: None }]
     }
 
     #[tokio::test(start_paused = true)]
@@ -235,7 +233,7 @@ mod tests {
         drop(requests);
         assert!(answers.next().await.unwrap().unwrap().created);
         assert!(poll_fn(|cx| Poll::Ready(answers.poll_next_unpin(cx).is_pending())).await);
-        service.hub.publish(&put(2));
+        service.hub.publish(Revision(2), put);
         assert!(!answers.next().await.unwrap().unwrap().events.is_empty());
     }
 
@@ -301,7 +299,7 @@ mod tests {
         let (service, requests, mut answers) = opened();
         requests.send(Ok(create())).await.unwrap();
         answers.next().await.unwrap().unwrap();
-        service.hub.publish(&put(2));
+        service.hub.publish(Revision(2), put);
         for _ in 0..64 {
             requests.send(Ok(create())).await.unwrap();
         }

@@ -31,20 +31,16 @@ pub(super) fn check_put<'a>(
 
 /// Writes a key that [`check_put`] let through.
 pub(super) fn put(request: &PutRequest, txn: &mut WriteTxn<'_>, leases: &mut Leases) -> PutResponse {
-    let (kept_value, kept_lease) = match txn.get(&request.key) {
-        Some(now) if request.ignore_value || request.ignore_lease => {
-            (request.ignore_value.then(|| Bytes::copy_from_slice(now.value)), request.ignore_lease.then_some(now.lease))
-        }
-        _ => (None, None),
-    };
+    // What is there costs a search, which most puts can do without.
+    let asks = request.ignore_value || request.ignore_lease || request.prev_kv;
+    let now = if asks { txn.get(&request.key) } else { None };
+    let kept_value = now.filter(|_| request.ignore_value).map(|now| Bytes::copy_from_slice(now.value));
+    let kept_lease = now.filter(|_| request.ignore_lease).map(|now| now.lease);
+    let prev_kv = now.filter(|_| request.prev_kv).map(|now| stored_key_value(now.to_body()));
     let lease = kept_lease.unwrap_or(LeaseId(request.lease));
-    let value = kept_value.as_ref().unwrap_or(&request.value);
-    let done = txn.put(&request.key, value, lease);
-    leases.move_key(&request.key, done.prev_lease, lease);
-    PutResponse {
-        header: inner_header(txn.revision()),
-        prev_kv: done.prev.filter(|_| request.prev_kv).map(stored_key_value),
-    }
+    let prev_lease = txn.put(&request.key, kept_value.as_ref().unwrap_or(&request.value), lease);
+    leases.move_key(&request.key, prev_lease, lease);
+    PutResponse { header: inner_header(txn.revision()), prev_kv }
 }
 
 /// Deletes a range; keys that are not there change nothing.

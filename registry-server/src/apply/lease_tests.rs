@@ -47,7 +47,7 @@ fn machine() -> (Machine, Arc<State>, Arc<Ear>) {
 }
 
 fn apply(machine: &mut Machine, command: &Command) -> Result<Outcome, ApplyError> {
-    machine.apply(Position::default(), command.encode()).unwrap().outcome
+    machine.apply(Position::default(), Machine::decode(command.encode()).unwrap()).outcome
 }
 
 fn grant(machine: &mut Machine, id: i64) {

@@ -13,7 +13,7 @@ use super::{cost, kv, leases, txn};
 use crate::command::{Command, LeaseCheckpoints};
 use crate::consensus::{Position, RestoreError, StateMachine};
 use crate::lease::{Keeper, Leases};
-use crate::mvcc::{Committed, RevisionEvents, Store};
+use crate::mvcc::{Committed, Store};
 use crate::types::{Grant, LeaseId, Revision, Runtime};
 use crate::watch::Hub;
 
@@ -143,7 +143,7 @@ impl Machine {
         if let Ok(committed) = &result {
             // Before anybody can see that the keys are gone: no keep-alive succeeds from then on.
             self.lease_observer.revoked(grant.id);
-            self.state.counts.note_revoked(committed.events.len());
+            self.state.counts.note_revoked(committed.changes);
         }
         self.release(store, leases);
         self.committed(result.map(|committed| (Outcome::Done, committed)))
@@ -177,9 +177,10 @@ impl Machine {
     /// Tells the watchers, then answers.
     fn committed(&self, result: Result<(Outcome, Committed), ApplyError>) -> Reply {
         match result {
-            Ok((outcome, Committed { revision, events })) => {
-                if !events.is_empty() {
-                    self.hub.publish(&Arc::new(RevisionEvents { revision, events }));
+            Ok((outcome, committed)) => {
+                let revision = committed.revision;
+                if committed.changes > 0 {
+                    self.hub.publish(revision, || self.state.store.read().events_of(&committed));
                 }
                 Reply { revision, outcome: Ok(outcome) }
             }
@@ -193,12 +194,16 @@ impl Machine {
 }
 
 impl StateMachine for Machine {
+    type Command = Command;
     type Reply = Reply;
     type Snapshot = StateSnapshot;
 
-    fn apply(&mut self, _at: Position, command: Bytes) -> Result<Reply, RestoreError> {
-        let command = Command::decode(command).map_err(|error| RestoreError::new("a command in the log", error))?;
-        Ok(self.command(command))
+    fn decode(command: Bytes) -> Result<Command, RestoreError> {
+        Command::decode(command).map_err(|error| RestoreError::new("a command in the log", error))
+    }
+
+    fn apply(&mut self, _at: Position, command: Command) -> Reply {
+        self.command(command)
     }
 
     fn background(&mut self) -> bool {

@@ -22,7 +22,7 @@ fn machine() -> (Machine, Arc<State>) {
 }
 
 fn apply(machine: &mut Machine, command: &Command) -> Result<Outcome, ApplyError> {
-    machine.apply(Position::default(), command.encode()).unwrap().outcome
+    machine.apply(Position::default(), Machine::decode(command.encode()).unwrap()).outcome
 }
 
 fn alarm(action: AlarmAction) -> Command {

@@ -163,7 +163,7 @@ fn check_range(range: &RangeRequest, store: &Store) -> Result<(), MvccError> {
 
 fn execute(txn: &TxnRequest, path: &Path, operations: &mut impl Operations) -> Result<TxnResponse, MvccError> {
     let mut nested = path.nested.iter();
-    let mut responses = Vec::new();
+    let mut responses = Vec::with_capacity(branch(txn, path).len());
     for op in branch(txn, path) {
         let response = match &op.request {
             Some(Request::RequestRange(range)) => Some(Response::ResponseRange(operations.range(range)?)),

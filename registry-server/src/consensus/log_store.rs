@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::marker::PhantomData;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 
 use bytes::Bytes;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::encoding::{
     entry_from_bytes, entry_to_bytes, log_id_from_bytes, log_id_to_bytes, vote_from_bytes, vote_to_bytes,
 };
-use super::state_machine::StateMachine;
+use super::state_machine::{RestoreError, StateMachine};
 use super::types::{RaftEntry, RaftLogId, RaftVote, TypeConfig};
 use crate::storage::{Vfs, Wal, WalError};
 use crate::types::{Lane, Runtime};
@@ -42,20 +42,53 @@ impl<S: StateMachine, R: Runtime, V: Vfs> LogStore<S, R, V> {
         Self { wal, read_lane, types: PhantomData }
     }
 
-    async fn read(&self, range: std::ops::Range<u64>, max_bytes: usize) -> io::Result<Vec<RaftEntry>> {
-        let records = match self.wal.read_cached(range.clone(), max_bytes) {
-            Some(records) => records,
-            None => self.read_files(range, max_bytes).await?,
-        };
-        records.into_iter().map(|(_, bytes)| entry_from_bytes(bytes).map_err(io::Error::other)).collect()
+    /// Up to which entry the log knows that all are committed.
+    pub(super) fn committed(&self) -> io::Result<Option<RaftLogId>> {
+        self.wal.state().committed.map(|bytes| log_id_from_bytes(bytes).map_err(io::Error::other)).transpose()
     }
 
-    async fn read_files(&self, range: std::ops::Range<u64>, max_bytes: usize) -> io::Result<Vec<(u64, Bytes)>> {
-        let (done, records) = oneshot::channel();
-        let wal = self.wal.clone();
-        self.read_lane.submit(move || drop(done.send(wal.read(range, max_bytes)))).map_err(io::Error::other)?;
-        records.await.map_err(|_| io::Error::other("the log's read lane stopped"))?
+    /// Begins to read a range's first entries on the lane: a megabyte, and at least one if there is one. `decode`
+    /// goes on with each of them there.
+    pub(super) fn read_ahead<T: Send + 'static>(
+        &self,
+        range: Range<u64>,
+        decode: impl Fn(RaftEntry) -> Result<T, RestoreError> + Send + 'static,
+    ) -> io::Result<Reading<T>> {
+        self.read_files(range, READ_BYTES, decode)
     }
+
+    fn read_files<T: Send + 'static>(
+        &self,
+        range: Range<u64>,
+        max_bytes: usize,
+        decode: impl Fn(RaftEntry) -> Result<T, RestoreError> + Send + 'static,
+    ) -> io::Result<Reading<T>> {
+        let (done, entries) = oneshot::channel();
+        let wal = self.wal.clone();
+        let read = move || decoded(wal.read(range, max_bytes)?, decode);
+        self.read_lane.submit(move || drop(done.send(read()))).map_err(io::Error::other)?;
+        Ok(Reading(entries))
+    }
+
+    async fn read(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<RaftEntry>> {
+        match self.wal.read_cached(range.clone(), max_bytes) {
+            Some(records) => decoded(records, Ok),
+            None => self.read_files(range, max_bytes, Ok)?.entries().await,
+        }
+    }
+}
+
+/// Entries that are being read on the lane.
+pub(super) struct Reading<T>(oneshot::Receiver<io::Result<Vec<T>>>);
+
+impl<T> Reading<T> {
+    pub(super) async fn entries(self) -> io::Result<Vec<T>> {
+        self.0.await.map_err(|_| io::Error::other("the log's read lane stopped"))?
+    }
+}
+
+fn decoded<T>(records: Vec<(u64, Bytes)>, decode: impl Fn(RaftEntry) -> Result<T, RestoreError>) -> io::Result<Vec<T>> {
+    records.into_iter().map(|(_, bytes)| entry_from_bytes(bytes).and_then(&decode).map_err(io::Error::other)).collect()
 }
 
 /// Waits for an operation of the WAL's queue to be on disk.
@@ -123,7 +156,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftLogStorage<TypeConfig<S, R>> for L
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<RaftLogId>> {
-        self.wal.state().committed.map(|bytes| log_id_from_bytes(bytes).map_err(io::Error::other)).transpose()
+        self.committed()
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig<S, R>>) -> io::Result<()>

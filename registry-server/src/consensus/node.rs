@@ -42,7 +42,7 @@ pub struct NodeOptions {
     pub heartbeat_interval: Duration,
     /// A follower that hears nothing for 1.0 to 1.4 times this calls an election.
     pub election_timeout: Duration,
-    /// A snapshot is written after this many bytes of entries, or the last snapshot's size if that is more.
+    /// A snapshot is written after this many bytes of entries, or half the last snapshot's size if that is more.
     pub snapshot_after_bytes: u64,
     /// Where the WAL's segments are.
     pub wal_dir: PathBuf,
@@ -140,11 +140,9 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         machine: S,
     ) -> Result<Self, ConsensusError> {
         let config = Arc::new(options.raft_config()?);
-        let (wal, _) =
-            Wal::open(vfs.clone(), &options.wal_dir, options.wal, executor).map_err(std::io::Error::other)?;
         let counts = Arc::<Counts>::default();
-        wal.watch_syncs(timed_syncs::<R>(counts.clone()));
         let [snapshot_lane, apply_lane, read_lane] = lanes(executor)?;
+        let opening = open_wal(options, vfs.clone(), executor, &read_lane)?;
         let since_snapshot = Arc::new(SinceSnapshot::default());
         let snapshots = Snapshots::new(
             vfs,
@@ -152,10 +150,16 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
             snapshot_lane.clone(),
             since_snapshot.clone(),
             options.snapshot_after_bytes,
-        )?;
+        );
         let clock = ApplyClock { counts: counts.clone(), slow: options.slow_apply.clone() };
-        let applier = Applier::open(machine, apply_lane.clone(), snapshots, since_snapshot.clone(), clock)?;
+        let restore = |snapshots| Applier::open(machine, apply_lane.clone(), snapshots, since_snapshot.clone(), clock);
+        let applier = snapshots.map_err(ConsensusError::from).and_then(restore);
+        // Waited for in any case, so that nothing touches the files after an error.
+        let wal = opening.await.map_err(stopped)??;
+        wal.watch_syncs(timed_syncs::<R>(counts.clone()));
         let log_store = LogStore::new(wal.clone(), read_lane.clone());
+        let mut applier = applier?;
+        applier.replay(&log_store).await?;
         let raft = Raft::new(options.member.0, config, transport, log_store, applier).await.map_err(stopped)?;
         let raft: RaftHandle<S, R, V> = Arc::new(raft);
         form_cluster(&raft, options).await?;
@@ -284,6 +288,20 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
             }
         }
     }
+}
+
+/// Begins to open the log on a lane: all of it is read, which takes as long as reading a snapshot.
+fn open_wal<V: Vfs>(
+    options: &NodeOptions,
+    vfs: V,
+    executor: &impl Executor,
+    lane: &Lane,
+) -> Result<oneshot::Receiver<std::io::Result<Wal<V>>>, ConsensusError> {
+    let (opened, opening) = oneshot::channel();
+    let (dir, settings, executor) = (options.wal_dir.clone(), options.wal, executor.clone());
+    let open = move || Wal::open(vfs, &dir, settings, &executor).map(|(wal, _)| wal).map_err(std::io::Error::other);
+    lane.submit(move || drop(opened.send(open()))).map_err(stopped)?;
+    Ok(opening)
 }
 
 /// A new node becomes a cluster of one; a restarted sole voter needs nobody's vote but its own, and asks for

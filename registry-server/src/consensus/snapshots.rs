@@ -19,6 +19,10 @@ use crate::types::Lane;
 /// A snapshot that failed is tried again after this part of the usual bytes.
 const RETRY_FRACTION: u64 = 16;
 
+/// A snapshot is due after this part of the last one's bytes. A start reads the log three times as slowly as a
+/// snapshot, so the log behind one must stay smaller; writing them costs at most twice as much as writing the log.
+const DUE_FRACTION: u64 = 2;
+
 /// Blocks that are read while one is restored: some megabytes.
 const BLOCKS_AHEAD: usize = 16;
 
@@ -48,8 +52,8 @@ impl<V: Vfs> Clone for Snapshots<V> {
 }
 
 impl<V: Vfs> Snapshots<V> {
-    /// The next snapshot is due after as many bytes of entries as the last one holds, and never before
-    /// `at_least_bytes`: writing snapshots then costs at most as much as writing the log.
+    /// The next snapshot is due after half as many bytes of entries as the last one holds, and never before
+    /// `at_least_bytes`.
     ///
     /// Removes what a crash left unfinished. Blocking.
     pub(super) fn new(
@@ -61,9 +65,15 @@ impl<V: Vfs> Snapshots<V> {
     ) -> io::Result<Self> {
         remove_unfinished(&vfs, &dir).map_err(io::Error::other)?;
         let last = latest(&vfs, &dir).map_err(io::Error::other)?;
-        since_snapshot.set_due_after(at_least_bytes.max(last.as_ref().map_or(0, |file| file.bytes)));
+        let last_bytes = last.as_ref().map_or(0, |file| file.bytes);
         let newest = Arc::new(Mutex::new(last.map(|file| file.path)));
-        Ok(Self { vfs, dir, lane, since_snapshot, at_least_bytes, newest })
+        let snapshots = Self { vfs, dir, lane, since_snapshot, at_least_bytes, newest };
+        snapshots.set_due_behind(last_bytes);
+        Ok(snapshots)
+    }
+
+    fn set_due_behind(&self, last_bytes: u64) {
+        self.since_snapshot.set_due_after(self.at_least_bytes.max(last_bytes / DUE_FRACTION));
     }
 
     /// The newest snapshot that is whole and synced. Blocking.
@@ -116,7 +126,7 @@ impl<V: Vfs> Snapshots<V> {
             .submit(move || drop(done.send(write_file(&vfs, &dir, index, &head, source).map_err(io::Error::other))))
             .map_err(io::Error::other)?;
         let (path, bytes) = outcome.await.map_err(|_| stopped())??;
-        self.since_snapshot.set_due_after(bytes.max(self.at_least_bytes));
+        self.set_due_behind(bytes);
         *self.newest.lock() = Some(path.clone());
         Ok(RaftSnapshot { meta, snapshot: path })
     }

@@ -16,18 +16,22 @@ pub struct Position {
 /// What is replicated. It reads the command and its own state, nothing else: the same entries give the
 /// same state, byte for byte, on every member.
 pub trait StateMachine: Send + 'static {
+    /// What it is told to do.
+    type Command: Send + 'static;
     /// What applying a command answers.
     type Reply: Send + Sync + 'static;
     /// A consistent cut of the state, written while later commands are applied.
     type Snapshot: SnapshotSource;
 
-    /// Applies one command, as it was given to `Node::propose`. The reply may be an error for the one who
-    /// proposed; it is part of the deterministic outcome.
+    /// Reads a command, as it was given to `Node::propose`. Needs no state, so that it can be done ahead.
     ///
     /// # Errors
-    /// [`RestoreError`] when the bytes are no command this version knows: the node stops, as going on
-    /// would let members diverge.
-    fn apply(&mut self, at: Position, command: Bytes) -> Result<Self::Reply, RestoreError>;
+    /// When the bytes are no command this version knows: the node stops, as going on would let members diverge.
+    fn decode(command: Bytes) -> Result<Self::Command, RestoreError>;
+
+    /// Applies one command. The reply may be an error for the one who proposed; it is part of the deterministic
+    /// outcome.
+    fn apply(&mut self, at: Position, command: Self::Command) -> Self::Reply;
 
     /// A slice of work that can wait (a millisecond or so), done between entries. True if more is left.
     fn background(&mut self) -> bool;

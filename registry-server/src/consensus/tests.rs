@@ -30,14 +30,19 @@ impl SnapshotSource for ListSnapshot {
 }
 
 impl StateMachine for List {
+    type Command = Bytes;
     /// How many commands were applied, this one included.
     type Reply = usize;
     type Snapshot = ListSnapshot;
 
-    fn apply(&mut self, _at: Position, command: Bytes) -> Result<usize, RestoreError> {
+    fn decode(command: Bytes) -> Result<Bytes, RestoreError> {
+        Ok(command)
+    }
+
+    fn apply(&mut self, _at: Position, command: Bytes) -> usize {
         let mut applied = self.0.lock();
         applied.push(command);
-        Ok(applied.len())
+        applied.len()
     }
 
     fn background(&mut self) -> bool {
@@ -72,9 +77,9 @@ async fn start(vfs: &MemVfs, snapshot_after_bytes: u64) -> (ListNode, Applied) {
     start_with(vfs, snapshot_after_bytes, 10 << 20).await
 }
 
-async fn start_with(vfs: &MemVfs, snapshot_after_bytes: u64, segment_bytes: u64) -> (ListNode, Applied) {
+fn options(snapshot_after_bytes: u64, segment_bytes: u64) -> NodeOptions {
     let [wal_dir, snapshot_dir] = DIRS.map(PathBuf::from);
-    let options = NodeOptions {
+    NodeOptions {
         member: MemberId(1),
         peer_urls: vec!["http://a:1".to_owned()],
         heartbeat_interval: Duration::from_millis(100),
@@ -84,7 +89,11 @@ async fn start_with(vfs: &MemVfs, snapshot_after_bytes: u64, segment_bytes: u64)
         snapshot_dir,
         wal: WalOptions { segment_bytes, ..WalOptions::default() },
         slow_apply: None,
-    };
+    }
+}
+
+async fn start_with(vfs: &MemVfs, snapshot_after_bytes: u64, segment_bytes: u64) -> (ListNode, Applied) {
+    let options = options(snapshot_after_bytes, segment_bytes);
     let applied = Applied::default();
     let node = Node::start(&options, vfs.clone(), &ThreadExecutor, NoPeers, List(applied.clone())).await.unwrap();
     node.ready(Duration::from_secs(20)).await.unwrap();
@@ -156,6 +165,37 @@ async fn a_snapshot_and_what_came_after_it_are_the_state_after_a_restart() {
     let (_node, applied) = start(&vfs.crash(), 20_000).await;
     let expected: Vec<_> = (1..=2_010).map(command).collect();
     assert_eq!(*applied.lock(), expected);
+}
+
+#[tokio::test]
+async fn a_log_of_several_reads_is_applied_whole_and_in_order() {
+    let vfs = disk();
+    let (node, applied) = start(&vfs, u64::MAX).await;
+    for number in 0_u8..60 {
+        node.propose(vec![number; 100_000].into()).await.unwrap();
+    }
+    node.shutdown().await;
+    let (_node, again) = start(&vfs.crash(), u64::MAX).await;
+    assert_eq!(*again.lock(), *applied.lock());
+    assert_eq!(again.lock().len(), 60);
+}
+
+#[tokio::test]
+async fn a_log_whose_beginning_is_in_no_snapshot_is_refused() {
+    let vfs = disk();
+    let (node, _) = start_with(&vfs, 20_000, 16 << 10).await;
+    for number in 1..=2_000 {
+        node.propose(command(number)).await.unwrap();
+    }
+    until("a snapshot", || !snapshots(&vfs).is_empty()).await;
+    node.shutdown().await;
+    for name in snapshots(&vfs) {
+        vfs.remove_file(&PathBuf::from(DIRS[1]).join(name)).unwrap();
+    }
+    let outcome =
+        ListNode::start(&options(u64::MAX, 16 << 10), vfs, &ThreadExecutor, NoPeers, List(Applied::default())).await;
+    let error = outcome.err().expect("what was acknowledged is not forgotten").to_string();
+    assert!(error.contains("the log's entries 0 to ") && error.contains("are in no snapshot"), "{error}");
 }
 
 #[tokio::test]

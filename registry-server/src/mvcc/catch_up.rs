@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::budget::Budget;
+use super::chunks::Place;
 use super::event::{Event, EventKind, RevisionEvents};
 use super::history::Change;
 use super::record::{Record, key_in};
@@ -28,7 +29,7 @@ impl Store {
             return Err(MvccError::Compacted);
         }
         let mut revisions: Vec<RevisionEvents> = Vec::new();
-        let records = self.chunks.records_from(self.chunks.first_chunk_of(from), 0);
+        let records = self.chunks.records_from(Place::of_chunk(self.chunks.first_chunk_of(from)));
         for (address, record) in records.skip_while(|(_, record)| record.mod_revision < from) {
             let revision = record.mod_revision;
             let Some(event) = self.event_of(Change { revision, address }, record) else { continue };
@@ -41,6 +42,12 @@ impl Store {
             budget.spend(size);
         }
         Ok(revisions)
+    }
+
+    /// The events of a revision whose first record is at `place`, and which no other follows.
+    pub(super) fn events_at(&self, place: Place, revision: Revision) -> Vec<Event> {
+        let records = self.chunks.records_from(place);
+        records.filter_map(|(address, record)| self.event_of(Change { revision, address }, record)).collect()
     }
 
     /// The event of a record; none if the key's history does not have it any more.

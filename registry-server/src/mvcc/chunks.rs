@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use bytes::Bytes;
+
 use super::record::{Record, body_of, split_framed};
 use crate::types::Revision;
 
@@ -39,6 +41,24 @@ impl Address {
     pub(super) const fn offset(self) -> usize {
         (self.0 & 0xffff_ffff) as usize
     }
+
+    pub(super) const fn place(self) -> Place {
+        Place { chunk: self.chunk(), offset: self.offset() }
+    }
+}
+
+/// Where a record begins, or the next one will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) chunk: u32,
+    pub(super) offset: usize,
+}
+
+impl Place {
+    /// The beginning of a chunk.
+    pub(super) const fn of_chunk(chunk: u32) -> Self {
+        Self { chunk, offset: 0 }
+    }
 }
 
 /// All chunks, oldest first.
@@ -65,15 +85,50 @@ struct Slot {
 /// A run of records.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
-    bytes: Vec<u8>,
+    bytes: Memory,
     live_bytes: usize,
+}
+
+/// The memory of a chunk.
+#[derive(Debug)]
+enum Memory {
+    /// Written here.
+    Own(Vec<u8>),
+    /// Read from a snapshot together with neighbours, and freed with the last of them.
+    Shared(Bytes),
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl std::ops::Deref for Memory {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl Memory {
+    fn own(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(_) => panic!("only what was written here is written to"),
+        }
+    }
 }
 
 impl Chunk {
     /// Adds a record of an older form of the chunk and says at which offset it now lies.
     pub(super) fn keep(&mut self, framed: &[u8]) -> usize {
         let offset = self.bytes.len();
-        self.bytes.extend_from_slice(framed);
+        self.bytes.own().extend_from_slice(framed);
         self.live_bytes += framed.len();
         offset
     }
@@ -120,11 +175,18 @@ impl Chunks {
         let number = self.last_number().expect("room was made in the last chunk");
         let chunk = self.chunk_mut(number).expect("the last chunk is never dropped");
         let address = Address::new(number, chunk.bytes.len(), record.is_tombstone());
-        record.append_framed(&mut chunk.bytes);
+        record.append_framed(chunk.bytes.own());
         chunk.live_bytes += len;
         self.held_bytes += len as u64;
         self.live_bytes += len as u64;
         address
+    }
+
+    /// Behind the newest record: the next one comes there, or at the beginning of the next chunk.
+    pub(super) fn end(&self) -> Place {
+        let last = self.slots.back().and_then(|slot| slot.chunk.as_deref());
+        let chunk = self.last_number().unwrap_or(self.base);
+        Place { chunk, offset: last.map_or(0, |chunk| chunk.bytes.len()) }
     }
 
     /// The number of the chunk that is added next.
@@ -134,12 +196,13 @@ impl Chunks {
 
     /// Takes whole records, the first of which is of revision `first`, as the next chunk. The index must refer
     /// to all of them.
-    pub(super) fn adopt(&mut self, bytes: Vec<u8>, first: Revision) {
+    pub(super) fn adopt(&mut self, bytes: Bytes, first: Revision) {
         self.shrink_last();
         let len = bytes.len();
         self.held_bytes += len as u64;
         self.live_bytes += len as u64;
-        self.slots.push_back(Slot { first, chunk: Some(Box::new(Chunk { bytes, live_bytes: len })) });
+        self.slots
+            .push_back(Slot { first, chunk: Some(Box::new(Chunk { bytes: Memory::Shared(bytes), live_bytes: len })) });
     }
 
     /// Whether an adopted chunk may have so many bytes: not many more than others, so that reclamation's steps
@@ -159,15 +222,13 @@ impl Chunks {
 
     /// The record at an address of the index, tag and length included.
     pub(super) fn framed(&self, address: Address) -> &[u8] {
-        let chunk = self.chunk(address.chunk()).expect("the index points into held chunks");
-        let rest = &chunk.bytes[address.offset()..];
-        let (_, len) = split_framed(rest).expect("chunks hold whole records only");
-        &rest[..len]
+        let (_, len) = self.split(address);
+        &self.bytes_from(address)[..len]
     }
 
     /// The encoded `KeyValue` at an address of the index.
     pub(super) fn body(&self, address: Address) -> &[u8] {
-        body_of(self.framed(address))
+        self.split(address).0
     }
 
     /// The record at an address of the index, decoded.
@@ -177,7 +238,7 @@ impl Chunks {
 
     /// The index refers no longer to this record.
     pub(super) fn release(&mut self, address: Address) {
-        let len = self.framed(address).len();
+        let (_, len) = self.split(address);
         let number = address.chunk();
         let chunk = self.chunk_mut(number).expect("the index points into held chunks");
         chunk.live_bytes -= len;
@@ -201,16 +262,16 @@ impl Chunks {
         slots.find_map(|(slot, number)| slot.chunk.as_deref().map(|chunk| (number, chunk)))
     }
 
-    /// Records from a position on, over all later chunks, each with its address.
-    pub(super) fn records_from(&self, chunk: u32, offset: usize) -> impl Iterator<Item = (Address, Record<'_>)> {
-        let mut number = chunk;
+    /// Records from a place on, over all later chunks, each with its address.
+    pub(super) fn records_from(&self, place: Place) -> impl Iterator<Item = (Address, Record<'_>)> {
+        let mut number = place.chunk;
         let held = std::iter::from_fn(move || {
             let (found, chunk) = self.held_from(number)?;
             number = found + 1;
             Some((found, chunk))
         });
         held.flat_map(move |(number, held)| {
-            let from = if number == chunk { offset } else { 0 };
+            let from = if number == place.chunk { place.offset } else { 0 };
             held.records_from(from).map(move |(at, framed)| {
                 let record = Record::parse(body_of(framed)).expect("chunks hold well-formed records only");
                 (Address::new(number, at, record.is_tombstone()), record)
@@ -233,7 +294,7 @@ impl Chunks {
 
     /// Puts what was kept of a chunk in its place; nothing if it holds no record any more.
     pub(super) fn put_back(&mut self, number: u32, mut chunk: Box<Chunk>) {
-        chunk.bytes.shrink_to_fit();
+        chunk.bytes.own().shrink_to_fit();
         self.held_bytes += chunk.bytes.len() as u64;
         if !chunk.bytes.is_empty()
             && let Some(slot) = self.slot_mut(number)
@@ -246,24 +307,39 @@ impl Chunks {
         }
     }
 
+    /// The encoded `KeyValue` at an address, and its length with tag and length.
+    fn split(&self, address: Address) -> (&[u8], usize) {
+        split_framed(self.bytes_from(address)).expect("chunks hold whole records only")
+    }
+
+    fn bytes_from(&self, address: Address) -> &[u8] {
+        let chunk = self.chunk(address.chunk()).expect("the index points into held chunks");
+        &chunk.bytes[address.offset()..]
+    }
+
     fn make_room(&mut self, len: usize, revision: Revision) {
         let chunk_bytes = self.chunk_bytes;
         let last = self.slots.back().and_then(|slot| slot.chunk.as_deref());
-        if last.is_some_and(|chunk| chunk.bytes.is_empty() || chunk.bytes.len() + len <= chunk_bytes) {
+        let fits = |bytes: &Vec<u8>| bytes.is_empty() || bytes.len() + len <= chunk_bytes;
+        if last.is_some_and(|chunk| matches!(&chunk.bytes, Memory::Own(bytes) if fits(bytes))) {
             return;
         }
         self.shrink_last();
         let bytes = Vec::with_capacity(chunk_bytes.max(len));
-        self.slots.push_back(Slot { first: revision, chunk: Some(Box::new(Chunk { bytes, live_bytes: 0 })) });
+        self.slots.push_back(Slot {
+            first: revision,
+            chunk: Some(Box::new(Chunk { bytes: Memory::Own(bytes), live_bytes: 0 })),
+        });
     }
 
     /// Gives back the room of the last chunk that nothing will be put in.
     fn shrink_last(&mut self) {
         let spare = self.chunk_bytes / 8;
         if let Some(chunk) = self.slots.back_mut().and_then(|slot| slot.chunk.as_deref_mut())
-            && chunk.bytes.capacity() - chunk.bytes.len() > spare
+            && let Memory::Own(bytes) = &mut chunk.bytes
+            && bytes.capacity() - bytes.len() > spare
         {
-            chunk.bytes.shrink_to_fit();
+            bytes.shrink_to_fit();
         }
     }
 

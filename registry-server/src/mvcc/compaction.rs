@@ -4,7 +4,7 @@
 //! out of the index, then drops or rewrites the chunks that are half garbage. Its cost follows the changes,
 //! not the number of keys. It never goes beyond the oldest pin.
 
-use super::chunks::{Address, Chunk};
+use super::chunks::{Address, Chunk, Place};
 use super::history::Change;
 use super::record::{Record, body_of};
 use super::{MvccError, Store};
@@ -14,9 +14,8 @@ use crate::types::Revision;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sweep {
     target: Revision,
-    /// The chunk it is in, and how many bytes of that are done. No chunk is rewritten during a sweep.
-    chunk: u32,
-    offset: usize,
+    /// No chunk is rewritten during a sweep.
+    place: Place,
 }
 
 impl Store {
@@ -57,7 +56,7 @@ impl Store {
             return false;
         }
         // A deletion at `swept` itself was kept by the last sweep, so this one looks at it again.
-        self.sweep = Some(Sweep { target, chunk: self.chunks.first_chunk_of(self.swept), offset: 0 });
+        self.sweep = Some(Sweep { target, place: Place::of_chunk(self.chunks.first_chunk_of(self.swept)) });
         true
     }
 
@@ -66,14 +65,14 @@ impl Store {
     fn sweep_some(&mut self, budget: usize) -> usize {
         let Some(sweep) = self.sweep else { return 0 };
         let upto_target = |(_, record): &(Address, Record<'_>)| record.mod_revision <= sweep.target;
-        let records = self.chunks.records_from(sweep.chunk, sweep.offset).take_while(upto_target);
+        let records = self.chunks.records_from(sweep.place).take_while(upto_target);
         // One more than is looked at says where the next slice begins.
         let touched: Vec<(Address, Box<[u8]>)> =
             records.take(budget.saturating_add(1)).map(|(address, record)| (address, record.key.into())).collect();
         let mut spent = 0;
         for (address, key) in &touched {
             if spent >= budget {
-                self.sweep = Some(Sweep { chunk: address.chunk(), offset: address.offset(), ..sweep });
+                self.sweep = Some(Sweep { place: address.place(), ..sweep });
                 return spent;
             }
             spent += 1 + self.trim(key, sweep.target);
@@ -177,7 +176,8 @@ mod tests {
         let mut txn = store.write();
         txn.delete_range(b"a", b"e");
         let deleted = txn.end().revision;
-        let of_revision = store.chunks.records_from(0, 0).filter(|(_, record)| record.mod_revision == deleted);
+        let of_revision =
+            store.chunks.records_from(Place::of_chunk(0)).filter(|(_, record)| record.mod_revision == deleted);
         let chunks: Vec<u32> = of_revision.map(|(address, _)| address.chunk()).collect();
         assert!(
             chunks[0] < chunks[3] && store.chunks.first_chunk_of(deleted) < store.chunks.first_chunk_of(deleted.next())

@@ -45,4 +45,4 @@ pub use record::Record;
 pub use restore::Restore;
 pub use snapshot::SnapshotCursor;
 pub use store::{NEVER_COMPACTED, Store};
-pub use write_txn::{Committed, Deleted, Put, WriteTxn};
+pub use write_txn::{Committed, Deleted, WriteTxn};

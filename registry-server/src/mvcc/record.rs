@@ -72,8 +72,9 @@ impl<'a> Record<'a> {
         end - self.value.len()..end
     }
 
-    /// The encoded `KeyValue`, without tag and length.
-    pub(super) fn to_body(self) -> Bytes {
+    /// The encoded `mvccpb.KeyValue`.
+    #[must_use]
+    pub fn to_body(self) -> Bytes {
         let mut buffer = Vec::with_capacity(self.body_len());
         self.append_body(&mut buffer);
         buffer.into()

@@ -43,7 +43,7 @@ impl Restore {
             let number = self.store.chunks.next_number();
             let (len, first) = self.records(&rest, number)?;
             let chunk = rest.split_to(len);
-            self.store.chunks.adopt(chunk.into(), first);
+            self.store.chunks.adopt(chunk, first);
         }
         Ok(())
     }

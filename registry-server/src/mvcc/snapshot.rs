@@ -7,6 +7,7 @@
 
 use super::Store;
 use super::budget::Budget;
+use super::chunks::Place;
 use super::history::Change;
 use super::pins::Pin;
 use crate::types::Revision;
@@ -70,7 +71,8 @@ impl Store {
             budget.spend(bytes.len());
             return;
         }
-        let records = self.chunks.records_from(number, 0).take_while(|(address, _)| address.chunk() == number);
+        let records = self.chunks.records_from(Place::of_chunk(number));
+        let records = records.take_while(|(address, _)| address.chunk() == number);
         for (address, record) in records {
             if record.mod_revision > cursor.revision {
                 // All that follows was written after the snapshot began.

@@ -148,8 +148,8 @@ impl Store {
     }
 
     /// Adds a state of a key, made from the one that is there if one is. It must not be older than the newest.
-    /// One of the same revision gives way to it; true if there was one.
-    pub(super) fn push<'r>(&mut self, key: &[u8], make: impl FnOnce(Option<Record<'_>>) -> Record<'r>) -> bool {
+    /// One of the same revision gives way to it.
+    pub(super) fn push<'r>(&mut self, key: &[u8], make: impl FnOnce(Option<Record<'_>>) -> Record<'r>) {
         let chunks = &mut self.chunks;
         let replaced = self.index.push(key, |newest| {
             let there = newest.filter(|newest| !newest.is_tombstone());
@@ -159,7 +159,6 @@ impl Store {
         if let Some(replaced) = replaced {
             self.chunks.release(replaced.address);
         }
-        replaced.is_some()
     }
 
     /// Takes out of a key's history what a compaction at `compacted` leaves no more, and says how many changes.

@@ -2,14 +2,12 @@
 //!
 //! A change is in the index at once, so the transaction reads what it wrote; the store's revision moves at
 //! the end, and nobody else sees the store before. There is no way back: `apply` validates a request
-//! before its first change. Events are collected with the state before each change, because what watchers
-//! ask for is not known yet and history may be gone when it is.
-
-use std::collections::BTreeMap;
+//! before its first change. What watchers are told is read back from history, and only if somebody watches.
 
 use bytes::Bytes;
 
-use super::event::{Event, EventKind};
+use super::chunks::Place;
+use super::event::Event;
 use super::key_range::key_bounds;
 use super::record::{Record, key_in};
 use super::{MvccError, RangeAnswer, RangeQuery, Store};
@@ -20,18 +18,9 @@ use crate::types::{LeaseId, Revision};
 #[derive(Debug)]
 pub struct WriteTxn<'a> {
     store: &'a mut Store,
-    events: Vec<Event>,
-    /// Some key was changed more than once.
-    has_replaced: bool,
-}
-
-/// What a put replaced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Put {
-    /// The encoded `mvccpb.KeyValue` before the put; none if the key was not there.
-    pub prev: Option<Bytes>,
-    /// The lease that held the key before; 0 for none.
-    pub prev_lease: LeaseId,
+    /// Where its first record is.
+    begin: Place,
+    changes: usize,
 }
 
 /// A key that a delete took out.
@@ -46,24 +35,25 @@ pub struct Deleted {
 }
 
 /// What a transaction came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
     /// The store's revision now: one more than before if anything changed, else the same.
     pub revision: Revision,
-    /// What became of every key that was changed, in the order of their last changes; none if nothing changed.
-    pub events: Vec<Event>,
+    /// How often a key was changed.
+    pub changes: usize,
+    begin: Place,
 }
 
 impl<'a> WriteTxn<'a> {
     pub(super) fn new(store: &'a mut Store) -> Self {
-        Self { store, events: Vec::new(), has_replaced: false }
+        Self { begin: store.chunks.end(), store, changes: 0 }
     }
 
     /// The revision that an answer of this transaction carries: one more than before once it has changed
     /// something.
     #[must_use]
     pub fn revision(&self) -> Revision {
-        if self.events.is_empty() { self.store.revision } else { self.store.revision.next() }
+        if self.changes == 0 { self.store.revision } else { self.store.revision.next() }
     }
 
     /// The newest state of a key, the transaction's own changes included.
@@ -80,21 +70,18 @@ impl<'a> WriteTxn<'a> {
         self.store.range_upto(query, self.revision())
     }
 
-    /// Writes a key. A second change of a key in one transaction, which the API lets through in few cases,
-    /// replaces the first in history and in what watchers are told.
-    pub fn put(&mut self, key: &[u8], value: &[u8], lease: LeaseId) -> Put {
+    /// Writes a key, and says which lease held it before; 0 for none. A second change of a key in one
+    /// transaction, which the API lets through in few cases, replaces the first in history.
+    pub fn put(&mut self, key: &[u8], value: &[u8], lease: LeaseId) -> LeaseId {
         let at = self.store.revision.next();
-        let mut put = Put { prev: None, prev_lease: LeaseId(0) };
-        let events = &mut self.events;
-        self.has_replaced |= self.store.push(key, |prev| {
+        let mut prev_lease = LeaseId(0);
+        self.store.push(key, |prev| {
             let (create_revision, version) = prev.map_or((at, 1), |prev| (prev.create_revision, prev.version + 1));
-            put.prev_lease = prev.map_or(LeaseId(0), |prev| prev.lease);
-            put.prev = prev.map(Record::to_body);
-            let record = Record { key, create_revision, mod_revision: at, version, value, lease };
-            events.push(event(EventKind::Put, record, put.prev.clone()));
-            record
+            prev_lease = prev.map_or(LeaseId(0), |prev| prev.lease);
+            Record { key, create_revision, mod_revision: at, version, value, lease }
         });
-        put
+        self.changes += 1;
+        prev_lease
     }
 
     /// Deletes the keys that a range means, in the order of keys; those that are not there change nothing.
@@ -102,18 +89,19 @@ impl<'a> WriteTxn<'a> {
         let at = self.store.revision.next();
         let found = self.live_in(key, range_end);
         for deleted in &found {
-            let record = Record::tombstone(&deleted.key, at);
-            self.has_replaced |= self.store.push(&deleted.key, |_| record);
-            self.events.push(event(EventKind::Delete, record, Some(deleted.prev.clone())));
+            self.store.push(&deleted.key, |_| Record::tombstone(&deleted.key, at));
         }
+        self.changes += found.len();
         found
     }
 
     /// Ends the transaction. The store's revision advances by one if and only if something changed.
     pub fn end(mut self) -> Committed {
+        let changes = self.changes;
         self.store.revision = self.revision();
-        let events = std::mem::take(&mut self.events);
-        Committed { revision: self.store.revision, events: if self.has_replaced { merged(events) } else { events } }
+        // Nothing is left for `drop` to do.
+        self.changes = 0;
+        Committed { revision: self.store.revision, changes, begin: self.begin }
     }
 
     fn live_in(&self, key: &[u8], range_end: &[u8]) -> Vec<Deleted> {
@@ -131,32 +119,24 @@ impl<'a> WriteTxn<'a> {
 
 impl Drop for WriteTxn<'_> {
     fn drop(&mut self) {
-        debug_assert!(self.events.is_empty() || std::thread::panicking(), "a write that changed something is ended");
+        debug_assert!(self.changes == 0 || std::thread::panicking(), "a write that changed something is ended");
         self.store.revision = self.revision();
     }
 }
 
-fn event(kind: EventKind, record: Record<'_>, prev_kv: Option<Bytes>) -> Event {
-    let kv = record.to_body();
-    Event { kind, key: key_in(&kv), kv, prev_kv }
-}
-
-/// Leaves each key's last event, with the state before the first: what history tells those who watch later.
-fn merged(events: Vec<Event>) -> Vec<Event> {
-    let mut before = BTreeMap::new();
-    for event in &events {
-        before.entry(event.key.clone()).or_insert_with(|| event.prev_kv.clone());
+impl Store {
+    /// What became of every key that the last write changed, in the order of their last changes. A write that
+    /// others followed is asked for with [`Store::events`].
+    #[must_use]
+    pub fn events_of(&self, last: &Committed) -> Vec<Event> {
+        self.events_at(last.begin, last.revision)
     }
-    let last =
-        events.into_iter().rev().filter_map(|event| Some(Event { prev_kv: before.remove(&event.key)?, ..event }));
-    let mut merged: Vec<_> = last.collect();
-    merged.reverse();
-    merged
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mvcc::EventKind;
 
     fn numbers(store: &Store, key: &str) -> (i64, i64, i64) {
         let record = store.get(key.as_bytes()).unwrap();
@@ -194,7 +174,8 @@ mod tests {
         let mut txn = store.write();
         assert_eq!(txn.delete_range(b"b", b"\0"), []);
         assert_eq!(txn.revision(), Revision(2));
-        assert_eq!(txn.end(), Committed { revision: Revision(2), events: Vec::new() });
+        let committed = txn.end();
+        assert_eq!((committed.revision, committed.changes), (Revision(2), 0));
     }
 
     #[test]
@@ -202,7 +183,7 @@ mod tests {
         let mut store = Store::new();
         put(&mut store, "old", "1");
         let mut txn = store.write();
-        assert_eq!(txn.put(b"a", b"1", LeaseId(7)), Put { prev: None, prev_lease: LeaseId(0) });
+        assert_eq!(txn.put(b"a", b"1", LeaseId(7)), LeaseId(0));
         txn.put(b"b", b"1", LeaseId(0));
         assert_eq!(txn.delete_range(b"old", b"").len(), 1);
         let answer = txn.range(&RangeQuery::range("\0", "\0")).unwrap();
@@ -211,7 +192,7 @@ mod tests {
         assert_eq!(txn.range(&before).unwrap().count, 1);
         let committed = txn.end();
         assert_eq!(committed.revision, Revision(3));
-        assert_eq!(committed.events.len(), 3);
+        assert_eq!((committed.changes, store.events_of(&committed).len()), (3, 3));
         assert_eq!((numbers(&store, "a"), numbers(&store, "b")), ((3, 3, 1), (3, 3, 1)));
     }
 
@@ -220,12 +201,13 @@ mod tests {
         let mut store = Store::new();
         let mut txn = store.write();
         txn.put(b"a", b"1", LeaseId(7));
-        let first = txn.end().events.remove(0);
+        let committed = txn.end();
+        let first = store.events_of(&committed).remove(0);
         assert_eq!((first.kind, first.prev_kv.as_ref(), &first.key[..]), (EventKind::Put, None, b"a".as_slice()));
         let mut txn = store.write();
-        let put = txn.put(b"a", b"2", LeaseId(8));
-        assert_eq!(put, Put { prev: Some(first.kv.clone()), prev_lease: LeaseId(7) });
-        assert_eq!(txn.end().events[0].prev_kv, Some(first.kv));
+        assert_eq!(txn.put(b"a", b"2", LeaseId(8)), LeaseId(7));
+        let committed = txn.end();
+        assert_eq!(store.events_of(&committed)[0].prev_kv, Some(first.kv));
     }
 
     #[test]
@@ -250,7 +232,8 @@ mod tests {
         txn.put(b"b", b"1", LeaseId(0));
         txn.delete_range(b"a", b"\0");
         txn.put(b"c", b"2", LeaseId(0));
-        let told = txn.end().events;
+        let committed = txn.end();
+        let told = store.events_of(&committed);
         assert_eq!(store.events(Revision(4), usize::MAX).unwrap()[0].events, told);
         let brief: Vec<_> = told.iter().map(|event| (event.kind, &event.key[..], event.prev_kv.is_some())).collect();
         let expected: [(_, &[u8], _); 3] =

@@ -9,6 +9,7 @@
 
 mod data_dir;
 mod mem_vfs;
+mod pages;
 mod snapshot_file;
 mod std_vfs;
 #[cfg(test)]

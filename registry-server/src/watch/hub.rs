@@ -19,7 +19,7 @@ use super::members::{Members, Serial};
 use super::queue::{Behind, Item, StreamId, StreamQueue};
 use super::range::Interest;
 use super::stream::{Headers, WatchStream};
-use crate::mvcc::RevisionEvents;
+use crate::mvcc::{Event, RevisionEvents};
 use crate::types::Revision;
 
 /// How many groups are worked off at once under the lock.
@@ -96,18 +96,20 @@ impl Hub {
         WatchStream::new(Arc::clone(self), id, limits, headers)
     }
 
-    /// Hands a revision to all who watch it. To be called once a revision, in order, when the store already
-    /// has it, and with no lock held that [`History`] needs. A revision that is not above the last one is
-    /// taken for known.
-    pub fn publish(&self, batch: &Arc<RevisionEvents>) {
+    /// Hands a revision to all who watch it; `events` is called only if somebody watches anything. To be called
+    /// once a revision, in order, when the store already has it, and with no lock held that [`History`] or `events`
+    /// need. A revision that is not above the last one is taken for known.
+    pub fn publish(&self, revision: Revision, events: impl FnOnce() -> Vec<Event>) {
         let mut wakers = Vec::new();
         {
             let mut state = self.state.lock();
-            if batch.revision <= state.published {
+            if revision <= state.published {
                 return;
             }
-            state.published = batch.revision;
-            state.distribute(batch, &mut wakers);
+            state.published = revision;
+            if !state.groups.is_empty() {
+                state.distribute(&RevisionEvents { revision, events: events() }, &mut wakers);
+            }
             state.wake_sleepers(&mut wakers);
         }
         wakers.into_iter().for_each(Waker::wake);

@@ -205,7 +205,7 @@ impl Pair {
                 Change::Put { key, .. } if changed.contains(&key) => {}
                 Change::Put { key, value, lease } => {
                     let prev = txn.get(&key).map(|prev| prev.lease);
-                    assert_eq!(txn.put(&key, &value, LeaseId(lease)).prev_lease, prev.unwrap_or_default());
+                    assert_eq!(txn.put(&key, &value, LeaseId(lease)), prev.unwrap_or_default());
                     self.model.put(&key, &value, lease);
                     changed.push(key);
                 }
@@ -229,7 +229,7 @@ impl Pair {
         let committed = txn.end();
         self.model.end_txn();
         let expected = self.model.events(before + 1, 0).pop().map_or(Vec::new(), |last| last.events);
-        assert_eq!(committed.events, expected);
+        assert_eq!(self.store.events_of(&committed), expected);
         assert_eq!(committed.revision.0, self.model.revision);
     }
 

@@ -8,7 +8,11 @@ use super::{
     BLOCK_HEADER_BYTES, FOOTER_BYTES, FOOTER_MARK, FORMAT_VERSION, HEADER_BYTES, MAGIC, MAX_BLOCK_BYTES, SnapshotError,
     block_checksum, footer, header,
 };
+use crate::storage::pages::Pages;
 use crate::storage::vfs::{OpenMode, Vfs, VfsFile};
+
+/// How much is read at once, in bytes. Blocks share the memory of a window, which is freed with the last of them.
+const WINDOW_BYTES: usize = 4 << 20;
 
 /// Reads one snapshot file, block by block.
 pub struct SnapshotReader<V: Vfs> {
@@ -17,6 +21,8 @@ pub struct SnapshotReader<V: Vfs> {
     meta: Bytes,
     length: u64,
     offset: u64,
+    /// What was read of the file from `offset` on.
+    window: Bytes,
     blocks: u64,
     total_crc: u32,
     finished: bool,
@@ -36,6 +42,7 @@ impl<V: Vfs> SnapshotReader<V> {
             meta: Bytes::new(),
             length,
             offset: 0,
+            window: Bytes::new(),
             blocks: 0,
             total_crc: 0,
             finished: false,
@@ -63,7 +70,7 @@ impl<V: Vfs> SnapshotReader<V> {
         let head = self.take(BLOCK_HEADER_BYTES)?;
         let (length, crc) = (word(&head, 0), word(&head, 4));
         if length == FOOTER_MARK {
-            self.offset = start;
+            self.seek(start);
             self.check_footer()?;
             self.finished = true;
             return Ok(None);
@@ -117,10 +124,19 @@ impl<V: Vfs> SnapshotReader<V> {
         if bytes as u64 > self.length - self.offset {
             return Err(self.corrupt(self.offset, "the file is cut short"));
         }
-        let mut buffer = vec![0; bytes];
-        self.file.read_exact_at(&mut buffer, self.offset).map_err(SnapshotError::io(&self.path))?;
+        if bytes > self.window.len() {
+            let len = (self.length - self.offset).min(WINDOW_BYTES.max(bytes) as u64) as usize;
+            let mut window = Pages::zeroed(len);
+            self.file.read_exact_at(&mut window, self.offset).map_err(SnapshotError::io(&self.path))?;
+            self.window = window.into();
+        }
         self.offset += bytes as u64;
-        Ok(buffer.into())
+        Ok(self.window.split_to(bytes))
+    }
+
+    fn seek(&mut self, offset: u64) {
+        self.offset = offset;
+        self.window.clear();
     }
 
     fn corrupt(&self, offset: u64, reason: &'static str) -> SnapshotError {

@@ -97,6 +97,11 @@ fn event(key: &str, value: Option<&str>, revision: i64) -> Event {
     }
 }
 
+/// Tells a hub of what was written.
+pub(super) fn publish(hub: &Hub, batch: &RevisionEvents) {
+    hub.publish(batch.revision, || batch.events.clone());
+}
+
 /// A hub over a store.
 pub(super) struct Bench {
     pub(super) store: Arc<Store>,
@@ -111,7 +116,7 @@ impl Bench {
 
     /// Writes and publishes one revision.
     pub(super) fn write(&self, changes: &[(&str, Option<&str>)]) {
-        self.hub.publish(&self.store.write(changes));
+        publish(&self.hub, &self.store.write(changes));
     }
 
     pub(super) fn put(&self, key: &str) {
@@ -121,7 +126,7 @@ impl Bench {
     /// Writes and publishes one revision between the next read of history and what comes of it.
     pub(super) fn put_at_next_read(&self, key: &'static str) {
         let (store, hub) = (Arc::clone(&self.store), Arc::clone(&self.hub));
-        let put = move || hub.publish(&store.write(&[(key, Some("value"))]));
+        let put = move || publish(&hub, &store.write(&[(key, Some("value"))]));
         *self.store.1.lock() = Some(Box::new(put));
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use registry_proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
 
-use super::kit::{Bench, Client, range, revision, seen};
+use super::kit::{Bench, Client, publish, range, revision, seen};
 use crate::types::Revision;
 use crate::watch::{History, Limits};
 
@@ -100,7 +100,7 @@ impl World {
                 for _ in 0..count {
                     if self.published < self.current() {
                         self.published += 1;
-                        self.bench.hub.publish(&self.bench.store.batch(self.published));
+                        publish(&self.bench.hub, &self.bench.store.batch(self.published));
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use registry_proto::etcdserverpb::WatchCreateRequest;
 
-use super::kit::{Bench, decoded, key, revision, seen};
+use super::kit::{Bench, decoded, key, publish, revision, seen};
 use crate::watch::Limits;
 
 #[test]
@@ -37,7 +37,7 @@ fn a_request_waits_until_what_was_written_before_it_is_published() {
     client.ask_progress();
     assert!(client.answers().is_empty());
     let wakes = client.wakes();
-    bench.hub.publish(&written);
+    publish(&bench.hub, &written);
     assert_eq!(client.wakes(), wakes + 1, "woken although no event concerns it");
     assert_eq!(revision(&client.answers()[0]), 2);
 }

@@ -2,7 +2,7 @@
 
 use registry_proto::etcdserverpb::{WatchCreateRequest, WatchRequest, WatchResponse};
 
-use super::kit::{Bench, Client, key, range, revision, seen};
+use super::kit::{Bench, Client, key, publish, range, revision, seen};
 use crate::watch::Limits;
 
 fn refusal(client: &mut Client, create: WatchCreateRequest) -> WatchResponse {
@@ -145,8 +145,8 @@ fn a_watcher_created_between_write_and_publication_misses_and_repeats_nothing() 
     let third = bench.store.write(&[("a", Some("2"))]);
     client.created(key("a"));
     client.created(WatchCreateRequest { start_revision: 3, ..key("a") });
-    bench.hub.publish(&second);
-    bench.hub.publish(&third);
+    publish(&bench.hub, &second);
+    publish(&bench.hub, &third);
     bench.put("a");
     let answers = client.answers();
     let of = |id| answers.iter().filter(|answer| answer.watch_id == id).flat_map(seen).collect::<Vec<_>>();
