@@ -42,7 +42,7 @@ pub struct NodeOptions {
     pub heartbeat_interval: Duration,
     /// A follower that hears nothing for 1.0 to 1.4 times this calls an election.
     pub election_timeout: Duration,
-    /// A snapshot is written after this many bytes of entries, or half the last snapshot's size if that is more.
+    /// A snapshot is written after this many bytes of entries, or a quarter of the last snapshot's size if that is more.
     pub snapshot_after_bytes: u64,
     /// Where the WAL's segments are.
     pub wal_dir: PathBuf,

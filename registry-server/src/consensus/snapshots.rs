@@ -13,18 +13,24 @@ use super::applier::SinceSnapshot;
 use super::encoding::{snapshot_meta_from_bytes, snapshot_meta_to_bytes};
 use super::state_machine::{RestoreError, SnapshotSource, StateMachine};
 use super::types::{RaftSnapshot, RaftSnapshotMeta};
-use crate::storage::{SnapshotError, SnapshotReader, SnapshotWriter, Vfs, latest, remove_older, remove_unfinished};
+use crate::storage::{
+    SnapshotError, SnapshotReader, SnapshotRun, SnapshotWriter, Vfs, latest, remove_older, remove_unfinished,
+};
 use crate::types::Lane;
 
 /// A snapshot that failed is tried again after this part of the usual bytes.
 const RETRY_FRACTION: u64 = 16;
 
-/// A snapshot is due after this part of the last one's bytes. A start reads the log three times as slowly as a
-/// snapshot, so the log behind one must stay smaller; writing them costs at most twice as much as writing the log.
-const DUE_FRACTION: u64 = 2;
+/// A snapshot is due after this part of the last one's bytes. A start takes a byte of log some four times as slowly as
+/// one of a snapshot, so half of a start is the log at most; writing snapshots costs four times as much as writing the
+/// log at most.
+const DUE_FRACTION: u64 = 4;
 
-/// Blocks that are read while one is restored: some megabytes.
-const BLOCKS_AHEAD: usize = 16;
+/// Runs of a megabyte that are read while one is restored.
+const RUNS_AHEAD: usize = 16;
+
+/// Threads that read ahead.
+const READERS: usize = 2;
 
 /// Writes and reads the node's snapshots.
 pub(super) struct Snapshots<V: Vfs> {
@@ -52,7 +58,7 @@ impl<V: Vfs> Clone for Snapshots<V> {
 }
 
 impl<V: Vfs> Snapshots<V> {
-    /// The next snapshot is due after half as many bytes of entries as the last one holds, and never before
+    /// The next snapshot is due after a quarter as many bytes of entries as the last one holds, and never before
     /// `at_least_bytes`.
     ///
     /// Removes what a crash left unfinished. Blocking.
@@ -99,20 +105,19 @@ impl<V: Vfs> Snapshots<V> {
 
     /// Replaces the machine's state by a snapshot. Blocking.
     ///
-    /// A thread of its own reads and verifies a few blocks ahead, which is half of the work.
+    /// Threads of their own read and verify some blocks ahead. That is half of the work, and most of it is the
+    /// kernel's: copying, and handing memory out.
     pub(super) fn restore_into<S: StateMachine>(&self, path: &Path, machine: &mut S) -> Result<(), RestoreError> {
-        let failed = |error| RestoreError::new("a snapshot", error);
-        let mut reader = SnapshotReader::open(&self.vfs, path).map_err(failed)?;
-        let (blocks, ahead) = mpsc::sync_channel(BLOCKS_AHEAD);
+        let reader = Mutex::new(SnapshotReader::open(&self.vfs, path).map_err(unreadable)?);
+        let (coming, runs) = mpsc::sync_channel(RUNS_AHEAD);
         thread::scope(|scope| {
-            // Ends at the snapshot's end, its first error, or when the machine wants no more.
-            let read_ahead = move || {
-                let read = std::iter::from_fn(|| reader.next_block().map_err(failed).transpose());
-                read.map(|block| blocks.send(block)).take_while(Result::is_ok).count()
-            };
-            let thread = thread::Builder::new().name("snapshot-read".to_owned());
-            thread.spawn_scoped(scope, read_ahead).map_err(|error| RestoreError::new("a snapshot", error))?;
-            machine.restore(&mut ahead.into_iter())
+            for _ in 0..READERS {
+                let (reader, coming) = (&reader, coming.clone());
+                let thread = thread::Builder::new().name("snapshot-read".to_owned());
+                thread.spawn_scoped(scope, move || read_ahead(reader, &coming)).map_err(unreadable)?;
+            }
+            drop(coming);
+            machine.restore(&mut runs.into_iter().flat_map(|run: Ahead| blocks_of(&run)))
         })
     }
 
@@ -130,6 +135,41 @@ impl<V: Vfs> Snapshots<V> {
         *self.newest.lock() = Some(path.clone());
         Ok(RaftSnapshot { meta, snapshot: path })
     }
+}
+
+/// A run of blocks that a reader is at work on.
+type Ahead = mpsc::Receiver<Result<Vec<Bytes>, SnapshotError>>;
+
+/// Reads one run after another, until the snapshot's end, its first error, or when nobody wants more.
+fn read_ahead<V: Vfs>(reader: &Mutex<SnapshotReader<V>>, coming: &mpsc::SyncSender<Ahead>) {
+    loop {
+        let (done, blocks) = mpsc::sync_channel(1);
+        let next = {
+            let mut reader = reader.lock();
+            let next = reader.next_run().transpose();
+            // With the lock held, so that runs come in their order. It waits while enough are ahead.
+            if next.is_none() || coming.send(blocks).is_err() {
+                return;
+            }
+            next
+        };
+        // An error means that nobody wants it any more, which the next round finds out.
+        drop(next.map(|run| done.send(run.and_then(SnapshotRun::read))));
+    }
+}
+
+/// Waits until a run was read.
+fn blocks_of(ahead: &Ahead) -> impl Iterator<Item = Result<Bytes, RestoreError>> + use<> {
+    let (blocks, error) = match ahead.recv() {
+        Ok(Ok(blocks)) => (blocks, None),
+        Ok(Err(error)) => (Vec::new(), Some(unreadable(error))),
+        Err(_) => (Vec::new(), Some(unreadable("its reader has stopped"))),
+    };
+    blocks.into_iter().map(Ok).chain(error.map(Err))
+}
+
+fn unreadable(why: impl ToString) -> RestoreError {
+    RestoreError::new("a snapshot", why)
 }
 
 fn stopped() -> io::Error {

@@ -9,7 +9,6 @@
 
 mod data_dir;
 mod mem_vfs;
-mod pages;
 mod snapshot_file;
 mod std_vfs;
 #[cfg(test)]
@@ -20,7 +19,8 @@ mod wal;
 pub use data_dir::{DataDir, DataDirError};
 pub use mem_vfs::{MemFile, MemLock, MemVfs, Syncs, Unsynced};
 pub use snapshot_file::{
-    SnapshotError, SnapshotFile, SnapshotReader, SnapshotWriter, latest, remove_older, remove_unfinished,
+    Run as SnapshotRun, SnapshotError, SnapshotFile, SnapshotReader, SnapshotWriter, latest, remove_older,
+    remove_unfinished,
 };
 pub use std_vfs::{StdFile, StdLock, StdVfs};
 pub use vfs::{OpenMode, Vfs, VfsFile};

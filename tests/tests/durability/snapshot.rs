@@ -28,7 +28,7 @@ async fn write(client: &Client, round: usize) {
     client.try_put(leased(&format!("leased/{round}"), "1", 100 + round as i64)).await.expect("put");
 }
 
-/// A snapshot is due after half as many bytes of log as the last one had, so they come further and further apart.
+/// A snapshot is due after a quarter as many bytes of log as the last one had, so they come further and further apart.
 async fn write_until_a_snapshot(node: &Node, client: &Client) {
     let value = "x".repeat(10_000);
     let mut puts = 0;
@@ -105,7 +105,7 @@ async fn the_log_is_purged_behind_a_snapshot() {
     client.compact(client.revision().await).await.unwrap();
     let mut more = 0;
     while segments(&node).contains(&first) {
-        // A snapshot is due after half as many bytes as the last one had.
+        // A snapshot is due after a quarter as many bytes as the last one had.
         client.put(&format!("big/{}", more % 3), &value).await;
         more += 1;
         assert!(more < 200, "the first segment is still there: {:?}", segments(&node));

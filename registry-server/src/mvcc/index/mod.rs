@@ -1,10 +1,10 @@
-//! Keys in order, each with its history: leaves of some hundred keys below an ordinary map.
+//! Keys in order, each with its history: a tree of two levels of nodes of some hundred entries, below an ordinary map.
 //!
 //! Beside lookups it counts the keys of a range without visiting them, since each leaf knows how many of its
-//! keys are there. A lookup costs a search in the small map, which stays in the processor's cache, and one in
-//! a leaf.
+//! keys are there. A lookup costs a search in the small map and in a directory, which stay in the processor's
+//! caches, and one in a leaf.
 
-mod leaf;
+mod node;
 #[cfg(test)]
 mod tests;
 
@@ -13,22 +13,37 @@ use std::ops::Bound;
 
 use smallvec::SmallVec;
 
-use self::leaf::{FEW_KEYS, Leaf, MAX_KEYS};
+use self::node::{FEW_KEYS, Live, MAX_KEYS, Node, common_bytes};
 use super::chunks::Address;
 use super::history::{Change, KeyHistory};
 use super::key_range::KeyBounds;
 use crate::types::Revision;
 
 /// What a key costs beside its own bytes and its changes: an entry of a leaf, of which some room is unused.
-const BYTES_PER_KEY: u64 = 24;
+const BYTES_PER_KEY: u64 = 32;
+
+type Leaf = Node<KeyHistory>;
+
+/// Leaves, each under a key that is at most its first one and above the last one of the leaf before. It is as short as
+/// that lets it be.
+type Directory = Node<Leaf>;
+
+/// The first key of a directory. Mostly it lies in the map itself, where a search finds it without going elsewhere.
+type Below = SmallVec<[u8; 40]>;
 
 /// The ordered index.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// Each leaf under a key that is at most its first one and above the last one of the leaf before.
-    leaves: BTreeMap<Box<[u8]>, Leaf>,
+    /// None is empty, nor is a leaf in them.
+    directories: BTreeMap<Below, Directory>,
     live: usize,
     bytes: u64,
+}
+
+impl Live for KeyHistory {
+    fn live(&self) -> usize {
+        usize::from(self.is_live())
+    }
 }
 
 impl Index {
@@ -43,36 +58,35 @@ impl Index {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<&KeyHistory> {
-        let leaf = self.leaf_of(key)?.1;
-        leaf.search(key).ok().map(|at| leaf.history(at))
+        let (_, directory) = self.directories.range::<[u8], _>(upto(key)).next_back()?;
+        let leaf = directory.value(leaf_in(directory, key));
+        leaf.search(key).ok().map(|at| leaf.value(at))
     }
 
     /// Adds a change to a key's history, made from its newest one; one of the same revision gives way to it and
     /// is returned.
     pub(super) fn push(&mut self, key: &[u8], make: impl FnOnce(Option<Change>) -> Change) -> Option<Change> {
-        let Some((_, leaf)) = leaf_mut(&mut self.leaves, key) else {
+        let Some(directory) = directory_mut(&mut self.directories, key) else {
             let change = make(None);
-            let mut leaf = Leaf::default();
-            leaf.insert(0, key, KeyHistory::new(change));
             self.count_new(key, change);
-            self.put_first(leaf);
+            self.put_first(key, change);
             return None;
         };
-        match leaf.search(key) {
-            Ok(at) => {
-                let before = leaf.live();
-                let replaced = leaf.change(at, |history| history.push(make(Some(history.newest()))));
-                self.live = self.live + leaf.live() - before;
+        let before = directory.live();
+        let at = leaf_in(directory, key);
+        let pushed = directory.change(at, |leaf| push(leaf, key, make));
+        match pushed {
+            Pushed::Known(replaced) => {
+                self.live = self.live + directory.live() - before;
                 self.bytes += if replaced.is_some() { 0 } else { size_of::<Change>() as u64 };
                 replaced
             }
-            Err(at) => {
-                let change = make(None);
-                let right = insert(leaf, at, key, KeyHistory::new(change));
-                self.count_new(key, change);
-                if let Some(right) = right {
-                    self.leaves.insert(right.key(0).into(), right);
+            Pushed::New(change, right) => {
+                let beyond = right.and_then(|(below, leaf)| insert(directory, at + 1, &below, leaf));
+                if let Some(beyond) = beyond {
+                    self.directories.insert(Below::from_slice(beyond.key(0)), beyond);
                 }
+                self.count_new(key, change);
                 None
             }
         }
@@ -80,31 +94,38 @@ impl Index {
 
     /// Takes out of a key's history what a compaction at `compacted` leaves no more, and the key if that is all.
     pub(super) fn trim(&mut self, key: &[u8], compacted: Revision) -> SmallVec<[Change; 4]> {
-        let Some((below, leaf)) = leaf_mut(&mut self.leaves, key) else { return SmallVec::new() };
-        let Ok(at) = leaf.search(key) else { return SmallVec::new() };
-        let before = leaf.live();
-        let dropped = leaf.change(at, |history| history.trim(compacted));
-        self.live = self.live + leaf.live() - before;
-        self.bytes -= (dropped.len() * size_of::<Change>()) as u64;
-        if leaf.history(at).is_empty() {
-            leaf.remove(at);
-            self.bytes -= key.len() as u64 + BYTES_PER_KEY;
-            if leaf.len() < FEW_KEYS {
-                let below: Box<[u8]> = below.into();
-                self.join(&below);
+        let Some(directory) = directory_mut(&mut self.directories, key) else { return SmallVec::new() };
+        let before = directory.live();
+        let place = leaf_in(directory, key);
+        let trimmed = directory.change(place, |leaf| {
+            let at = leaf.search(key).ok()?;
+            let dropped = leaf.change(at, |history| history.trim(compacted));
+            let is_gone = leaf.value(at).is_empty();
+            if is_gone {
+                leaf.remove(at);
             }
+            Some((dropped, is_gone))
+        });
+        let Some((dropped, is_gone)) = trimmed else { return SmallVec::new() };
+        self.live = self.live + directory.live() - before;
+        self.bytes -= (dropped.len() * size_of::<Change>()) as u64;
+        if is_gone {
+            self.bytes -= key.len() as u64 + BYTES_PER_KEY;
+            self.tidy(key, place);
         }
         dropped
     }
 
     /// A change of a key moves to another place, unless it is not the key's any more.
     pub(super) fn relocate(&mut self, key: &[u8], change: Change, to: impl FnOnce() -> Address) {
-        let Some((_, leaf)) = leaf_mut(&mut self.leaves, key) else { return };
-        let Ok(at) = leaf.search(key) else { return };
-        leaf.change(at, |history| {
-            if history.refers_to(change) {
-                history.relocate(change, to());
-            }
+        let Some(directory) = directory_mut(&mut self.directories, key) else { return };
+        directory.change(leaf_in(directory, key), |leaf| {
+            let Ok(at) = leaf.search(key) else { return };
+            leaf.change(at, |history| {
+                if history.refers_to(change) {
+                    history.relocate(change, to());
+                }
+            });
         });
     }
 
@@ -113,9 +134,8 @@ impl Index {
         let (start, end) = bounds;
         let leaves = self.leaves_from(start).take_while(move |(below, _)| is_within(below, end));
         leaves.flat_map(move |(_, leaf)| {
-            let from = leaf.partition(|key| is_below(key, start));
-            let to = leaf.partition(|key| is_within(key, end));
-            leaf.part(from..to.max(from))
+            let from = begin_of(leaf, start);
+            leaf.part(from..end_of(leaf, end).max(from))
         })
     }
 
@@ -132,8 +152,8 @@ impl Index {
                 count += leaf.live();
                 continue;
             }
-            let from = if first { leaf.partition(|key| is_below(key, start)) } else { 0 };
-            let to = leaf.partition(|key| is_within(key, end));
+            let from = if first { begin_of(leaf, start) } else { 0 };
+            let to = end_of(leaf, end);
             count += leaf.part(from..to.max(from)).filter(|(_, history)| history.is_live()).count();
             first = false;
             if to < leaf.len() {
@@ -143,18 +163,16 @@ impl Index {
         count
     }
 
-    fn leaf_of(&self, key: &[u8]) -> Option<(&[u8], &Leaf)> {
-        self.leaves.range::<[u8], _>(upto(key)).next_back().map(|(below, leaf)| (below.as_ref(), leaf))
-    }
-
     /// The leaf in which the bounds begin, and those that follow.
     fn leaves_from<'a>(&'a self, start: Bound<&'a [u8]>) -> impl Iterator<Item = (&'a [u8], &'a Leaf)> {
-        let first = match start {
-            Bound::Included(key) | Bound::Excluded(key) => self.leaf_of(key).map(|(below, _)| below),
-            Bound::Unbounded => None,
+        let key = match start {
+            Bound::Included(key) | Bound::Excluded(key) => key,
+            Bound::Unbounded => &[],
         };
-        let from = first.map_or(Bound::Unbounded, Bound::Included);
-        self.leaves.range::<[u8], _>((from, Bound::Unbounded)).map(|(below, leaf)| (below.as_ref(), leaf))
+        let first = self.directories.range::<[u8], _>(upto(key)).next_back();
+        let from = first.map_or(Bound::Unbounded, |(below, _)| Bound::Included(below.as_slice()));
+        let directories = self.directories.range::<[u8], _>((from, Bound::Unbounded));
+        directories.flat_map(move |(_, directory)| directory.part(leaf_in(directory, key)..directory.len()))
     }
 
     fn count_new(&mut self, key: &[u8], change: Change) {
@@ -162,67 +180,132 @@ impl Index {
         self.bytes += key.len() as u64 + BYTES_PER_KEY + size_of::<Change>() as u64;
     }
 
-    /// A leaf before all others. It lies under the empty key, which is at most any key.
-    fn put_first(&mut self, leaf: Leaf) {
-        let before = self.leaves.insert(Box::default(), leaf);
+    /// A key before all others, in a directory and a leaf of its own. They lie under the empty key, which is at
+    /// most any key.
+    fn put_first(&mut self, key: &[u8], change: Change) {
+        let (mut directory, mut leaf) = (Directory::default(), Leaf::default());
+        leaf.insert(0, key, KeyHistory::new(change));
+        directory.insert(0, &[], leaf);
+        let before = self.directories.insert(Below::new(), directory);
         debug_assert!(before.is_none(), "a key before which no leaf lies had one");
     }
 
-    /// Joins a leaf of few keys with one of its neighbours, or drops it if it has none.
-    fn join(&mut self, below: &[u8]) {
-        let Some(few) = self.leaves.get(below).map(Leaf::len) else { return };
-        if few == 0 {
-            self.leaves.remove(below);
+    /// Joins a leaf that lost a key with one of its neighbours if it has few left, or drops it if it has none, and
+    /// does the same with its directory.
+    fn tidy(&mut self, key: &[u8], place: usize) {
+        let Some((below, directory)) = self.directories.range_mut::<[u8], _>(upto(key)).next_back() else { return };
+        let few = directory.value(place).len();
+        let joins = |other: usize| directory.value(other).len() + few <= MAX_KEYS / 2;
+        if few >= FEW_KEYS {
             return;
         }
-        let mut before = self.leaves.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(below))).rev();
-        let mut after = self.leaves.range::<[u8], _>((Bound::Excluded(below), Bound::Unbounded));
-        let joins = |leaf: &Leaf| few + leaf.len() <= MAX_KEYS / 2;
-        let before = before.next().filter(|(_, leaf)| joins(leaf)).map(|(before, _)| before.clone());
-        let after = after.next().filter(|(_, leaf)| joins(leaf)).map(|(after, _)| after.clone());
-        let (left, right): (Box<[u8]>, Box<[u8]>) = match (before, after) {
-            (Some(before), _) => (before, below.into()),
-            (None, Some(after)) => (below.into(), after),
+        if few == 0 && directory.len() == 1 {
+            let below = below.clone();
+            self.directories.remove(&below);
+            return;
+        }
+        if few == 0 && place == 0 || place + 1 < directory.len() && joins(place + 1) {
+            let right = directory.remove(place + 1);
+            directory.change(place, |leaf| leaf.append(right));
+        } else if few == 0 || place > 0 && joins(place - 1) {
+            let right = directory.remove(place);
+            directory.change(place - 1, |leaf| leaf.append(right));
+        }
+        if directory.len() < FEW_KEYS {
+            let below = below.clone();
+            self.join_directory(&below);
+        }
+    }
+
+    fn join_directory(&mut self, below: &[u8]) {
+        let Some(few) = self.directories.get(below).map(Directory::len) else { return };
+        let joins = |directory: &Directory| few + directory.len() <= MAX_KEYS / 2;
+        let mut before = self.directories.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(below))).rev();
+        let mut after = self.directories.range::<[u8], _>((Bound::Excluded(below), Bound::Unbounded));
+        let before = before.next().filter(|(_, directory)| joins(directory)).map(|(before, _)| before.clone());
+        let after = after.next().filter(|(_, directory)| joins(directory)).map(|(after, _)| after.clone());
+        let (left, right) = match (before, after) {
+            (Some(before), _) => (before, Below::from_slice(below)),
+            (None, Some(after)) => (Below::from_slice(below), after),
             (None, None) => return,
         };
-        let right = self.leaves.remove(&right);
-        if let (Some(left), Some(right)) = (self.leaves.get_mut(&left), right) {
+        let right = self.directories.remove(&right);
+        if let (Some(left), Some(right)) = (self.directories.get_mut(&left), right) {
             left.append(right);
         }
     }
 }
 
-/// The leaf that has the key if one has it, with the key below it.
-fn leaf_mut<'a>(leaves: &'a mut BTreeMap<Box<[u8]>, Leaf>, key: &[u8]) -> Option<(&'a [u8], &'a mut Leaf)> {
-    leaves.range_mut::<[u8], _>(upto(key)).next_back().map(|(below, leaf)| (below.as_ref(), leaf))
+/// What became of a change.
+enum Pushed {
+    /// It belongs to a key that was there, and may have taken another's place.
+    Known(Option<Change>),
+    /// It is a key's first. Its leaf had to be split: what follows now, and under which key.
+    New(Change, Option<(Below, Leaf)>),
+}
+
+fn push(leaf: &mut Leaf, key: &[u8], make: impl FnOnce(Option<Change>) -> Change) -> Pushed {
+    match leaf.search(key) {
+        Ok(at) => Pushed::Known(leaf.change(at, |history| history.push(make(Some(history.newest()))))),
+        Err(at) => {
+            let change = make(None);
+            let right = insert(leaf, at, key, KeyHistory::new(change));
+            Pushed::New(change, right.map(|right| (between(leaf.key(leaf.len() - 1), right.key(0)), right)))
+        }
+    }
+}
+
+/// The directory with the leaf that has the key if one has it.
+fn directory_mut<'a>(directories: &'a mut BTreeMap<Below, Directory>, key: &[u8]) -> Option<&'a mut Directory> {
+    directories.range_mut::<[u8], _>(upto(key)).next_back().map(|(_, directory)| directory)
+}
+
+/// Which leaf of a directory has the key if one has it: the last that lies under no greater one.
+fn leaf_in(directory: &Directory, key: &[u8]) -> usize {
+    directory.search(key).unwrap_or_else(|after| after.saturating_sub(1))
+}
+
+/// The shortest that is above one key and at most another, greater one.
+fn between(left: &[u8], right: &[u8]) -> Below {
+    Below::from_slice(&right[..=common_bytes(left, right)])
 }
 
 const fn upto(key: &[u8]) -> KeyBounds<'_> {
     (Bound::Unbounded, Bound::Included(key))
 }
 
-/// Puts a key into a leaf, and returns the leaf that is to follow if it had to be split.
-fn insert(leaf: &mut Leaf, at: usize, key: &[u8], history: KeyHistory) -> Option<Leaf> {
-    if !leaf.is_full() {
-        leaf.insert(at, key, history);
+/// Puts a key into a node, and returns the node that is to follow if it had to be split.
+fn insert<V: Live>(node: &mut Node<V>, at: usize, key: &[u8], value: V) -> Option<Node<V>> {
+    if !node.is_full() {
+        node.insert(at, key, value);
         return None;
     }
-    // Keys often come in order: then the left leaf stays full and the right one begins with the new key.
-    let middle = if at == leaf.len() { at } else { leaf.len() / 2 };
-    let mut right = leaf.split_off(middle);
+    // Keys often come in order: then the left node stays full and the right one begins with the new key.
+    let middle = if at == node.len() { at } else { node.len() / 2 };
+    let mut right = node.split_off(middle);
     if at < middle {
-        leaf.insert(at, key, history);
+        node.insert(at, key, value);
     } else {
-        right.insert(at - middle, key, history);
+        right.insert(at - middle, key, value);
     }
     Some(right)
 }
 
-fn is_below(key: &[u8], start: Bound<&[u8]>) -> bool {
+/// How many keys of a leaf lie before the bound.
+fn begin_of(leaf: &Leaf, start: Bound<&[u8]>) -> usize {
     match start {
-        Bound::Included(start) => key < start,
-        Bound::Excluded(start) => key <= start,
-        Bound::Unbounded => false,
+        Bound::Included(start) => leaf.search(start).unwrap_or_else(|at| at),
+        Bound::Excluded(start) => leaf.search(start).map_or_else(|at| at, |at| at + 1),
+        Bound::Unbounded => 0,
+    }
+}
+
+/// How many keys of a leaf lie within the bound.
+fn end_of(leaf: &Leaf, end: Bound<&[u8]>) -> usize {
+    match end {
+        Bound::Included(end) => leaf.search(end).map_or_else(|at| at, |at| at + 1),
+        Bound::Excluded(end) => leaf.search(end).unwrap_or_else(|at| at),
+        Bound::Unbounded => leaf.len(),
     }
 }
 

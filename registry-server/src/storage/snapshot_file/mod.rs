@@ -18,7 +18,7 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use self::reader::SnapshotReader;
+pub use self::reader::{Run, SnapshotReader};
 pub use self::writer::SnapshotWriter;
 use super::vfs::{OpenMode, Vfs, VfsFile};
 

@@ -42,6 +42,26 @@ fn a_finished_snapshot_survives_a_power_loss_and_reads_back() {
 }
 
 #[test]
+fn runs_are_read_in_any_order_and_only_a_damaged_one_is_an_error() {
+    let vfs = disk();
+    let blocks: Vec<_> = (0..40_u8).map(|number| vec![number; 100_000]).collect();
+    let file = write(&vfs, 1, &blocks.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    let runs = || {
+        let mut reader = SnapshotReader::open(&vfs, &file.path).unwrap();
+        std::iter::from_fn(|| reader.next_run().unwrap()).collect::<Vec<_>>()
+    };
+    let mut read: Vec<_> = runs().into_iter().rev().map(|run| run.read().unwrap()).collect();
+    assert!(read.len() > 2, "several runs");
+    read.reverse();
+    assert_eq!(read.concat(), blocks);
+    // In the last block but one.
+    vfs.flip(&file.path, file.bytes - 150_000, 1).unwrap();
+    let damaged: Vec<_> = runs().into_iter().map(|run| run.read().is_err()).collect();
+    assert_eq!(damaged.iter().filter(|damaged| **damaged).count(), 1);
+    assert!(self::read(&vfs, &file.path).is_err());
+}
+
+#[test]
 fn every_truncation_is_an_error_that_names_the_file() {
     let vfs = disk();
     let file = write(&vfs, 1, &[b"one", b"two"]);
