@@ -1,6 +1,6 @@
 //! The replicated state, shared between the one writer and all readers.
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
@@ -11,6 +11,9 @@ use crate::lease::Leases;
 use crate::mvcc::{RevisionEvents, Store};
 use crate::types::Revision;
 use crate::watch::{Compacted, History};
+
+/// Bytes of events that are read from history under one lock, some tens of microseconds: each command waits for it.
+const EVENT_BYTES_LOCKED: usize = 16 << 10;
 
 /// Everything that entries change. Whoever takes several of the locks takes them in the order of the
 /// fields.
@@ -50,8 +53,26 @@ impl History for State {
     }
 
     fn events(&self, from: Revision, max_bytes: usize) -> Result<Vec<RevisionEvents>, Compacted> {
-        let store = self.store.read();
-        store.events(from, max_bytes).map_err(|_| Compacted(store.compacted()))
+        let mut revisions: Vec<RevisionEvents> = Vec::new();
+        let mut left = max_bytes;
+        while left > 0 || revisions.is_empty() {
+            let next = revisions.last().map_or(from, |last| last.revision.next());
+            let store = self.store.read();
+            let piece = match store.events(next, left.min(EVENT_BYTES_LOCKED)) {
+                Ok(piece) => piece,
+                // What was read before the compaction is still what happened.
+                Err(_) if !revisions.is_empty() => break,
+                Err(_) => return Err(Compacted(store.compacted())),
+            };
+            // To the writer, if one waits: else this reader would have the lock again before it.
+            RwLockReadGuard::unlock_fair(store);
+            if piece.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(piece.iter().map(RevisionEvents::bytes).sum());
+            revisions.extend(piece);
+        }
+        Ok(revisions)
     }
 }
 

@@ -303,7 +303,7 @@ fn position(entry: &RaftEntry) -> Position {
 
 /// The log has purged or lost entries that no snapshot holds.
 fn missing(from: u64, to: u64) -> io::Error {
-    let why = format!("the log's entries {from} to {} are in no snapshot and not in the log", to - 1);
+    let why = format!("the log's entries {from} to {} are in no snapshot and not in the log", to.saturating_sub(1));
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 

@@ -33,7 +33,7 @@ impl Store {
         for (address, record) in records.skip_while(|(_, record)| record.mod_revision < from) {
             let revision = record.mod_revision;
             let Some(event) = self.event_of(Change { revision, address }, record) else { continue };
-            let size = event.kv.len() + event.prev_kv.as_ref().map_or(0, Bytes::len);
+            let size = event.bytes();
             match revisions.last_mut() {
                 Some(last) if last.revision == revision => last.events.push(event),
                 Some(_) if budget.is_spent() => break,

@@ -34,3 +34,19 @@ pub struct RevisionEvents {
     /// At least one event.
     pub events: Vec<Event>,
 }
+
+impl Event {
+    /// The bytes of its key-values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.kv.len() + self.prev_kv.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+impl RevisionEvents {
+    /// The bytes of all key-values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.events.iter().map(Event::bytes).sum()
+    }
+}

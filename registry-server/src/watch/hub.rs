@@ -97,22 +97,33 @@ impl Hub {
     }
 
     /// Hands a revision to all who watch it; `events` is called only if somebody watches anything. To be called
-    /// once a revision, in order, when the store already has it, and with no lock held that [`History`] or `events`
-    /// need. A revision that is not above the last one is taken for known.
+    /// once a revision, in order, by one thread, when the store already has it, and with no lock held that
+    /// [`History`] or `events` need. A revision that is not above the last one is taken for known.
     pub fn publish(&self, revision: Revision, events: impl FnOnce() -> Vec<Event>) {
         let mut wakers = Vec::new();
-        {
+        if !self.publish_unwatched(revision, &mut wakers) {
+            // Without the lock. Who joins meanwhile and wants this revision is there when it is distributed.
+            let batch = RevisionEvents { revision, events: events() };
             let mut state = self.state.lock();
-            if revision <= state.published {
-                return;
-            }
             state.published = revision;
-            if !state.groups.is_empty() {
-                state.distribute(&RevisionEvents { revision, events: events() }, &mut wakers);
-            }
+            state.distribute(&batch, &mut wakers);
             state.wake_sleepers(&mut wakers);
         }
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Publishes a revision that nobody watches, or that is known; false if somebody watches something.
+    fn publish_unwatched(&self, revision: Revision, wakers: &mut Vec<Waker>) -> bool {
+        let mut state = self.state.lock();
+        if revision <= state.published {
+            return true;
+        }
+        if !state.groups.is_empty() {
+            return false;
+        }
+        state.published = revision;
+        state.wake_sleepers(wakers);
+        true
     }
 
     /// Tells the hub that the store's content was replaced by a snapshot's, at its current revision. Every

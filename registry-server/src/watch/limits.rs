@@ -13,8 +13,8 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// Entries that one step of catch-up makes; a single revision may make more.
     pub slice_items: usize,
-    /// Bytes of history that one step of catch-up reads; a single revision may have more. Writers wait for the store
-    /// meanwhile, and the other streams of the thread: some tenths of a millisecond.
+    /// Bytes of history that one step of catch-up reads; a single revision may have more. The other streams of the
+    /// thread wait meanwhile: some milliseconds.
     pub slice_bytes: usize,
     /// Events that waited are merged into answers of up to this many bytes; one revision may be longer.
     pub answer_bytes: usize,
@@ -33,7 +33,7 @@ impl Default for Limits {
             queue_items: 1024,
             queue_bytes: 4 << 20,
             slice_items: 4096,
-            slice_bytes: 64 << 10,
+            slice_bytes: 512 << 10,
             answer_bytes: 1 << 20,
             fragment_bytes: 2 << 20,
             watchers: 100_000,

@@ -8,8 +8,8 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-/// How many keys a node holds at most. An insertion moves some KiB.
-pub(super) const MAX_KEYS: usize = 128;
+/// How many keys a node holds at most: an insertion moves some KiB. Few in tests, so that they see trees of many nodes.
+pub(super) const MAX_KEYS: usize = if cfg!(test) { 16 } else { 128 };
 
 /// A node of fewer keys is joined with its neighbour, if both together fill no more than half of one.
 pub(super) const FEW_KEYS: usize = MAX_KEYS / 4;
