@@ -19,7 +19,8 @@ Examples:
 
 Each pair is two runs on fresh data: without stalled watchers, then with them. Each put is one event for one
 fast watcher, and its lag counts from when the put was due. A stalled watcher must get every event afterwards, in
-order, or be told the compacted revision; otherwise the measurement fails.";
+order, or be told the compacted revision; otherwise the measurement fails. Its client has the lowest priority, as one on
+another machine would take no time from the others.";
 
 /// One comparison.
 #[derive(Debug, ClapArgs)]

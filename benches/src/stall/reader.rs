@@ -4,6 +4,8 @@ use registry_proto::etcdserverpb::watch_client::WatchClient;
 use registry_proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
 use registry_proto::mvccpb::Event;
 use serde::Serialize;
+use tokio::runtime;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use crate::BenchError;
@@ -15,6 +17,9 @@ const OPERATION: &str = "stalled watch";
 /// Put after all others, so that a reader knows that there is no more. Outside of the key space of a load, which
 /// is of digits.
 pub(super) const LAST_KEY: &[u8] = b"stall-end";
+
+/// What is added to a thread's niceness.
+const LOWEST_PRIORITY: i32 = 19;
 
 /// What a stalled watcher got in the end.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,15 +48,76 @@ pub enum End {
     },
 }
 
-/// The watcher, while it reads nothing.
+/// A stalled watcher on a thread of its own, which gives way to all others: elsewhere, where a client has a machine of its
+/// own, what it does when it reads would take no time from the server or from those whose lag is measured.
 #[derive(Debug)]
 pub(super) struct Stalled {
-    stream: Stream,
+    /// Has it read, and tells it at which revision the store is now.
+    go: oneshot::Sender<i64>,
+    caught: oneshot::Receiver<Result<Caught, BenchError>>,
 }
 
 impl Stalled {
+    /// Opens the watch.
+    pub(super) async fn start(endpoint: &Endpoint) -> Result<Self, BenchError> {
+        let (go, told) = oneshot::channel();
+        let (done, caught) = oneshot::channel();
+        let (opened, opening) = oneshot::channel();
+        let endpoint = endpoint.clone();
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(BenchError::system("a stalled watcher's runtime"))?;
+        let watch = async move {
+            // The thread's own, on Linux. Where it cannot be lowered, the lag of the others shows it.
+            rustix::process::nice(LOWEST_PRIORITY).ok();
+            match Watcher::open(&endpoint).await {
+                Ok(watcher) => {
+                    // Whoever is gone wants nothing any more.
+                    drop(opened.send(Ok(())));
+                    if let Ok(behind) = told.await {
+                        drop(done.send(watcher.read(behind).await));
+                    }
+                }
+                Err(error) => drop(opened.send(Err(error))),
+            }
+        };
+        let thread = std::thread::Builder::new().name("stalled".to_owned());
+        thread.spawn(move || runtime.block_on(watch)).map_err(BenchError::system("a stalled watcher's thread"))?;
+        opening.await.map_err(|_| ended())??;
+        Ok(Self { go, caught })
+    }
+
+    /// Begins to read. `behind` is the revision at which the store is now.
+    pub(super) fn read(self, behind: i64) -> Reading {
+        // One that has ended tells why below.
+        self.go.send(behind).ok();
+        Reading(self.caught)
+    }
+}
+
+/// A watcher that reads.
+#[derive(Debug)]
+pub(super) struct Reading(oneshot::Receiver<Result<Caught, BenchError>>);
+
+impl Reading {
+    /// Waits until it has read all, or was cancelled.
+    pub(super) async fn caught(self) -> Result<Caught, BenchError> {
+        self.0.await.map_err(|_| ended())?
+    }
+}
+
+fn ended() -> BenchError {
+    BenchError::Load("a stalled watcher's thread has ended".to_owned())
+}
+
+/// The watcher.
+#[derive(Debug)]
+struct Watcher {
+    stream: Stream,
+}
+
+impl Watcher {
     /// Opens the watch. What the client's windows hold arrives without being read.
-    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, BenchError> {
+    async fn open(endpoint: &Endpoint) -> Result<Self, BenchError> {
         let stub = WatchClient::with_origin(Connection::open(endpoint).await?, endpoint.origin());
         let from_the_first = b"\0".as_slice();
         let (key, range_end) = (from_the_first.into(), from_the_first.into());
@@ -60,7 +126,7 @@ impl Stalled {
     }
 
     /// Reads until the last key comes, or until it is cancelled. `behind` is the revision at which the store is now.
-    pub(super) async fn read(mut self, behind: i64) -> Result<Caught, BenchError> {
+    async fn read(mut self, behind: i64) -> Result<Caught, BenchError> {
         let (mut account, began) = (Account::default(), Instant::now());
         let mut up_to_date_seconds = None;
         loop {

@@ -60,7 +60,7 @@ pub async fn measure(
     let side = Side { kv: KvClient::with_origin(Connection::open(&endpoint).await?, endpoint.origin()) };
     progress.says("warming up");
     generator.warm_up().await?;
-    let stalled = try_join_all((0..stalled).map(|_| Stalled::open(&endpoint))).await?;
+    let stalled = try_join_all((0..stalled).map(|_| Stalled::start(&endpoint))).await?;
 
     let mut scene = Scene { generator, server, progress, began: Instant::now(), memory: Vec::new() };
     let middle = side.revision().await? + puts_within(plan, plan.stall) / 2;
@@ -68,14 +68,13 @@ pub async fn measure(
     let (stall, ()) = tokio::try_join!(scene.phase(plan.stall), compaction)?;
 
     let behind = side.revision().await?;
-    // Tasks, so that they go on while the load is ended.
-    let readers: Vec<_> = stalled.into_iter().map(|stalled| tokio::spawn(stalled.read(behind))).collect();
+    let readers: Vec<_> = stalled.into_iter().map(|stalled| stalled.read(behind)).collect();
     let catch_up = scene.phase(plan.catch_up).await?;
     side.put_last().await?;
     progress.says("waiting for the stalled");
     let mut caught = Vec::new();
     for reader in readers {
-        caught.push(reader.await.map_err(|_| BenchError::Load("a reader has panicked".to_owned()))??);
+        caught.push(reader.caught().await?);
     }
     Ok(Run { stall, catch_up, caught, memory: scene.memory })
 }
