@@ -67,9 +67,7 @@ impl Stalled {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(BenchError::system("a stalled watcher's runtime"))?;
         let watch = async move {
-            // The thread's own, on Linux. Where it cannot be lowered, the lag of the others shows it.
-            rustix::process::nice(LOWEST_PRIORITY).ok();
-            match Watcher::open(&endpoint).await {
+            match Watcher::open_aside(&endpoint).await {
                 Ok(watcher) => {
                     // Whoever is gone wants nothing any more.
                     drop(opened.send(Ok(())));
@@ -116,6 +114,14 @@ struct Watcher {
 }
 
 impl Watcher {
+    /// As [`Self::open`], once the thread has given way to all others.
+    async fn open_aside(endpoint: &Endpoint) -> Result<Self, BenchError> {
+        // Linux lowers the calling thread alone.
+        let lowered = rustix::process::nice(LOWEST_PRIORITY).map_err(std::io::Error::from);
+        lowered.map_err(BenchError::system("a stalled watcher's priority"))?;
+        Self::open(endpoint).await
+    }
+
     /// Opens the watch. What the client's windows hold arrives without being read.
     async fn open(endpoint: &Endpoint) -> Result<Self, BenchError> {
         let stub = WatchClient::with_origin(Connection::open(endpoint).await?, endpoint.origin());

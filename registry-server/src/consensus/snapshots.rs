@@ -21,9 +21,9 @@ use crate::types::Lane;
 /// A snapshot that failed is tried again after this part of the usual bytes.
 const RETRY_FRACTION: u64 = 16;
 
-/// A snapshot is due after this part of the last one's bytes. A start takes a byte of log some four times as slowly as
-/// one of a snapshot, so half of a start is the log at most; writing snapshots costs four times as much as writing the
-/// log at most.
+/// A snapshot is due after this part of the last one's bytes. A start takes a byte of log two to three times as slowly
+/// as one of a snapshot, so two fifths of a start are the log at most; writing snapshots costs four times as much as
+/// writing the log at most.
 const DUE_FRACTION: u64 = 4;
 
 /// Runs of a megabyte that are read while one is restored.

@@ -116,6 +116,7 @@ impl std::ops::Deref for Memory {
 }
 
 impl Memory {
+    /// To be written to: the last chunk, or what is kept of a sparse one.
     fn own(&mut self) -> &mut Vec<u8> {
         match self {
             Self::Own(bytes) => bytes,

@@ -77,8 +77,8 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// How long a leader may be silent, from five heartbeats up to 50 s. Default: 1 s.
     pub election_timeout: Duration,
-    /// How many bytes the log grows before a snapshot is taken. A snapshot larger than this waits for as
-    /// many bytes as it has itself, so that snapshots never cost more than the log. Default: 64 MiB.
+    /// How many bytes the log grows before a snapshot is taken. Behind a large snapshot the next waits for a quarter of its
+    /// bytes, if that is more. Default: 64 MiB.
     pub snapshot_log_bytes: u64,
     /// How large one file of the log is; the next one is always made ahead. Raised to what the largest request
     /// needs. Default: 64 MiB.

@@ -242,7 +242,7 @@ struct ClusterFlags {
     /// How long a leader may be silent, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     election_timeout: u64,
-    /// How many bytes the log grows before a snapshot is taken.
+    /// How many bytes the log grows before a snapshot is taken; a quarter of the last snapshot's if that is more.
     #[arg(long, value_name = "BYTES", default_value_t = Config::default().snapshot_log_bytes)]
     snapshot_log_bytes: u64,
     /// How large one file of the log is.

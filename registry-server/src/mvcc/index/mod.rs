@@ -28,7 +28,8 @@ type Leaf = Node<KeyHistory>;
 /// that lets it be.
 type Directory = Node<Leaf>;
 
-/// The first key of a directory. Mostly it lies in the map itself, where a search finds it without going elsewhere.
+/// What a leaf or a directory lies under: a directory under its first leaf's. Mostly it lies in the map itself, where a
+/// search finds it without going elsewhere.
 type Below = SmallVec<[u8; 40]>;
 
 /// The ordered index.
