@@ -185,7 +185,7 @@ mod tests {
             Revision::FIRST
         }
 
-        fn events(&self, _: Revision, _: usize) -> Result<Vec<RevisionEvents>, Compacted> {
+        fn events(&self, _: Revision, _: bool, _: usize) -> Result<Vec<RevisionEvents>, Compacted> {
             Ok(Vec::new())
         }
     }

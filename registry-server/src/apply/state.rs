@@ -8,7 +8,7 @@ use super::alarms::Alarms;
 use super::counts::Counts;
 use crate::cluster::Cluster;
 use crate::lease::Leases;
-use crate::mvcc::{RevisionEvents, Store};
+use crate::mvcc::{EventCursor, RevisionEvents, Store};
 use crate::types::Revision;
 use crate::watch::{Compacted, History};
 
@@ -52,13 +52,13 @@ impl History for State {
         self.store.read().revision()
     }
 
-    fn events(&self, from: Revision, max_bytes: usize) -> Result<Vec<RevisionEvents>, Compacted> {
+    fn events(&self, from: Revision, prev_kv: bool, max_bytes: usize) -> Result<Vec<RevisionEvents>, Compacted> {
         let mut revisions: Vec<RevisionEvents> = Vec::new();
+        let mut cursor = EventCursor::new(from, prev_kv);
         let mut left = max_bytes;
         while left > 0 || revisions.is_empty() {
-            let next = revisions.last().map_or(from, |last| last.revision.next());
             let store = self.store.read();
-            let piece = match store.events(next, left.min(EVENT_BYTES_LOCKED)) {
+            let piece = match store.events(&mut cursor, left.min(EVENT_BYTES_LOCKED)) {
                 Ok(piece) => piece,
                 // What was read before the compaction is still what happened.
                 Err(_) if !revisions.is_empty() => break,

@@ -5,6 +5,7 @@
 //! written anew by `compaction` under the same number, so order and numbers last and only offsets move.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -61,6 +62,18 @@ impl Place {
     }
 }
 
+/// Tells whether records may have moved: as long as it is the same, a [`Place`] stays what it was. Different for
+/// any two stores of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout(u64);
+
+impl Layout {
+    fn new() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// All chunks, oldest first.
 #[derive(Debug)]
 pub(super) struct Chunks {
@@ -72,6 +85,7 @@ pub(super) struct Chunks {
     live_bytes: u64,
     /// Chunks of which at least half is garbage.
     sparse: BTreeSet<u32>,
+    layout: Layout,
 }
 
 /// A chunk's place. It stays when the chunk is dropped, so that numbers and the search by revision last;
@@ -139,6 +153,11 @@ impl Chunk {
         self.live_bytes > 0
     }
 
+    /// Whether it refers to all of them.
+    fn is_whole(&self) -> bool {
+        self.live_bytes == self.bytes.len()
+    }
+
     /// Every record with its offset and its bytes, tag and length included.
     pub(super) fn records(&self) -> impl Iterator<Item = (usize, &[u8])> {
         self.records_from(0)
@@ -157,7 +176,15 @@ impl Chunk {
 
 impl Chunks {
     pub(super) fn new(chunk_bytes: usize) -> Self {
-        Self { slots: VecDeque::new(), base: 0, chunk_bytes, held_bytes: 0, live_bytes: 0, sparse: BTreeSet::new() }
+        Self {
+            slots: VecDeque::new(),
+            base: 0,
+            chunk_bytes,
+            held_bytes: 0,
+            live_bytes: 0,
+            sparse: BTreeSet::new(),
+            layout: Layout::new(),
+        }
     }
 
     /// Bytes of all records held, garbage included.
@@ -168,6 +195,16 @@ impl Chunks {
     /// Bytes of the records that the index refers to.
     pub(super) fn live_bytes(&self) -> u64 {
         self.live_bytes
+    }
+
+    /// Where records lie now.
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Whether the index refers to every record of a chunk.
+    pub(super) fn is_whole(&self, number: u32) -> bool {
+        self.chunk(number).is_some_and(Chunk::is_whole)
     }
 
     pub(super) fn append(&mut self, record: &Record<'_>) -> Address {
@@ -218,7 +255,7 @@ impl Chunks {
         let chunk = self.slots.get(at)?.chunk.as_deref()?;
         // All records before the next chunk's first one are of its revision or before.
         let ends_before = self.slots.get(at + 1).is_some_and(|next| next.first <= upto);
-        (ends_before && chunk.live_bytes == chunk.bytes.len()).then_some(&chunk.bytes)
+        (ends_before && chunk.is_whole()).then_some(&chunk.bytes)
     }
 
     /// The record at an address of the index, tag and length included.
@@ -296,6 +333,7 @@ impl Chunks {
     /// Puts what was kept of a chunk in its place; nothing if it holds no record any more.
     pub(super) fn put_back(&mut self, number: u32, mut chunk: Box<Chunk>) {
         chunk.bytes.own().shrink_to_fit();
+        self.layout = Layout::new();
         self.held_bytes += chunk.bytes.len() as u64;
         if !chunk.bytes.is_empty()
             && let Some(slot) = self.slot_mut(number)

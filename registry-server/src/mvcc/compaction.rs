@@ -108,7 +108,7 @@ mod tests {
     use std::ops::Bound;
 
     use super::*;
-    use crate::mvcc::RangeQuery;
+    use crate::mvcc::{EventCursor, RangeQuery};
     use crate::types::LeaseId;
 
     fn put(store: &mut Store, key: &str, value: &str) -> Revision {
@@ -161,7 +161,7 @@ mod tests {
         let later = put(&mut store, "b", "1");
         store.compact(deleted).unwrap();
         sweep_all(&mut store);
-        assert_eq!(store.events(deleted, usize::MAX).unwrap().len(), 2);
+        assert_eq!(store.events(&mut EventCursor::new(deleted, true), usize::MAX).unwrap().len(), 2);
         store.compact(later).unwrap();
         sweep_all(&mut store);
         assert_eq!(keys(&store), [b"b"]);

@@ -35,6 +35,7 @@ mod write_txn;
 #[cfg(test)]
 mod testing;
 
+pub use catch_up::EventCursor;
 pub use error::MvccError;
 pub use event::{Event, EventKind, RevisionEvents};
 pub use hash::HashCursor;

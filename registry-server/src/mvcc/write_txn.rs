@@ -136,7 +136,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mvcc::EventKind;
+    use crate::mvcc::{EventCursor, EventKind};
 
     fn numbers(store: &Store, key: &str) -> (i64, i64, i64) {
         let record = store.get(key.as_bytes()).unwrap();
@@ -219,7 +219,7 @@ mod tests {
         txn.put(b"a", b"2", LeaseId(0));
         txn.end();
         assert_eq!((numbers(&store, "a"), store.keys()), ((2, 2, 1), 1));
-        assert_eq!(store.events(Revision(2), usize::MAX).unwrap()[0].events.len(), 1);
+        assert_eq!(store.events(&mut EventCursor::new(Revision(2), true), usize::MAX).unwrap()[0].events.len(), 1);
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
         txn.put(b"c", b"2", LeaseId(0));
         let committed = txn.end();
         let told = store.events_of(&committed);
-        assert_eq!(store.events(Revision(4), usize::MAX).unwrap()[0].events, told);
+        assert_eq!(store.events(&mut EventCursor::new(Revision(4), true), usize::MAX).unwrap()[0].events, told);
         let brief: Vec<_> = told.iter().map(|event| (event.kind, &event.key[..], event.prev_kv.is_some())).collect();
         let expected: [(_, &[u8], _); 3] =
             [(EventKind::Delete, b"a", true), (EventKind::Delete, b"b", false), (EventKind::Put, b"c", true)];

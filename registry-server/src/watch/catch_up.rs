@@ -84,7 +84,8 @@ impl CatchUp {
     pub(super) fn slice(&mut self, history: &dyn History, limits: &Limits) -> Slice {
         // Before the events, so that what is written meanwhile is not taken for missing.
         let current = history.revision();
-        match history.events(self.position, limits.slice_bytes) {
+        let prev_kv = self.groups.iter().any(|group| group.interest.options.prev_kv);
+        match history.events(self.position, prev_kv, limits.slice_bytes) {
             Err(compacted) => Slice::Compacted { serials: self.take_unservable(), revision: compacted.0 },
             Ok(batches) => {
                 if batches.is_empty() {

@@ -71,6 +71,11 @@ impl<M: Default> Groups<M> {
     }
 
     /// Every group, in the order of creation.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Group<M>> {
+        self.groups.values()
+    }
+
+    /// Every group, in the order of creation.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Group<M>> {
         self.groups.values_mut()
     }

@@ -11,11 +11,12 @@ pub trait History: Send + Sync + 'static {
     fn revision(&self) -> Revision;
 
     /// Whole revisions from `from` on, in order: about `max_bytes` of events at most, but at least one
-    /// revision if there is any. Empty when nothing happened from `from` on.
+    /// revision if there is any. Empty when nothing happened from `from` on. Without `prev_kv` the events need
+    /// not have one.
     ///
     /// # Errors
     /// [`Compacted`] when the events of `from` are gone.
-    fn events(&self, from: Revision, max_bytes: usize) -> Result<Vec<RevisionEvents>, Compacted>;
+    fn events(&self, from: Revision, prev_kv: bool, max_bytes: usize) -> Result<Vec<RevisionEvents>, Compacted>;
 }
 
 /// The events that were asked for have been compacted.

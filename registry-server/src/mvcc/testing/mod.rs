@@ -10,7 +10,8 @@ use registry_proto::stored::KeyValues;
 use self::model::{Model, ModelAnswer, is_in};
 use super::budget::Budget;
 use super::{
-    HashCursor, MvccError, RangeAnswer, RangeCursor, RangeQuery, Restore, SnapshotCursor, SortOrder, SortTarget, Store,
+    EventCursor, HashCursor, MvccError, RangeAnswer, RangeCursor, RangeQuery, Restore, RevisionEvents, SnapshotCursor,
+    SortOrder, SortTarget, Store,
 };
 use crate::types::{LeaseId, Revision};
 
@@ -56,6 +57,10 @@ enum Op {
     },
     Events {
         ago: i64,
+        prev_kv: bool,
+        budget: Budget,
+    },
+    MoreEvents {
         budget: Budget,
     },
     Hash {
@@ -77,6 +82,20 @@ struct Pair {
     sliced: Option<(RangeCursor, Vec<RangeAnswer>, ModelAnswer)>,
     snapshot: Option<(SnapshotCursor, Vec<u8>, Model)>,
     hash: Option<(HashCursor, (u32, Revision))>,
+    events: Events,
+}
+
+/// A read of history, and where it must stand.
+struct Events {
+    cursor: EventCursor,
+    next: i64,
+    prev_kv: bool,
+}
+
+impl Events {
+    fn new(from: Revision, prev_kv: bool) -> Self {
+        Self { cursor: EventCursor::new(from, prev_kv), next: from.0, prev_kv }
+    }
 }
 
 fn key() -> impl Strategy<Value = Bytes> {
@@ -124,6 +143,7 @@ fn query() -> impl Strategy<Value = RangeQuery> {
 
 fn op() -> impl Strategy<Value = Op> {
     let ago = || -2..25_i64;
+    let budget = || (1..9_usize, 0..400_usize).prop_map(|(records, bytes)| Budget { records, bytes });
     prop_oneof![
         30 => prop::collection::vec(change(), 0..6).prop_map(Op::Write),
         20 => (query(), ago()).prop_map(|(query, ago)| Op::Range { query, ago }),
@@ -135,8 +155,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::EndSnapshot),
         6 => ago().prop_map(|ago| Op::Compact { ago }),
         12 => (0..8_usize).prop_map(|max_keys| Op::CompactStep { max_keys }),
-        8 => (ago(), 1..9_usize, 0..400_usize)
-            .prop_map(|(ago, records, bytes)| Op::Events { ago, budget: Budget { records, bytes } }),
+        8 => (ago(), any::<bool>(), budget()).prop_map(|(ago, prev_kv, budget)| Op::Events { ago, prev_kv, budget }),
+        8 => budget().prop_map(|budget| Op::MoreEvents { budget }),
         5 => ago().prop_map(|ago| Op::Hash { ago }),
         2 => ago().prop_map(|ago| Op::BeginSlicedHash { ago }),
         6 => (1..6_usize).prop_map(|max_changes| Op::HashSlice { max_changes }),
@@ -156,7 +176,9 @@ fn decoded(answers: &[RangeAnswer]) -> ModelAnswer {
 
 impl Pair {
     fn new() -> Self {
-        Self { store: Store::with_chunk_bytes(CHUNK), model: Model::new(), sliced: None, snapshot: None, hash: None }
+        let events = Events::new(Revision::FIRST, false);
+        let (store, model) = (Store::with_chunk_bytes(CHUNK), Model::new());
+        Self { store, model, sliced: None, snapshot: None, hash: None, events }
     }
 
     fn ago(&self, ago: i64) -> Revision {
@@ -180,7 +202,11 @@ impl Pair {
             Op::CompactStep { max_keys } => {
                 self.store.compact_step(max_keys);
             }
-            Op::Events { ago, budget } => self.events(self.ago(ago), budget),
+            Op::Events { ago, prev_kv, budget } => {
+                self.events = Events::new(self.ago(ago), prev_kv);
+                self.more_events(budget);
+            }
+            Op::MoreEvents { budget } => self.more_events(budget),
             Op::Hash { ago } => self.hash(self.ago(ago)),
             Op::BeginSlicedHash { ago } => self.begin_sliced_hash(self.ago(ago)),
             Op::HashSlice { max_changes } => self.hash_slice(max_changes),
@@ -288,24 +314,32 @@ impl Pair {
         Some(store)
     }
 
-    fn events(&self, from: Revision, budget: Budget) {
-        let events = self.store.events_within(from, budget);
-        if from.0 < self.model.compacted {
+    fn more_events(&mut self, budget: Budget) {
+        let Events { cursor, next, prev_kv } = &mut self.events;
+        let events = self.store.events_within(cursor, budget);
+        if *next < self.model.compacted {
             assert_eq!(events, Err(MvccError::Compacted));
             return;
         }
-        let expected = self.model.events(from.0, self.model.compacted);
+        let mut expected = self.model.events(*next, self.model.compacted);
+        if !*prev_kv {
+            expected.iter_mut().flat_map(|revision| &mut revision.events).for_each(|event| event.prev_kv = None);
+        }
         let events = events.unwrap();
         assert_eq!(events, expected[..events.len()]);
-        let bytes: usize = events.iter().flat_map(|revision| &revision.events).map(|event| event.kv.len()).sum();
-        let told: usize = events.iter().map(|revision| revision.events.len()).sum();
-        let is_spent = bytes * 2 + 400 >= budget.bytes || told >= budget.records;
+        let bytes: usize = events.iter().map(RevisionEvents::bytes).sum();
+        let told = |revisions: &[RevisionEvents]| revisions.iter().map(|revision| revision.events.len()).sum::<usize>();
+        let is_spent = bytes >= budget.bytes || told(&events) >= budget.records;
         assert!(events.len() == expected.len() || !events.is_empty() && is_spent);
         if let [before @ .., _] = events.as_slice() {
-            let told: usize = before.iter().map(|revision| revision.events.len()).sum();
-            assert!(told < budget.records, "the last revision was begun with nothing left");
+            assert!(told(before) < budget.records, "the last revision was begun with nothing left");
         }
-        assert_eq!(self.store.events(from, usize::MAX).unwrap(), expected);
+        *next = match events.last() {
+            Some(last) if events.len() < expected.len() => last.revision.0 + 1,
+            _ => self.model.revision.max(*next - 1) + 1,
+        };
+        let all = self.store.events(&mut EventCursor::new(Revision(*next), *prev_kv), usize::MAX);
+        assert_eq!(all.unwrap(), expected[events.len()..]);
     }
 
     fn hash(&self, at: Revision) {
@@ -343,7 +377,10 @@ proptest! {
         pair.hash = None;
         while !pair.store.compact_step(3) {}
         pair.range(&RangeQuery::range("\0", "\0"));
-        pair.events(Revision(pair.model.compacted.max(1)), Budget::SLICE);
+        for prev_kv in [false, true] {
+            pair.events = Events::new(Revision(pair.model.compacted.max(1)), prev_kv);
+            pair.more_events(Budget::SLICE);
+        }
         pair.hash(Revision(0));
         let kept = pair.model.snapshot().len() as u64;
         prop_assert_eq!(pair.store.chunks.live_bytes(), kept);

@@ -35,8 +35,11 @@ impl History for Store {
         Revision(1 + self.0.lock().batches.len() as i64)
     }
 
-    fn events(&self, from: Revision, max_bytes: usize) -> Result<Vec<RevisionEvents>, Compacted> {
-        let batches = self.read(from, max_bytes);
+    fn events(&self, from: Revision, prev_kv: bool, max_bytes: usize) -> Result<Vec<RevisionEvents>, Compacted> {
+        let mut batches = self.read(from, max_bytes);
+        if !prev_kv && let Ok(batches) = &mut batches {
+            batches.iter_mut().flat_map(|batch| &mut batch.events).for_each(|event| event.prev_kv = None);
+        }
         if let Some(after_read) = self.1.lock().take() {
             after_read();
         }
