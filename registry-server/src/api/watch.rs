@@ -48,6 +48,9 @@ pub struct WatchAnswers<R> {
     stream: WatchStream,
     progress_timer: Pin<Box<Sleep>>,
     progress_interval: Duration,
+    /// While the stream rests.
+    rest: Option<Pin<Box<Sleep>>>,
+    rest_interval: Duration,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Requests are read next. Taking turns, neither requests nor events starve the other.
     requests_first: bool,
@@ -76,6 +79,8 @@ impl WatchService {
             stream: self.hub.open(self.settings.limits.clone(), Arc::clone(&self.headers)),
             progress_timer: Box::pin(tokio::time::sleep(progress_interval)),
             progress_interval,
+            rest: None,
+            rest_interval: self.settings.limits.rest,
             shutdown: Box::pin(self.shutdown.clone().cancelled_owned()),
             requests_first: true,
             ended: false,
@@ -113,19 +118,33 @@ impl<R: Stream<Item = Result<WatchRequest, Status>> + Unpin> WatchAnswers<R> {
         }
         self.poll_timer(cx);
         if !self.requests_first
-            && let Poll::Ready(answer) = self.stream.poll_answer(cx)
+            && let Poll::Ready(answer) = self.poll_answer(cx)
         {
             self.requests_first = true;
             return Poll::Ready(Ok(answer));
         }
         self.requests_first = false;
         let read = self.poll_requests(cx)?;
-        let answer = self.stream.poll_answer(cx);
+        let answer = self.poll_answer(cx);
         if answer.is_pending() && read.is_ready() {
             // There are more requests: other tasks of this thread get their turn first.
             cx.waker().wake_by_ref();
         }
         answer.map(Ok)
+    }
+
+    /// Polls the stream, and once more when its rest is over.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<WatchResponse> {
+        loop {
+            let answer = self.stream.poll_answer(cx);
+            if answer.is_ready() || !self.stream.is_resting() {
+                return answer;
+            }
+            let rest = self.rest.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.rest_interval)));
+            std::task::ready!(rest.as_mut().poll(cx));
+            self.rest = None;
+            self.stream.rested();
+        }
     }
 
     /// Reads some requests, while there is room for their answers; pending when none is left to read.

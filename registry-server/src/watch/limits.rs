@@ -1,4 +1,6 @@
-//! How much one watch stream may hold.
+//! How much one watch stream may hold, and how fast it may catch up.
+
+use std::time::Duration;
 
 /// The bounds of one stream. What is above them is fed from history later, or refused; it is never lost.
 ///
@@ -16,6 +18,9 @@ pub struct Limits {
     /// Bytes of history that one step of catch-up reads; a single revision may have more. The other streams of the
     /// thread wait meanwhile: some milliseconds.
     pub slice_bytes: usize,
+    /// How long a stream that is behind rests after each step while something is written. Together with the bytes of a
+    /// step it bounds what catching up takes from everybody else.
+    pub rest: Duration,
     /// Events that waited are merged into answers of up to this many bytes; one revision may be longer.
     pub answer_bytes: usize,
     /// A watcher created with `fragment` gets longer answers in parts of fewer bytes than this. etcd's is
@@ -34,6 +39,7 @@ impl Default for Limits {
             queue_bytes: 4 << 20,
             slice_items: 4096,
             slice_bytes: 512 << 10,
+            rest: Duration::from_millis(8),
             answer_bytes: 1 << 20,
             fragment_bytes: 2 << 20,
             watchers: 100_000,

@@ -51,6 +51,10 @@ pub struct WatchStream {
     catch_up: CatchUp,
     /// A slice was taken since the queue was last looked at.
     sliced: bool,
+    /// No slice is taken before [`Self::rested`].
+    resting: bool,
+    /// The store's revision when the last slice was taken.
+    sliced_at: Revision,
     progress: Progress,
 }
 
@@ -85,6 +89,8 @@ impl WatchStream {
             fragments: VecDeque::new(),
             catch_up: CatchUp::default(),
             sliced: false,
+            resting: false,
+            sliced_at: Revision::default(),
             progress: Progress::default(),
         }
     }
@@ -122,7 +128,19 @@ impl WatchStream {
         self.progress.due = true;
     }
 
-    /// The next answer. One that is not ready wakes the task when there is more to do.
+    /// Whether [`Self::rested`] is to be called after [`Limits::rest`]. What a stream catches up with takes time from all
+    /// others, so while something is written, and others wait for it, there is a rest after each slice.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.resting && !self.catch_up.is_empty()
+    }
+
+    /// The rest is over.
+    pub fn rested(&mut self) {
+        self.resting = false;
+    }
+
+    /// The next answer. One that is not ready wakes the task when there is more to do, unless it rests.
     pub fn poll_answer(&mut self, cx: &Context<'_>) -> Poll<WatchResponse> {
         loop {
             if let Some(answer) = self.waiting_answer() {
@@ -131,7 +149,7 @@ impl WatchStream {
             if self.tell_progress() {
                 continue;
             }
-            if !self.catch_up.is_empty() && !self.sliced {
+            if !self.catch_up.is_empty() && !self.sliced && !self.resting {
                 self.sliced = true;
                 self.slice();
                 continue;
@@ -142,7 +160,7 @@ impl WatchStream {
             if let Some(drained) = self.queue.drain(cx.waker()) {
                 self.take_in(drained);
             } else if !self.tell_progress() {
-                if !self.catch_up.is_empty() {
+                if !self.catch_up.is_empty() && !self.resting {
                     // One slice a poll: other tasks of this thread get their turn.
                     cx.waker().wake_by_ref();
                 }
@@ -247,6 +265,8 @@ impl WatchStream {
 
     /// Feeds those who are behind with a slice of history; if that was all, they become live.
     fn slice(&mut self) {
+        let current = self.current();
+        self.resting = std::mem::replace(&mut self.sliced_at, current) < current;
         match self.catch_up.slice(self.hub.history(), &self.limits) {
             Slice::Events { items, reached_end } => {
                 for item in items {

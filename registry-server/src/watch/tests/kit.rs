@@ -210,6 +210,7 @@ impl Client {
             let before = self.wakes();
             match self.poll() {
                 Some(answer) => answers.push(answer),
+                None if self.stream.is_resting() => self.stream.rested(),
                 None if self.wakes() == before => return answers,
                 None => {}
             }

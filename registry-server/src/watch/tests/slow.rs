@@ -50,6 +50,35 @@ fn a_queue_that_nobody_reads_takes_so_many_entries_or_bytes_and_then_its_watcher
 }
 
 #[test]
+fn a_stream_that_is_behind_rests_between_steps_only_while_something_is_written() {
+    let bench = Bench::new();
+    for _ in 0..40 {
+        bench.put("a");
+    }
+    let mut client = bench.client_with(Limits { slice_items: 4, ..Limits::default() });
+    client.created(WatchCreateRequest { start_revision: 2, ..key("a") });
+    let mut told = 0;
+    for _ in 0..5 {
+        bench.put("b");
+        let answer = client.poll().unwrap();
+        told += decoded(&answer).len();
+        let before = client.wakes();
+        assert!(client.poll().is_none() && client.stream.is_resting());
+        assert_eq!(client.wakes(), before, "a stream that rests wakes nobody");
+        client.stream.rested();
+    }
+    assert_eq!(told, 20);
+    // Nothing was written since: it goes on by itself.
+    while told < 40 {
+        let before = client.wakes();
+        match client.poll() {
+            Some(answer) => told += decoded(&answer).len(),
+            None => assert!(!client.stream.is_resting() && client.wakes() > before),
+        }
+    }
+}
+
+#[test]
 fn a_slow_stream_does_not_hold_up_a_fast_one() {
     let bench = Bench::new();
     let mut slow = bench.client_with(tiny());
