@@ -181,8 +181,19 @@ impl Client {
         self.stream.request(WatchRequest { request_union: Some(RequestUnion::ProgressRequest(progress)) });
     }
 
-    /// Polls once.
+    /// Polls; rests take no time.
     pub(super) fn poll(&mut self) -> Option<WatchResponse> {
+        loop {
+            let answer = self.poll_once();
+            if answer.is_some() || !self.stream.is_resting() {
+                return answer;
+            }
+            self.stream.rested();
+        }
+    }
+
+    /// Polls once.
+    pub(super) fn poll_once(&mut self) -> Option<WatchResponse> {
         match self.stream.poll_answer(&Context::from_waker(&self.waker)) {
             Poll::Ready(answer) => Some(answer),
             Poll::Pending => None,
@@ -210,7 +221,6 @@ impl Client {
             let before = self.wakes();
             match self.poll() {
                 Some(answer) => answers.push(answer),
-                None if self.stream.is_resting() => self.stream.rested(),
                 None if self.wakes() == before => return answers,
                 None => {}
             }

@@ -60,10 +60,10 @@ fn a_stream_that_is_behind_rests_between_steps_only_while_something_is_written()
     let mut told = 0;
     for _ in 0..5 {
         bench.put("b");
-        let answer = client.poll().unwrap();
+        let answer = client.poll_once().unwrap();
         told += decoded(&answer).len();
         let before = client.wakes();
-        assert!(client.poll().is_none() && client.stream.is_resting());
+        assert!(client.poll_once().is_none() && client.stream.is_resting());
         assert_eq!(client.wakes(), before, "a stream that rests wakes nobody");
         client.stream.rested();
     }
@@ -71,7 +71,7 @@ fn a_stream_that_is_behind_rests_between_steps_only_while_something_is_written()
     // Nothing was written since: it goes on by itself.
     while told < 40 {
         let before = client.wakes();
-        match client.poll() {
+        match client.poll_once() {
             Some(answer) => told += decoded(&answer).len(),
             None => assert!(!client.stream.is_resting() && client.wakes() > before),
         }
