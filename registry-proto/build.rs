@@ -1,6 +1,6 @@
 //! Compiles `proto/` with protox, so that building needs no protoc.
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "kv.proto",
     "watch.proto",
     "lease.proto",
@@ -10,6 +10,7 @@ const FILES: [&str; 9] = [
     "lock.proto",
     "election.proto",
     "mvcc.proto",
+    "peer.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -33,3 +33,8 @@ pub mod v3lockpb {
 pub mod v3electionpb {
     tonic::include_proto!("v3electionpb");
 }
+
+/// What the members of a cluster say to each other: the registry's own.
+pub mod peer {
+    tonic::include_proto!("registry.peer.v1");
+}

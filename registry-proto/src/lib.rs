@@ -12,4 +12,4 @@ pub mod codec;
 mod generated;
 pub mod stored;
 
-pub use generated::{authpb, etcdserverpb, mvccpb, v3electionpb, v3lockpb};
+pub use generated::{authpb, etcdserverpb, mvccpb, peer, v3electionpb, v3lockpb};

@@ -46,6 +46,10 @@ pub struct LeaseCheckpoints {
     /// In the order in which they are recorded.
     #[prost(message, repeated, tag = "1")]
     pub checkpoints: Vec<LeaseCheckpoint>,
+    /// The term whose leader decided it by its deadlines. In the log of another one nothing happens: a new leader may have
+    /// renewed the leases since. 0 for any.
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
 }
 
 /// What remains of one lease. Its first two fields are etcd's, which is how it was written before grants were counted.
@@ -71,6 +75,9 @@ pub struct LeaseExpiry {
     /// Which life of the lease; 0 for whichever there is.
     #[prost(uint64, tag = "2")]
     pub grant: u64,
+    /// The term whose leader decided it, as in [`LeaseCheckpoints::term`].
+    #[prost(uint64, tag = "3")]
+    pub term: u64,
 }
 
 /// Bytes that should be a command are not.
@@ -123,8 +130,9 @@ impl Command {
             Self::Publish(message) => encode(7, message),
             Self::Alarm(message) => encode(8, message),
             // 9 was the same without grant numbers; a version that knows only that would hit the wrong life.
-            Self::LeaseCheckpoint(message) => encode(10, message),
-            Self::LeaseExpire(message) => encode(11, message),
+            // 10 and 11 were the same without a term, which a version that knows only those would not look at.
+            Self::LeaseCheckpoint(message) => encode(12, message),
+            Self::LeaseExpire(message) => encode(13, message),
         }
     }
 
@@ -147,8 +155,8 @@ impl Command {
             6 => Self::LeaseRevoke(LeaseRevokeRequest::decode(bytes)?),
             7 => Self::Publish(Member::decode(bytes)?),
             8 => Self::Alarm(AlarmRequest::decode(bytes)?),
-            9 | 10 => Self::LeaseCheckpoint(LeaseCheckpoints::decode(bytes)?),
-            11 => Self::LeaseExpire(LeaseExpiry::decode(bytes)?),
+            9 | 10 | 12 => Self::LeaseCheckpoint(LeaseCheckpoints::decode(bytes)?),
+            11 | 13 => Self::LeaseExpire(LeaseExpiry::decode(bytes)?),
             kind => return Err(CommandError::Unknown { version, kind }),
         })
     }
@@ -168,13 +176,13 @@ impl LeaseCheckpoint {
     }
 }
 
-impl From<Grant> for LeaseExpiry {
-    fn from(grant: Grant) -> Self {
-        Self { id: grant.id.0, grant: grant.number.0 }
-    }
-}
-
 impl LeaseExpiry {
+    /// Of a lease whose time has come by the deadlines of a term's leader.
+    #[must_use]
+    pub fn new(grant: Grant, term: u64) -> Self {
+        Self { id: grant.id.0, grant: grant.number.0, term }
+    }
+
     /// Of which lease.
     #[must_use]
     pub fn grant(&self) -> Grant {
@@ -207,7 +215,7 @@ mod tests {
         let checkpoint = registry_proto::etcdserverpb::LeaseCheckpoint { id: 7, remaining_ttl: 20 };
         let request = registry_proto::etcdserverpb::LeaseCheckpointRequest { checkpoints: vec![checkpoint] };
         let read = LeaseCheckpoint::of(Grant { id: LeaseId(7), number: GrantNumber(0) }, 20);
-        let expected = Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints: vec![read] });
+        let expected = Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints: vec![read], term: 0 });
         assert_eq!(old(9, &request.encode_to_vec()), expected);
         let revoke = LeaseRevokeRequest { id: 7 };
         assert_eq!(old(6, &revoke.encode_to_vec()), Command::LeaseRevoke(revoke));

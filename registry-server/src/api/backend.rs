@@ -106,6 +106,7 @@ fn apply_status(error: ApplyError) -> Status {
         ApplyError::Mvcc(error) => mvcc_status(error),
         ApplyError::Grant(GrantError::Exists) => WireError::LeaseExists.into(),
         ApplyError::Grant(GrantError::TtlTooLarge) => WireError::LeaseTtlTooLarge.into(),
+        ApplyError::OtherTerm => WireError::LeaderChanged.into(),
         ApplyError::LeaseNotFound => WireError::LeaseNotFound.into(),
         ApplyError::KeyNotFound => WireError::KeyNotFound.into(),
         ApplyError::NoSpace => WireError::NoSpace.into(),

@@ -1,14 +1,18 @@
-//! Keep-alives: renewed on this node's clock, after the log has taken back what it says of the lease.
+//! Keep-alives: renewed on the leader's clock, after the log has taken back what it says of the lease.
 //!
 //! A lease of which a checkpoint was recorded would have no more than that after a restart, so the record is
 //! reset to the whole TTL, and that committed, before the renewal is answered. Leases without one, which is
-//! nearly all that are kept alive in time, cost no entry.
+//! nearly all that are kept alive in time, cost no entry. A member that does not lead asks the leader, for all
+//! that came in together at once.
 
 use registry_proto::etcdserverpb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
 use tonic::Status;
 
+use super::asked::{Question, Renewals};
 use super::backend::{Backend, SharedBackend};
+use super::status::WireError;
 use crate::command::{Command, LeaseCheckpoint, LeaseCheckpoints};
+use crate::consensus::ReadError;
 use crate::lease::Renewal;
 use crate::storage::Vfs;
 use crate::types::{Grant, LeaseId, Runtime};
@@ -16,52 +20,80 @@ use crate::types::{Grant, LeaseId, Runtime};
 /// Keep-alives of one stream that share one confirmation of leadership.
 pub(super) const KEEP_ALIVES_A_ROUND: usize = 256;
 
-/// Renews what came in together. Nothing is renewed before leadership is confirmed: an old leader must not
-/// promise a lease that the new one revokes.
+/// Renews what came in together.
 pub(super) async fn keep_alive_round<R: Runtime, V: Vfs>(
     backend: SharedBackend<R, V>,
     round: Vec<Result<LeaseKeepAliveRequest, Status>>,
 ) -> Vec<Result<LeaseKeepAliveResponse, Status>> {
-    if let Err(status) = backend.read_barrier().await {
-        return vec![Err(status)];
+    let ids: Vec<i64> = round.iter().flatten().map(|request| request.id).collect();
+    // The revision of an answer is one at which it holds: a lease that is renewed now was alive before, one that
+    // is gone now is gone afterwards.
+    let before = backend.header_now();
+    let renewed = match backend.on_leader(|| renew(&backend, &ids), Question::Renew(ids.clone())).await {
+        Ok(renewed) => renewed,
+        Err(status) => return vec![Err(status)],
+    };
+    let mut ttls = renewed.ttls.into_iter();
+    let answer = |request: Result<LeaseKeepAliveRequest, Status>| {
+        let id = request?.id;
+        let ttl = ttls.next().unwrap_or_default();
+        let header = if ttl > 0 { before } else { backend.header_now() };
+        Ok(LeaseKeepAliveResponse { header: Some(header), id, ttl })
+    };
+    round.into_iter().map(answer).collect()
+}
+
+/// Renews leases on the member that leads, and gives their TTLs in seconds, 0 for those that are not there.
+///
+/// Nothing is renewed before leadership is confirmed, or answered if it may have been lost meanwhile: an old
+/// leader must not promise a lease that the new one revokes.
+///
+/// # Errors
+/// None inside is a leader's: this member does not lead.
+pub(super) async fn renew<R: Runtime, V: Vfs>(
+    backend: &Backend<R, V>,
+    ids: &[i64],
+) -> Result<Option<Renewals>, Status> {
+    let term = match backend.node.confirm_leading().await {
+        Ok(term) => term,
+        Err(ReadError::Stopped) => return Err(WireError::Stopped.into()),
+        Err(_) => return Ok(None),
+    };
+    if backend.keeper.leading() != Some(term) {
+        return Ok(None);
     }
     // Those that need it share one entry: after a restart, these are all that nobody kept alive before it.
-    let recorded = backend.keeper.recorded_among(round.iter().flatten().map(|request| LeaseId(request.id)));
-    if !recorded.is_empty()
-        && let Err(status) = reset(&backend, &recorded).await
-    {
-        return vec![Err(status)];
+    let recorded = backend.keeper.recorded_among(ids.iter().copied().map(LeaseId));
+    if !recorded.is_empty() {
+        reset(backend, term, &recorded).await?;
     }
-    let mut answers = Vec::with_capacity(round.len());
-    for request in round {
-        answers.push(match request {
-            Ok(request) => keep_alive(&backend, request.id).await,
-            Err(status) => Err(status),
-        });
+    let mut ttls = Vec::with_capacity(ids.len());
+    for id in ids {
+        match renew_one(backend, term, LeaseId(*id)).await? {
+            Some(ttl) => ttls.push(ttl),
+            None => return Ok(None),
+        }
     }
-    answers
+    Ok(backend.node.still_leads(term).await.then_some(Renewals { ttls }))
 }
 
-async fn keep_alive<R: Runtime, V: Vfs>(backend: &Backend<R, V>, id: i64) -> Result<LeaseKeepAliveResponse, Status> {
+async fn renew_one<R: Runtime, V: Vfs>(backend: &Backend<R, V>, term: u64, id: LeaseId) -> Result<Option<i64>, Status> {
     loop {
-        // The revision of an answer is one at which it holds: a lease that is renewed now was alive before, one that
-        // is gone now is gone afterwards.
-        let before = backend.header_now();
-        let (header, ttl) = match backend.keeper.renew(LeaseId(id)).await {
-            Renewal::Renewed(ttl) => (before, i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)),
-            Renewal::Unknown => (backend.header_now(), 0),
+        return Ok(match backend.keeper.renew(id).await {
+            Renewal::Renewed(ttl) => Some(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)),
+            Renewal::Unknown => Some(0),
+            Renewal::NotLeading => None,
             // It was recorded after the round had looked.
             Renewal::Recorded(grant) => {
-                reset(backend, &[grant]).await?;
+                reset(backend, term, &[grant]).await?;
                 continue;
             }
-        };
-        return Ok(LeaseKeepAliveResponse { header: Some(header), id, ttl });
+        });
     }
 }
 
-/// Has the log say that these leases have their whole TTL.
-async fn reset<R: Runtime, V: Vfs>(backend: &Backend<R, V>, grants: &[Grant]) -> Result<(), Status> {
+/// Has the log say that these leases have their whole TTL. In another term it says nothing, and leadership is lost.
+async fn reset<R: Runtime, V: Vfs>(backend: &Backend<R, V>, term: u64, grants: &[Grant]) -> Result<(), Status> {
     let checkpoints = grants.iter().map(|grant| LeaseCheckpoint::of(*grant, 0)).collect();
-    backend.propose(&Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints })).await.map(drop)
+    backend.propose(&Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints, term })).await.map(drop)
 }

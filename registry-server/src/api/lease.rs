@@ -13,6 +13,7 @@ use registry_proto::etcdserverpb::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::asked::{Question, remaining};
 use super::backend::SharedBackend;
 use super::keep_alive::{KEEP_ALIVES_A_ROUND, keep_alive_round};
 use super::status::WireError;
@@ -81,22 +82,21 @@ impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
         &self,
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
-        let request = request.into_inner();
-        self.backend.read_barrier().await?;
-        let header = Some(self.backend.header_now());
-        let leases = self.backend.state.leases.read();
-        let response = match leases.get(LeaseId(request.id)) {
-            None => LeaseTimeToLiveResponse { header, id: request.id, ttl: -1, ..Default::default() },
-            Some(lease) => {
-                let remaining = self.backend.keeper.remaining(LeaseId(request.id)).unwrap_or_default();
-                LeaseTimeToLiveResponse {
-                    header,
-                    id: request.id,
-                    ttl: i64::try_from(remaining.as_secs()).unwrap_or(i64::MAX),
-                    granted_ttl: lease.ttl_seconds,
-                    keys: if request.keys { lease.keys.iter().cloned().collect() } else { Vec::new() },
-                }
-            }
+        let LeaseTimeToLiveRequest { id, keys } = request.into_inner();
+        let backend = &self.backend;
+        backend.read_barrier().await?;
+        let remaining = backend.on_leader(|| remaining(backend, id), Question::Remaining(id)).await?;
+        let header = Some(backend.header_now());
+        let leases = backend.state.leases.read();
+        let response = match leases.get(LeaseId(id)) {
+            None => LeaseTimeToLiveResponse { header, id, ttl: -1, ..Default::default() },
+            Some(lease) => LeaseTimeToLiveResponse {
+                header,
+                id,
+                ttl: i64::try_from(remaining.millis / 1000).unwrap_or(i64::MAX),
+                granted_ttl: lease.ttl_seconds,
+                keys: if keys { lease.keys.iter().cloned().collect() } else { Vec::new() },
+            },
         };
         Ok(Response::new(response))
     }

@@ -4,6 +4,7 @@
 //! is proposed, and [`status`] is the one table of codes and texts. The services work without a network:
 //! they are plain structs with async methods.
 
+mod asked;
 mod backend;
 pub mod check;
 mod cluster;
@@ -18,6 +19,7 @@ pub mod status;
 pub mod version;
 mod watch;
 
+pub use asked::answer_questions;
 pub use backend::{Backend, Limits, SharedBackend};
 pub use cluster::ClusterService;
 pub use kv::KvService;

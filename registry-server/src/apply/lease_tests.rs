@@ -67,11 +67,11 @@ fn life(id: i64, number: u64) -> Grant {
 }
 
 fn expire(grant: Grant) -> Command {
-    Command::LeaseExpire(LeaseExpiry::from(grant))
+    Command::LeaseExpire(LeaseExpiry::new(grant, 0))
 }
 
 fn checkpoint(grant: Grant, seconds: i64) -> Command {
-    Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints: vec![LeaseCheckpoint::of(grant, seconds)] })
+    Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints: vec![LeaseCheckpoint::of(grant, seconds)], term: 0 })
 }
 
 #[test]

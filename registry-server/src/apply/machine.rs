@@ -62,7 +62,7 @@ impl Machine {
         Self { state, lease_observer, hub, wake_background: None, reclaiming: false }
     }
 
-    fn command(&mut self, command: Command) -> Reply {
+    fn command(&mut self, at: Position, command: Command) -> Reply {
         if self.state.alarms.read().no_space() && cost(&command) > 0 {
             return self.reply(Err(ApplyError::NoSpace));
         }
@@ -78,8 +78,9 @@ impl Machine {
                 self.reply(Ok(Outcome::Done))
             }
             Command::Alarm(request) => self.alarm(&request),
-            Command::LeaseCheckpoint(request) => self.lease_checkpoint(&request),
-            Command::LeaseExpire(request) => self.lease_revoke(request.grant()),
+            Command::LeaseCheckpoint(request) if is_of_term(request.term, at) => self.lease_checkpoint(&request),
+            Command::LeaseExpire(request) if is_of_term(request.term, at) => self.lease_revoke(request.grant()),
+            Command::LeaseCheckpoint(_) | Command::LeaseExpire(_) => self.reply(Err(ApplyError::OtherTerm)),
         }
     }
 
@@ -193,6 +194,11 @@ impl Machine {
     }
 }
 
+/// Whether what the leader of a term has decided stands in its own log; 0 was decided without a look at the term.
+fn is_of_term(term: u64, at: Position) -> bool {
+    term == 0 || term == at.term
+}
+
 impl StateMachine for Machine {
     type Command = Command;
     type Reply = Reply;
@@ -202,8 +208,8 @@ impl StateMachine for Machine {
         Command::decode(command).map_err(|error| RestoreError::new("a command in the log", error))
     }
 
-    fn apply(&mut self, _at: Position, command: Command) -> Reply {
-        self.command(command)
+    fn apply(&mut self, at: Position, command: Command) -> Reply {
+        self.command(at, command)
     }
 
     fn background(&mut self) -> bool {

@@ -85,7 +85,7 @@ fn checkpoints_come_back_with_a_snapshot() {
     // Without a number, as older versions wrote them.
     let checkpoint = |(id, seconds)| LeaseCheckpoint::of(leases::any_life(LeaseId(id)), seconds);
     let checkpoints = checkpoints.map(checkpoint).to_vec();
-    apply(&mut machine, &Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints })).unwrap();
+    apply(&mut machine, &Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints, term: 0 })).unwrap();
     let blocks = blocks(&mut machine);
     let (mut other, state) = self::machine();
     other.restore(&mut blocks.into_iter().map(Ok)).unwrap();

@@ -36,6 +36,9 @@ pub enum ApplyError {
     /// A revision that cannot be read or compacted.
     #[error(transparent)]
     Mvcc(#[from] MvccError),
+    /// What the leader of one term has decided stands in the log of another.
+    #[error("the term in which this was decided is over")]
+    OtherTerm,
     /// A lease that cannot be granted.
     #[error(transparent)]
     Grant(#[from] GrantError),

@@ -15,14 +15,17 @@ use openraft::entry::RaftEntry as _;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, Raft, RaftSnapshotBuilder};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use super::counts::ApplyClock;
 use super::encoding::commands;
 use super::log_store::LogStore;
+use super::pending::Pending;
 use super::snapshots::Snapshots;
 use super::state_machine::{Position, RestoreError, StateMachine};
-use super::types::{RaftEntry, RaftLogId, RaftSnapshot, RaftSnapshotMeta, RaftStoredMembership, TypeConfig};
+use super::types::{
+    Leadership, RaftEntry, RaftLogId, RaftSnapshot, RaftSnapshotMeta, RaftStoredMembership, TypeConfig,
+};
 use crate::storage::Vfs;
 use crate::types::{Lane, Runtime};
 
@@ -62,13 +65,14 @@ impl SinceSnapshot {
 }
 
 /// openraft's state machine: ours, the lane that it lives on, and its snapshots.
-pub(super) struct Applier<S, R, V: Vfs> {
+pub(super) struct Applier<S: StateMachine, R, V: Vfs> {
     machine: Arc<Mutex<S>>,
     lane: Lane,
     snapshots: Snapshots<V>,
     since_snapshot: Arc<SinceSnapshot>,
     background: Arc<Background<S>>,
     clock: ApplyClock,
+    pending: Arc<Pending<S>>,
     last_applied: Option<RaftLogId>,
     membership: RaftStoredMembership,
     runtime: PhantomData<fn() -> R>,
@@ -82,6 +86,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Applier<S, R, V> {
         snapshots: Snapshots<V>,
         since_snapshot: Arc<SinceSnapshot>,
         clock: ApplyClock,
+        pending: Arc<Pending<S>>,
     ) -> Result<Self, super::ConsensusError> {
         let mut machine = machine;
         let meta = match snapshots.current()? {
@@ -105,6 +110,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Applier<S, R, V> {
             since_snapshot,
             background,
             clock,
+            pending,
             last_applied: meta.last_log_id,
             membership: meta.last_membership,
             runtime: PhantomData,
@@ -151,10 +157,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Applier<S, R, V> {
     }
 
     async fn on_lane<T: Send + 'static>(&self, work: impl FnOnce(&mut S) -> T + Send + 'static) -> io::Result<T> {
-        let (done, outcome) = oneshot::channel();
         let machine = self.machine.clone();
-        self.lane.submit(move || drop(done.send(work(&mut machine.lock())))).map_err(io::Error::other)?;
-        outcome.await.map_err(|_| io::Error::other("the apply lane stopped in the middle of its work"))
+        self.lane.run(move || work(&mut machine.lock())).await.map_err(io::Error::other)
     }
 
     fn remember(&mut self, entry: &RaftEntry) {
@@ -191,8 +195,10 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftStateMachine<TypeConfig<S, R>> for
             for (entry, _) in &run {
                 self.remember(entry);
             }
-            let clock = self.clock.clone();
-            self.on_lane(move |machine| apply_run::<S, R>(machine, run, &clock)).await?.map_err(io::Error::other)?;
+            let (clock, pending) = (self.clock.clone(), self.pending.clone());
+            self.on_lane(move |machine| apply_run::<S, R>(machine, run, &clock, &pending))
+                .await?
+                .map_err(io::Error::other)?;
             self.since_snapshot.add(log_bytes);
             self.background.start();
         }
@@ -208,7 +214,12 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftStateMachine<TypeConfig<S, R>> for
 
     async fn install_snapshot(&mut self, meta: &RaftSnapshotMeta, snapshot: PathBuf) -> io::Result<()> {
         let snapshots = self.snapshots.clone();
-        self.on_lane(move |machine| snapshots.restore_into(&snapshot, machine)).await?.map_err(io::Error::other)?;
+        let path = snapshot.clone();
+        self.on_lane(move |machine| snapshots.restore_into(&path, machine)).await?.map_err(io::Error::other)?;
+        self.pending.skipped(meta.last_log_id.map(|last| last.leader_id.into()).unwrap_or_default());
+        self.snapshots.installed(snapshot).await?;
+        self.since_snapshot.bytes.store(0, Ordering::Relaxed);
+        self.background.start();
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         Ok(())
@@ -314,7 +325,7 @@ fn no_snapshot() -> RaftSnapshot {
 
 fn entry_len(entry: &RaftEntry) -> usize {
     match &entry.payload {
-        EntryPayload::Normal(batch) => batch.0.len(),
+        EntryPayload::Normal(batch) => batch.commands.len(),
         EntryPayload::Blank | EntryPayload::Membership(_) => 0,
     }
 }
@@ -328,28 +339,38 @@ fn apply_run<S: StateMachine, R: Runtime>(
     machine: &mut S,
     run: Vec<Responding<S, R>>,
     clock: &ApplyClock,
+    pending: &Pending<S>,
 ) -> Result<(), RestoreError> {
     let mut clock = clock.begin::<R>();
     let mut answers = Vec::with_capacity(run.len());
     for (entry, responder) in run {
         let at = position(&entry);
-        let replies = match entry.payload {
+        let leadership = Leadership::from(entry.log_id.leader_id);
+        let (waiters, replies) = match entry.payload {
             EntryPayload::Normal(batch) => {
+                let waiters = pending.applied(batch.origin);
                 let apply = |command: Result<Bytes, RestoreError>| {
                     let command = command?;
                     let reply = machine.apply(at, S::decode(command.clone())?);
                     clock.applied(at, &command);
                     Ok(reply)
                 };
-                commands(batch).map(apply).collect::<Result<Vec<_>, _>>()?
+                (waiters, commands(batch).map(apply).collect::<Result<Vec<_>, _>>()?)
             }
-            EntryPayload::Blank | EntryPayload::Membership(_) => Vec::new(),
+            EntryPayload::Blank | EntryPayload::Membership(_) => (Vec::new(), Vec::new()),
         };
-        answers.extend(responder.map(|responder| (responder, replies)));
+        pending.reached(leadership);
+        answers.push((responder, waiters, replies));
     }
     clock.end();
-    for (responder, replies) in answers {
-        responder.send(replies);
+    for (responder, waiters, replies) in answers {
+        for (waiter, reply) in waiters.into_iter().zip(replies) {
+            // A caller that is gone needs no answer.
+            drop(waiter.send(Ok(reply)));
+        }
+        if let Some(responder) = responder {
+            responder.send(());
+        }
     }
     Ok(())
 }

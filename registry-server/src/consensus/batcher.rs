@@ -1,9 +1,11 @@
-//! The batcher: everything that waits goes into one Raft entry.
+//! The batcher: everything that waits goes into one Raft entry, here or at the member that leads.
 //!
-//! It never waits for more to come. While [`MAX_IN_FLIGHT`] entries are under way, proposals gather, so
-//! batches grow with the load and a lone proposal goes at once.
+//! It never waits for more to come. While [`MAX_IN_FLIGHT`] entries are under way, or while no leader is known,
+//! proposals gather, so batches grow with the load and a lone proposal goes at once. A batch that is known not
+//! to have happened is sent again; one of which nobody knows is not, see `pending`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use openraft::errors::ClientWriteError;
@@ -13,8 +15,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::applier::RaftHandle;
 use super::encoding::put_command;
 use super::error::ProposeError;
+use super::leaders::{Leader, Leaders};
+use super::messages::{Proposed, Taken};
+use super::pending::{Carried, Outcome, Pending, Waiter};
 use super::state_machine::StateMachine;
-use super::types::{Batch, Callback, TypeConfig};
+use super::transport::{Call, LinkError};
+use super::types::{Batch, Callback, Leadership, TypeConfig};
 use crate::storage::{Reservation, Vfs, Wal, WalError};
 use crate::types::Runtime;
 
@@ -27,14 +33,18 @@ const MAX_COMMANDS: usize = 1_000;
 const MAX_BYTES: usize = 1024 * 1024;
 /// Entries under way at once: one being written to disk, one waiting, the others being applied.
 const MAX_IN_FLIGHT: usize = 4;
-
-type Outcome<S> = Result<<S as StateMachine>::Reply, ProposeError>;
+/// Forwarded batches of which it is open whether they happened, while the connection to the leader was lost.
+const MAX_UNKNOWN: usize = 64;
+/// All batches that there can be at once.
+pub(super) const MAX_BATCHES: usize = 2 * (MAX_IN_FLIGHT + MAX_UNKNOWN);
+/// Before a batch that a leader has refused is sent again: it is about to hand over, or not yet ready.
+const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct Proposal<S: StateMachine> {
     command: Bytes,
     /// Given back when the proposal has become part of an entry.
     _waiting_bytes: OwnedSemaphorePermit,
-    reply: oneshot::Sender<Outcome<S>>,
+    reply: Waiter<S>,
 }
 
 /// Where proposals wait for their entry.
@@ -54,7 +64,7 @@ impl<S: StateMachine> Clone for Batcher<S> {
 /// too; what is proposed meanwhile gathers in the queue, which has a bound.
 ///
 /// None when the log has failed for good: then openraft must meet the error, and stops the node.
-async fn reserve<V: Vfs>(wal: &Wal<V>, bytes: usize) -> Result<Option<Reservation>, ProposeError> {
+pub(super) async fn reserve<V: Vfs>(wal: &Wal<V>, bytes: usize) -> Result<Option<Reservation>, ProposeError> {
     let mut changed: Option<oneshot::Receiver<()>> = None;
     loop {
         match wal.reserve(bytes) {
@@ -78,11 +88,25 @@ async fn reserve<V: Vfs>(wal: &Wal<V>, bytes: usize) -> Result<Option<Reservatio
     }
 }
 
+/// What the batcher's task stands on.
+pub(super) struct Way<S: StateMachine, R: Runtime, V: Vfs> {
+    pub(super) raft: RaftHandle<S, R, V>,
+    pub(super) wal: Wal<V>,
+    pub(super) leaders: Leaders<S, R, V>,
+    pub(super) pending: Arc<Pending<S>>,
+    /// How long a forwarded batch may take.
+    pub(super) request_timeout: Duration,
+}
+
 impl<S: StateMachine> Batcher<S> {
-    /// Starts the task that makes the entries; it ends with the last handle.
-    pub(super) fn start<R: Runtime, V: Vfs>(raft: RaftHandle<S, R, V>, wal: Wal<V>) -> Self {
-        let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        drop(R::spawn(run(raft, receiver, wal)));
+    /// Starts the task that makes the entries; it ends with the last handle. `lost` are batches to be sent again.
+    pub(super) fn start<R: Runtime, V: Vfs>(way: Way<S, R, V>, lost: mpsc::Receiver<Carried<S>>) -> Self {
+        let (sender, waiting) = mpsc::channel(MAX_WAITING);
+        drop(R::spawn(async move {
+            let pending = way.pending.clone();
+            run(way, waiting, lost).await;
+            pending.close();
+        }));
         Self { sender, waiting_bytes: Arc::new(Semaphore::new(MAX_WAITING_BYTES)) }
     }
 
@@ -102,84 +126,183 @@ impl<S: StateMachine> Batcher<S> {
 }
 
 async fn run<S: StateMachine, R: Runtime, V: Vfs>(
-    raft: RaftHandle<S, R, V>,
+    way: Way<S, R, V>,
     mut waiting: mpsc::Receiver<Proposal<S>>,
-    wal: Wal<V>,
+    mut lost: mpsc::Receiver<Carried<S>>,
 ) {
     let in_flight = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
-    let mut next = None;
+    let unknown = Arc::new(Semaphore::new(MAX_UNKNOWN));
+    let mut batches = Batches { next: None, number: 0 };
     loop {
         let permit = in_flight.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let Some(first) = (match next.take() {
-            Some(proposal) => Some(proposal),
-            None => waiting.recv().await,
-        }) else {
+        let batch = tokio::select! {
+            biased;
+            Some(batch) = lost.recv() => batch,
+            gathered = batches.gather(&mut waiting) => match gathered {
+                Some(batch) => batch,
+                None => return,
+            },
+        };
+        // A leader may be long in coming, and the callers give up after the request timeout.
+        let Some(leader) = way.leaders.known().await else {
+            batch.answer_all(ProposeError::Stopped);
             return;
         };
-        let Gathered { batch, replies, next: left } = gather(first, &mut waiting);
-        next = left;
-        let reservation = match reserve(&wal, batch.0.len()).await {
+        if batch.is_abandoned() {
+            continue;
+        }
+        match leader {
+            Leader::Myself(leadership) => {
+                if !way.append(leadership, batch, permit).await {
+                    return;
+                }
+            }
+            Leader::Other(leadership) => way.forward(leadership, batch, permit, unknown.clone()),
+        }
+    }
+}
+
+impl<S: StateMachine, R: Runtime, V: Vfs> Way<S, R, V> {
+    /// Puts a batch into this node's log. False when the node stops.
+    async fn append(&self, leadership: Leadership, batch: Carried<S>, permit: OwnedSemaphorePermit) -> bool {
+        let reservation = match reserve(&self.wal, batch.commands.len()).await {
             Ok(reservation) => reservation,
             Err(error) => {
-                answer_all(replies, error);
-                continue;
+                batch.answer_all(error);
+                return true;
             }
         };
+        let (number, commands) = (batch.number, batch.commands.clone());
+        if !self.pending.sending(leadership, batch) {
+            return true;
+        }
+        let under_way = UnderWay { pending: self.pending.clone(), number, has_ended: false };
         let done = Callback::new(move |result: ClientWriteResult<TypeConfig<S, R>>| {
-            distribute(result, replies);
+            under_way.ended(&result);
             drop((reservation, permit));
         });
-        // On a fatal error the callback is dropped, and every proposer learns that the node stopped.
-        if raft.client_write_ff(batch, Some(done)).await.is_err() {
+        let entry = Batch { origin: self.pending.origin(number), commands };
+        self.raft.write(entry).responder(done).with_leader(leadership).await.is_ok()
+    }
+
+    /// Sends a batch to the leader. It is answered when this node applies it.
+    fn forward(
+        &self,
+        leadership: Leadership,
+        batch: Carried<S>,
+        permit: OwnedSemaphorePermit,
+        unknown: Arc<Semaphore>,
+    ) {
+        let (number, commands) = (batch.number, batch.commands.clone());
+        if !self.pending.sending(leadership, batch) {
             return;
         }
+        let link = self.leaders.link(leadership.member);
+        let (pending, timeout) = (self.pending.clone(), self.request_timeout);
+        let proposed = Proposed { leader: leadership, origin: pending.origin(number), commands };
+        drop(R::spawn(async move {
+            let Some(link) = link else {
+                R::sleep(REFUSED_PAUSE).await;
+                return pending.refused(number);
+            };
+            let answer = link.call(Call::Propose, proposed.to_bytes(), timeout).await;
+            drop(proposed);
+            let taken = match answer {
+                Ok(answer) => Taken::from_bytes(answer).unwrap_or(Taken::Unknown),
+                Err(LinkError::NotSent(_) | LinkError::Refused(_)) => Taken::NotLeader,
+                Err(LinkError::Lost(_)) => Taken::Unknown,
+            };
+            match taken {
+                Taken::Committed => {}
+                Taken::NotLeader => {
+                    R::sleep(REFUSED_PAUSE).await;
+                    pending.refused(number);
+                }
+                Taken::NoSpace => refuse(&pending, number, ProposeError::NoSpace),
+                Taken::TooLarge => refuse(&pending, number, ProposeError::TooLarge),
+                Taken::Unknown => {
+                    // It makes room for others, as long as there are not too many of its kind.
+                    let parked = unknown.try_acquire_owned();
+                    let kept = parked.is_err().then_some(permit);
+                    // Until then it may still be applied, or turn out to be lost.
+                    R::sleep(timeout).await;
+                    drop((parked, kept));
+                    refuse(&pending, number, ProposeError::TimedOut);
+                }
+            }
+        }));
     }
 }
 
-/// What one entry is made of.
-struct Gathered<S: StateMachine> {
-    batch: Batch,
-    replies: Vec<oneshot::Sender<Outcome<S>>>,
-    /// The proposal that did not fit and begins the next entry.
+fn refuse<S: StateMachine>(pending: &Pending<S>, number: u64, error: ProposeError) {
+    if let Some(batch) = pending.take(number) {
+        batch.answer_all(error);
+    }
+}
+
+/// A batch in this node's log, until openraft says how it ended; on a fatal error it says nothing.
+struct UnderWay<S: StateMachine> {
+    pending: Arc<Pending<S>>,
+    number: u64,
+    has_ended: bool,
+}
+
+impl<S: StateMachine> UnderWay<S> {
+    fn ended<R: Runtime>(mut self, result: &ClientWriteResult<TypeConfig<S, R>>) {
+        self.has_ended = true;
+        match result {
+            // Applying it has answered. What a new leader's log has replaced is found lost when one of its
+            // entries is applied.
+            Ok(_) | Err(ClientWriteError::LogEntryDiscarded(_)) => {}
+            Err(ClientWriteError::ForwardToLeader(_)) => {
+                let pending = self.pending.clone();
+                let number = self.number;
+                drop(R::spawn(async move {
+                    R::sleep(REFUSED_PAUSE).await;
+                    pending.refused(number);
+                }));
+            }
+            Err(_) => refuse(&self.pending, self.number, ProposeError::LeaderChanged),
+        }
+    }
+}
+
+impl<S: StateMachine> Drop for UnderWay<S> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            refuse(&self.pending, self.number, ProposeError::Stopped);
+        }
+    }
+}
+
+/// Makes batches of what waits.
+struct Batches<S: StateMachine> {
+    /// The proposal that did not fit and begins the next batch.
     next: Option<Proposal<S>>,
+    number: u64,
 }
 
-/// Makes one entry of `first` and what waits behind it.
-fn gather<S: StateMachine>(first: Proposal<S>, waiting: &mut mpsc::Receiver<Proposal<S>>) -> Gathered<S> {
-    let mut bytes = BytesMut::with_capacity(first.command.len() + 4);
-    let mut replies = Vec::new();
-    let mut next = Some(first);
-    while let Some(proposal) = next.take() {
-        if !replies.is_empty() && bytes.len() + proposal.command.len() > MAX_BYTES {
-            return Gathered { batch: Batch(bytes.freeze()), replies, next: Some(proposal) };
+impl<S: StateMachine> Batches<S> {
+    /// Waits for a proposal, and makes one batch of it and what waits behind it. None when nobody can propose any
+    /// more. Losing the future loses nothing.
+    async fn gather(&mut self, waiting: &mut mpsc::Receiver<Proposal<S>>) -> Option<Carried<S>> {
+        if self.next.is_none() {
+            self.next = Some(waiting.recv().await?);
         }
-        put_command(&mut bytes, &proposal.command);
-        replies.push(proposal.reply);
-        if replies.len() < MAX_COMMANDS {
-            next = waiting.try_recv().ok();
-        }
-    }
-    Gathered { batch: Batch(bytes.freeze()), replies, next: None }
-}
-
-fn distribute<S: StateMachine, R: Runtime>(
-    result: ClientWriteResult<TypeConfig<S, R>>,
-    waiters: Vec<oneshot::Sender<Outcome<S>>>,
-) {
-    match result {
-        Ok(response) => {
-            for (waiter, reply) in waiters.into_iter().zip(response.data) {
-                // A caller that is gone needs no answer.
-                drop(waiter.send(Ok(reply)));
+        let mut bytes = BytesMut::with_capacity(self.next.as_ref().map_or(0, |first| first.command.len() + 4));
+        let mut waiters = Vec::new();
+        while let Some(proposal) = self.next.take() {
+            if !waiters.is_empty() && bytes.len() + proposal.command.len() > MAX_BYTES {
+                self.next = Some(proposal);
+                break;
+            }
+            put_command(&mut bytes, &proposal.command);
+            waiters.push(proposal.reply);
+            if waiters.len() < MAX_COMMANDS {
+                self.next = waiting.try_recv().ok();
             }
         }
-        Err(ClientWriteError::ForwardToLeader(_)) => answer_all(waiters, ProposeError::NoLeader),
-        Err(_) => answer_all(waiters, ProposeError::LeaderChanged),
-    }
-}
-
-fn answer_all<T>(waiters: Vec<oneshot::Sender<Result<T, ProposeError>>>, error: ProposeError) {
-    for waiter in waiters {
-        drop(waiter.send(Err(error)));
+        self.number += 1;
+        Some(Carried { number: self.number, commands: bytes.freeze(), waiters })
     }
 }

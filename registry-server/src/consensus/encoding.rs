@@ -12,30 +12,35 @@ use openraft::impls::leader_id_adv::LeaderId;
 
 use super::state_machine::RestoreError;
 use super::types::{
-    Batch, PeerNode, RaftEntry, RaftLogId, RaftMembership, RaftSnapshotMeta, RaftStoredMembership, RaftVote,
+    Batch, Origin, PeerNode, RaftEntry, RaftLogId, RaftMembership, RaftSnapshotMeta, RaftStoredMembership, RaftVote,
 };
 
 const VERSION: u8 = 1;
 
 /// Kinds of entries.
 const BLANK: u8 = 0;
-const NORMAL: u8 = 1;
+/// Commands, as they were written before batches had an origin.
+const ANONYMOUS: u8 = 1;
 const MEMBERSHIP: u8 = 2;
+/// Commands, behind the node that made the batch and its number there.
+const NORMAL: u8 = 3;
 
 /// Upper bound for counts read from disk before anything is allocated for them.
 const MAX_ITEMS: u32 = 65_536;
 
-type Read<T> = Result<T, RestoreError>;
+pub(super) type Read<T> = Result<T, RestoreError>;
 
 pub(super) fn entry_to_bytes(entry: &RaftEntry) -> Bytes {
-    let mut out = BytesMut::with_capacity(32 + batch_len(&entry.payload));
+    let mut out = BytesMut::with_capacity(48 + batch_len(&entry.payload));
     out.put_u8(VERSION);
     put_log_id(&mut out, &entry.log_id);
     match &entry.payload {
         EntryPayload::Blank => out.put_u8(BLANK),
         EntryPayload::Normal(batch) => {
             out.put_u8(NORMAL);
-            out.put_slice(&batch.0);
+            out.put_u64_le(batch.origin.node);
+            out.put_u64_le(batch.origin.number);
+            out.put_slice(&batch.commands);
         }
         EntryPayload::Membership(membership) => {
             out.put_u8(MEMBERSHIP);
@@ -51,7 +56,12 @@ pub(super) fn entry_from_bytes(mut bytes: Bytes) -> Read<RaftEntry> {
     let log_id = get_log_id(&mut bytes).map_err(short(what))?;
     let payload = match bytes.try_get_u8().map_err(short(what))? {
         BLANK => EntryPayload::Blank,
-        NORMAL => EntryPayload::Normal(Batch(bytes)),
+        ANONYMOUS => EntryPayload::Normal(Batch { origin: Origin::default(), commands: bytes }),
+        NORMAL => {
+            let mut number = || bytes.try_get_u64_le().map_err(short(what));
+            let origin = Origin { node: number()?, number: number()? };
+            EntryPayload::Normal(Batch { origin, commands: bytes })
+        }
         MEMBERSHIP => EntryPayload::Membership(get_membership(&mut bytes, what)?),
         kind => return Err(RestoreError::new(what, format!("unknown kind {kind}"))),
     };
@@ -61,18 +71,14 @@ pub(super) fn entry_from_bytes(mut bytes: Bytes) -> Read<RaftEntry> {
 pub(super) fn vote_to_bytes(vote: &RaftVote) -> Bytes {
     let mut out = BytesMut::with_capacity(18);
     out.put_u8(VERSION);
-    out.put_u64_le(vote.leader_id.term);
-    out.put_u64_le(vote.leader_id.node_id);
-    out.put_u8(u8::from(vote.committed));
+    put_vote(&mut out, vote);
     out.freeze()
 }
 
 pub(super) fn vote_from_bytes(mut bytes: Bytes) -> Read<RaftVote> {
     let what = "a vote";
     version(&mut bytes, what)?;
-    let leader_id = get_leader(&mut bytes).map_err(short(what))?;
-    let committed = bytes.try_get_u8().map_err(short(what))? != 0;
-    Ok(RaftVote { leader_id, committed })
+    get_vote(&mut bytes).map_err(short(what))
 }
 
 pub(super) fn log_id_to_bytes(log_id: &RaftLogId) -> Bytes {
@@ -114,7 +120,7 @@ pub(super) fn put_command(batch: &mut BytesMut, command: &[u8]) {
 
 /// The commands of a batch, sharing its bytes.
 pub(super) fn commands(batch: Batch) -> impl Iterator<Item = Read<Bytes>> {
-    let mut rest = batch.0;
+    let mut rest = batch.commands;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
@@ -136,12 +142,12 @@ pub(super) fn commands(batch: Batch) -> impl Iterator<Item = Read<Bytes>> {
 
 fn batch_len(payload: &EntryPayload<Batch, u64, PeerNode>) -> usize {
     match payload {
-        EntryPayload::Normal(batch) => batch.0.len(),
+        EntryPayload::Normal(batch) => batch.commands.len(),
         EntryPayload::Blank | EntryPayload::Membership(_) => 0,
     }
 }
 
-fn version(bytes: &mut Bytes, what: &'static str) -> Read<()> {
+pub(super) fn version(bytes: &mut Bytes, what: &'static str) -> Read<()> {
     match bytes.try_get_u8().map_err(short(what))? {
         VERSION => Ok(()),
         newer => {
@@ -150,11 +156,21 @@ fn version(bytes: &mut Bytes, what: &'static str) -> Read<()> {
     }
 }
 
-fn short(what: &'static str) -> impl Fn(TryGetError) -> RestoreError {
+pub(super) fn short(what: &'static str) -> impl Fn(TryGetError) -> RestoreError {
     move |error| RestoreError::new(what, error)
 }
 
-fn put_log_id(out: &mut BytesMut, log_id: &RaftLogId) {
+pub(super) fn put_vote(out: &mut BytesMut, vote: &RaftVote) {
+    out.put_u64_le(vote.leader_id.term);
+    out.put_u64_le(vote.leader_id.node_id);
+    out.put_u8(u8::from(vote.committed));
+}
+
+pub(super) fn get_vote(bytes: &mut Bytes) -> Result<RaftVote, TryGetError> {
+    Ok(RaftVote { leader_id: get_leader(bytes)?, committed: bytes.try_get_u8()? != 0 })
+}
+
+pub(super) fn put_log_id(out: &mut BytesMut, log_id: &RaftLogId) {
     out.put_u64_le(log_id.leader_id.term);
     out.put_u64_le(log_id.leader_id.node_id);
     out.put_u64_le(log_id.index);
@@ -164,18 +180,18 @@ fn get_leader(bytes: &mut Bytes) -> Result<LeaderId<u64, u64>, TryGetError> {
     Ok(LeaderId { term: bytes.try_get_u64_le()?, node_id: bytes.try_get_u64_le()? })
 }
 
-fn get_log_id(bytes: &mut Bytes) -> Result<RaftLogId, TryGetError> {
+pub(super) fn get_log_id(bytes: &mut Bytes) -> Result<RaftLogId, TryGetError> {
     Ok(RaftLogId { leader_id: get_leader(bytes)?, index: bytes.try_get_u64_le()? })
 }
 
-fn put_optional_log_id(out: &mut BytesMut, log_id: Option<&RaftLogId>) {
+pub(super) fn put_optional_log_id(out: &mut BytesMut, log_id: Option<&RaftLogId>) {
     out.put_u8(u8::from(log_id.is_some()));
     if let Some(log_id) = log_id {
         put_log_id(out, log_id);
     }
 }
 
-fn get_optional_log_id(bytes: &mut Bytes) -> Result<Option<RaftLogId>, TryGetError> {
+pub(super) fn get_optional_log_id(bytes: &mut Bytes) -> Result<Option<RaftLogId>, TryGetError> {
     match bytes.try_get_u8()? {
         0 => Ok(None),
         _ => get_log_id(bytes).map(Some),

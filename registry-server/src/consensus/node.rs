@@ -12,21 +12,28 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::applier::{Applier, RaftHandle, SinceSnapshot};
-use super::batcher::Batcher;
+use super::batcher::{Batcher, MAX_BATCHES, Way};
 use super::counts::{ApplyClock, Counts, SlowApply, timed_syncs};
 use super::error::{ConsensusError, ProposeError, ReadError};
+use super::leaders::{Leader, Leaders};
 use super::log_store::LogStore;
-use super::reads::Reads;
+use super::peers::{Files, Peers};
+use super::pending::Pending;
+use super::reads::{Reads, confirm, holds_lease};
+use super::receiver::{Ask, Receive, Receiver};
 use super::snapshots::Snapshots;
 use super::state_machine::StateMachine;
-use super::transport::Transport;
+use super::transport::{Call, Transport};
 use super::types::PeerNode;
 use crate::storage::{Vfs, Wal, WalOptions};
 use crate::types::{Executor, Lane, MemberId, Runtime};
 
-/// Entries kept behind a snapshot, for peers that are a little behind. A sole voter has none, and every
-/// entry kept may be a megabyte to read at the next start.
-const KEEP_ENTRIES: u64 = 0;
+/// Entries kept behind a snapshot, for peers that are a little behind: a snapshot would cost them more. A sole voter has
+/// none, and every entry kept may be a megabyte to read at the next start.
+const KEEP_ENTRIES: u64 = 100;
+
+/// Before a new leader whom no quorum confirms asks again.
+const CONFIRM_PAUSE: Duration = Duration::from_millis(20);
 
 /// How often a full disk is asked again.
 const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
@@ -36,8 +43,11 @@ const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 pub struct NodeOptions {
     /// This node's member id; stable for the life of its data directory.
     pub member: MemberId,
-    /// Where peers reach this node; used when the cluster is first formed.
-    pub peer_urls: Vec<String>,
+    /// The members that form the cluster, this one among them; used when the data directory is new. Empty for a node
+    /// that joins: it waits for a leader to send it the log.
+    pub founders: BTreeMap<MemberId, PeerNode>,
+    /// A number that no other node has, and no earlier life of this one: what it proposes is known by it. Not 0.
+    pub life: u64,
     /// The leader's heartbeat; below a fifth of the election timeout.
     pub heartbeat_interval: Duration,
     /// A follower that hears nothing for 1.0 to 1.4 times this calls an election.
@@ -73,7 +83,7 @@ impl NodeOptions {
             quorum_loss_probe_interval: Some(election_ms * 2),
             enable_pre_vote: Some(true),
             snapshot_policy: SnapshotPolicy::Never,
-            max_in_snapshot_log_to_keep: KEEP_ENTRIES,
+            max_in_snapshot_log_to_keep: if self.founders.len() == 1 { 0 } else { KEEP_ENTRIES },
             // A restored leader may have lost entries that it sent in the same term before it synced them.
             enable_leader_restore: Some(false),
             install_snapshot_timeout: 30_000,
@@ -103,6 +113,8 @@ pub struct Node<S: StateMachine, R: Runtime, V: Vfs> {
     raft: RaftHandle<S, R, V>,
     batcher: Batcher<S>,
     reads: Reads,
+    leaders: Leaders<S, R, V>,
+    receiver: Receiver<S, R, V>,
     request_timeout: Duration,
     counts: Arc<Counts>,
     stop: CancellationToken,
@@ -117,6 +129,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Node<S, R, V> {
             raft: self.raft.clone(),
             batcher: self.batcher.clone(),
             reads: self.reads.clone(),
+            leaders: self.leaders.clone(),
+            receiver: self.receiver.clone(),
             request_timeout: self.request_timeout,
             counts: self.counts.clone(),
             stop: self.stop.clone(),
@@ -127,7 +141,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Node<S, R, V> {
 }
 
 impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
-    /// Opens the log and the newest snapshot, replays what is committed, and forms a cluster of one if the
+    /// Opens the log and the newest snapshot, replays what is committed, and forms the cluster with the other founders if the
     /// directories are new. Reads files before it returns: call it where that may block.
     ///
     /// # Errors
@@ -136,7 +150,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         options: &NodeOptions,
         vfs: V,
         executor: &impl Executor,
-        transport: impl Transport<S, R>,
+        transport: Arc<dyn Transport>,
         machine: S,
     ) -> Result<Self, ConsensusError> {
         let config = Arc::new(options.raft_config()?);
@@ -145,14 +159,19 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let opening = open_wal(options, vfs.clone(), executor, &read_lane)?;
         let since_snapshot = Arc::new(SinceSnapshot::default());
         let snapshots = Snapshots::new(
-            vfs,
+            vfs.clone(),
             options.snapshot_dir.clone(),
             snapshot_lane.clone(),
             since_snapshot.clone(),
             options.snapshot_after_bytes,
         );
         let clock = ApplyClock { counts: counts.clone(), slow: options.slow_apply.clone() };
-        let restore = |snapshots| Applier::open(machine, apply_lane.clone(), snapshots, since_snapshot.clone(), clock);
+        let (pending, lost) = Pending::new(options.life, MAX_BATCHES);
+        let pending = Arc::new(pending);
+        let incoming = snapshots.as_ref().ok().cloned();
+        let restore = |snapshots| {
+            Applier::open(machine, apply_lane.clone(), snapshots, since_snapshot.clone(), clock, pending.clone())
+        };
         let applier = snapshots.map_err(ConsensusError::from).and_then(restore);
         // Waited for in any case, so that nothing touches the files after an error.
         let wal = opening.await.map_err(stopped)??;
@@ -160,24 +179,106 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let log_store = LogStore::new(wal.clone(), read_lane.clone());
         let mut applier = applier?;
         applier.replay(&log_store).await?;
-        let raft = Raft::new(options.member.0, config, transport, log_store, applier).await.map_err(stopped)?;
+        let files = Files { vfs, lane: read_lane.clone() };
+        let peers = Peers::new(transport.clone(), files, options.election_timeout);
+        let raft = Raft::new(options.member.0, config, peers, log_store, applier).await.map_err(stopped)?;
         let raft: RaftHandle<S, R, V> = Arc::new(raft);
         form_cluster(&raft, options).await?;
+        let leaders = Leaders::new(raft.clone(), transport);
+
+        let receiver = Receiver {
+            raft: raft.clone(),
+            wal: wal.clone(),
+            leaders: leaders.clone(),
+            // Without them the applier would have failed.
+            snapshots: incoming.expect("the snapshots were opened"),
+            ask: Arc::default(),
+        };
+        let request_timeout = options.request_timeout();
+        let way = Way { raft: raft.clone(), wal: wal.clone(), leaders: leaders.clone(), pending, request_timeout };
 
         let stop = CancellationToken::new();
         in_background::<R>(&stop, write_snapshots(raft.clone(), since_snapshot));
         in_background::<R>(&stop, look_for_room::<R, V>(wal.clone()));
         in_background::<R>(&stop, count_leaders(raft.clone(), counts.clone()));
         Ok(Self {
-            batcher: Batcher::start(raft.clone(), wal.clone()),
-            reads: Reads::start(raft.clone()),
+            batcher: Batcher::start(way, lost),
+            reads: Reads::start(raft.clone(), leaders.clone(), options.election_timeout),
+            leaders,
+            receiver,
             raft,
-            request_timeout: options.request_timeout(),
+            request_timeout,
             counts,
             stop,
             wal,
             lanes: [snapshot_lane, apply_lane, read_lane],
         })
+    }
+
+    /// What answers the peers of this node.
+    #[must_use]
+    pub fn receiver(&self) -> Arc<dyn Receive> {
+        Arc::new(self.receiver.clone())
+    }
+
+    /// Sets what answers [`Node::ask_leader`] of other members.
+    pub fn answer_with(&self, ask: Ask) {
+        *self.receiver.ask.write() = Some(ask);
+    }
+
+    /// Asks the member that leads, which is not this one.
+    ///
+    /// # Errors
+    /// [`ReadError::NoLeader`] when no leader is known, or it is this node, or it did not answer.
+    pub async fn ask_leader(&self, question: Bytes) -> Result<Bytes, ReadError> {
+        let Some(Leader::Other(leadership)) = self.leaders.now() else { return Err(ReadError::NoLeader) };
+        let link = self.leaders.link(leadership.member).ok_or(ReadError::NoLeader)?;
+        link.call(Call::Ask, question, self.request_timeout).await.map_err(|_| ReadError::NoLeader)
+    }
+
+    /// Confirms that this node leads, and has applied all that was committed when it was asked; gives its term.
+    ///
+    /// # Errors
+    /// [`ReadError::NoLeader`] when another member leads, or nobody.
+    pub async fn confirm_leading(&self) -> Result<u64, ReadError> {
+        let confirmed = R::timeout(self.request_timeout, confirm(&self.raft, &self.leaders)).await;
+        confirmed.unwrap_or(Err(ReadError::TimedOut)).map(|leadership| leadership.term)
+    }
+
+    /// Whether this node still leads in a term, by its own clock and what a quorum has last told it.
+    pub async fn still_leads(&self, term: u64) -> bool {
+        holds_lease(&self.raft).await && self.leaders.now().is_some_and(|leader| leader.is_me_in(term))
+    }
+
+    /// How long a request may take.
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    /// Waits until this node leads in another term than `than` and has applied all that came before, or, if it led, no
+    /// longer leads. None when the node stops.
+    pub async fn leading_changes(&self, than: Option<u64>) -> Option<Option<u64>> {
+        let mut metrics = self.raft.server_metrics();
+        loop {
+            drop(metrics.borrow_and_update());
+            match self.leaders.now() {
+                Some(Leader::Myself(leadership)) if than != Some(leadership.term) => {
+                    match confirm(&self.raft, &self.leaders).await {
+                        Ok(leadership) => return Some(Some(leadership.term)),
+                        Err(ReadError::Stopped) => return None,
+                        // It lost its leadership again, or no quorum answers yet.
+                        Err(_) if than.is_some() => return Some(None),
+                        Err(_) => R::sleep(CONFIRM_PAUSE).await,
+                    }
+                    continue;
+                }
+                Some(Leader::Myself(_)) => {}
+                _ if than.is_some() => return Some(None),
+                _ => {}
+            }
+            metrics.changed().await.ok()?;
+        }
     }
 
     /// Waits until a leader is known and this node has applied everything that it had before a restart.
@@ -304,16 +405,17 @@ fn open_wal<V: Vfs>(
     Ok(opening)
 }
 
-/// A new node becomes a cluster of one; a restarted sole voter needs nobody's vote but its own, and asks for
-/// it at once instead of after an election timeout.
+/// The founders form the cluster, each on its own: all write the same first entry. A restarted sole voter needs
+/// nobody's vote but its own, and asks for it at once instead of after an election timeout.
 async fn form_cluster<S: StateMachine, R: Runtime, V: Vfs>(
     raft: &RaftHandle<S, R, V>,
     options: &NodeOptions,
 ) -> Result<(), ConsensusError> {
     if !raft.is_initialized().await.map_err(stopped)? {
-        let myself = PeerNode { peer_urls: options.peer_urls.clone() };
-        let members = BTreeMap::from([(options.member.0, myself)]);
-        raft.initialize(members).await.map_err(stopped)?;
+        let founders: BTreeMap<_, _> = options.founders.iter().map(|(id, node)| (id.0, node.clone())).collect();
+        if !founders.is_empty() {
+            raft.initialize(founders).await.map_err(stopped)?;
+        }
     } else if raft.voter_ids().eq([options.member.0]) {
         raft.trigger().elect(false).await.map_err(stopped)?;
     }

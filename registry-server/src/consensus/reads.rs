@@ -1,19 +1,28 @@
-//! Linearizable reads: all that wait share one confirmation of leadership.
+//! Linearizable reads: all that wait share one confirmation of leadership, on whichever member they came.
 //!
 //! A read that arrives while a round is under way waits for the next one: a round may only serve reads
-//! that had arrived before it began.
+//! that had arrived before it began. A round that finds no leader is tried again for as long as anybody waits.
+
+use std::time::Duration;
 
 use openraft::ReadPolicy;
+use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::{mpsc, oneshot};
 
 use super::applier::RaftHandle;
 use super::error::ReadError;
+use super::leaders::{Leader, Leaders};
+use super::messages::read_index_from_bytes;
 use super::state_machine::StateMachine;
+use super::transport::Call;
+use super::types::{Leadership, RaftLogId};
 use crate::storage::Vfs;
 use crate::types::Runtime;
 
 /// Reads that may wait for a round; beyond, a read is refused.
 const MAX_WAITING: usize = 65_536;
+/// Before a round that found no leader is tried again.
+const PAUSE: Duration = Duration::from_millis(20);
 
 type Waiter = oneshot::Sender<Result<(), ReadError>>;
 
@@ -23,9 +32,13 @@ pub(super) struct Reads(mpsc::Sender<Waiter>);
 
 impl Reads {
     /// Starts the task that runs the rounds; it ends with the last handle.
-    pub(super) fn start<S: StateMachine, R: Runtime, V: Vfs>(raft: RaftHandle<S, R, V>) -> Self {
+    pub(super) fn start<S: StateMachine, R: Runtime, V: Vfs>(
+        raft: RaftHandle<S, R, V>,
+        leaders: Leaders<S, R, V>,
+        round_limit: Duration,
+    ) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        drop(R::spawn(rounds(raft, receiver)));
+        drop(R::spawn(rounds(raft, leaders, receiver, round_limit)));
         Self(sender)
     }
 
@@ -40,17 +53,90 @@ impl Reads {
     }
 }
 
-async fn rounds<S: StateMachine, R: Runtime, V: Vfs>(raft: RaftHandle<S, R, V>, mut waiting: mpsc::Receiver<Waiter>) {
+/// Up to which entry a read on any member must wait, confirmed by a quorum.
+///
+/// # Errors
+/// [`ReadError::NoLeader`] when this node does not lead, or no quorum says so.
+pub(super) async fn read_index<S: StateMachine, R: Runtime, V: Vfs>(
+    raft: &RaftHandle<S, R, V>,
+) -> Result<RaftLogId, ReadError> {
+    match raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+        Ok((read_log_id, _)) => Ok(*read_log_id.log_id()),
+        Err(openraft::errors::RaftError::Fatal(_)) => Err(ReadError::Stopped),
+        Err(openraft::errors::RaftError::APIError(_)) => Err(ReadError::NoLeader),
+    }
+}
+
+/// Whether a quorum has acknowledged this node as leader so recently that no other can lead by now.
+pub(super) async fn holds_lease<S: StateMachine, R: Runtime, V: Vfs>(raft: &RaftHandle<S, R, V>) -> bool {
+    raft.get_read_log_id(ReadPolicy::LeaseRead).await.is_ok()
+}
+
+/// Waits until an entry was applied here.
+pub(super) async fn applied<S: StateMachine, R: Runtime, V: Vfs>(
+    raft: &RaftHandle<S, R, V>,
+    index: u64,
+) -> Result<(), ReadError> {
+    let mut metrics = raft.data_metrics();
+    loop {
+        if metrics.borrow_and_update().last_applied.is_some_and(|last| last.index >= index) {
+            return Ok(());
+        }
+        metrics.changed().await.map_err(|_| ReadError::Stopped)?;
+    }
+}
+
+/// Confirms that this node leads in a leadership, and has applied all that was committed before it.
+pub(super) async fn confirm<S: StateMachine, R: Runtime, V: Vfs>(
+    raft: &RaftHandle<S, R, V>,
+    leaders: &Leaders<S, R, V>,
+) -> Result<Leadership, ReadError> {
+    let Some(Leader::Myself(leadership)) = leaders.now() else { return Err(ReadError::NoLeader) };
+    let log_id = read_index(raft).await?;
+    if leaders.now() != Some(Leader::Myself(leadership)) {
+        return Err(ReadError::NoLeader);
+    }
+    applied(raft, log_id.index).await?;
+    Ok(leadership)
+}
+
+async fn rounds<S: StateMachine, R: Runtime, V: Vfs>(
+    raft: RaftHandle<S, R, V>,
+    leaders: Leaders<S, R, V>,
+    mut waiting: mpsc::Receiver<Waiter>,
+    round_limit: Duration,
+) {
     let mut round = Vec::new();
     while waiting.recv_many(&mut round, MAX_WAITING).await > 0 {
-        let outcome = match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
-            Ok(linearizer) => linearizer.await_ready(&raft).await.map(drop).map_err(|_| ReadError::Stopped),
-            Err(openraft::errors::RaftError::Fatal(_)) => Err(ReadError::Stopped),
-            Err(openraft::errors::RaftError::APIError(_)) => Err(ReadError::NoLeader),
+        let outcome = loop {
+            match one_round(&raft, &leaders, round_limit).await {
+                Err(ReadError::NoLeader | ReadError::TimedOut) if !round.iter().all(Waiter::is_closed) => {
+                    R::sleep(PAUSE).await;
+                }
+                outcome => break outcome,
+            }
         };
         for waiter in round.drain(..) {
             // A caller that is gone needs no answer.
             let _ = waiter.send(outcome);
         }
     }
+}
+
+async fn one_round<S: StateMachine, R: Runtime, V: Vfs>(
+    raft: &RaftHandle<S, R, V>,
+    leaders: &Leaders<S, R, V>,
+    limit: Duration,
+) -> Result<(), ReadError> {
+    let log_id = match leaders.now() {
+        None => return Err(ReadError::NoLeader),
+        Some(Leader::Myself(_)) => read_index(raft).await?,
+        Some(Leader::Other(leadership)) => {
+            let link = leaders.link(leadership.member).ok_or(ReadError::NoLeader)?;
+            let answer = link.call(Call::ReadIndex, bytes::Bytes::new(), limit).await;
+            let answer = answer.map_err(|_| ReadError::NoLeader)?;
+            read_index_from_bytes(answer).ok().flatten().ok_or(ReadError::NoLeader)?
+        }
+    };
+    applied(raft, log_id.index).await
 }

@@ -7,7 +7,6 @@ use std::thread;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
 use super::applier::SinceSnapshot;
 use super::encoding::{snapshot_meta_from_bytes, snapshot_meta_to_bytes};
@@ -92,10 +91,47 @@ impl<V: Vfs> Snapshots<V> {
 
     /// As [`Self::current`], on the lane.
     pub(super) async fn on_disk(&self) -> io::Result<Option<RaftSnapshot>> {
-        let (done, outcome) = oneshot::channel();
         let this = self.clone();
-        self.lane.submit(move || drop(done.send(this.current()))).map_err(io::Error::other)?;
-        outcome.await.map_err(|_| stopped())?
+        self.lane.run(move || this.current()).await.map_err(io::Error::other)?
+    }
+
+    /// Begins a snapshot that another member sends.
+    pub(super) async fn begin_incoming(&self, meta: &RaftSnapshotMeta) -> io::Result<Incoming<V>> {
+        let (vfs, dir, head) = (self.vfs.clone(), self.dir.clone(), snapshot_meta_to_bytes(meta));
+        let index = meta.last_log_id.map_or(0, |log_id| log_id.index);
+        let create = move || SnapshotWriter::create(vfs, &dir, index, &head).map(|writer| Incoming(Box::new(writer)));
+        self.lane.run(create).await.map_err(io::Error::other)?.map_err(io::Error::other)
+    }
+
+    /// Adds a block to it.
+    pub(super) async fn add_incoming(&self, mut incoming: Incoming<V>, block: Bytes) -> io::Result<Incoming<V>> {
+        let write = move || incoming.0.write_block(&block).map(|()| incoming);
+        self.lane.run(write).await.map_err(io::Error::other)?.map_err(io::Error::other)
+    }
+
+    /// Makes it whole and durable.
+    pub(super) async fn end_incoming(&self, incoming: Incoming<V>) -> io::Result<PathBuf> {
+        let finish = move || incoming.0.finish().map(|file| file.path);
+        self.lane.run(finish).await.map_err(io::Error::other)?.map_err(io::Error::other)
+    }
+
+    /// A snapshot that came from another member has replaced the state: it is the newest, and the log may be purged
+    /// behind it.
+    pub(super) async fn installed(&self, path: PathBuf) -> io::Result<()> {
+        let (vfs, dir) = (self.vfs.clone(), self.dir.clone());
+        let find = move || {
+            let newest = latest(&vfs, &dir)?.filter(|file| file.path == path);
+            if let Some(newest) = &newest {
+                remove_older(&vfs, &dir, newest)?;
+            }
+            Ok(newest)
+        };
+        let newest = self.lane.run(find).await.map_err(io::Error::other)?;
+        if let Some(newest) = newest.map_err(|error: SnapshotError| io::Error::other(error))? {
+            self.set_due_behind(newest.bytes);
+            *self.newest.lock() = Some(newest.path);
+        }
+        Ok(())
     }
 
     /// After a failure: the next attempt comes after a fraction of the usual bytes.
@@ -123,19 +159,19 @@ impl<V: Vfs> Snapshots<V> {
 
     /// Writes a snapshot and removes the older ones. It counts only once it is whole and synced.
     pub(super) async fn write(&self, meta: RaftSnapshotMeta, source: impl SnapshotSource) -> io::Result<RaftSnapshot> {
-        let (done, outcome) = oneshot::channel();
         let (vfs, dir) = (self.vfs.clone(), self.dir.clone());
         let head = snapshot_meta_to_bytes(&meta);
         let index = meta.last_log_id.map_or(0, |log_id| log_id.index);
-        self.lane
-            .submit(move || drop(done.send(write_file(&vfs, &dir, index, &head, source).map_err(io::Error::other))))
-            .map_err(io::Error::other)?;
-        let (path, bytes) = outcome.await.map_err(|_| stopped())??;
+        let write = move || write_file(&vfs, &dir, index, &head, source);
+        let (path, bytes) = self.lane.run(write).await.map_err(io::Error::other)?.map_err(io::Error::other)?;
         self.set_due_behind(bytes);
         *self.newest.lock() = Some(path.clone());
         Ok(RaftSnapshot { meta, snapshot: path })
     }
 }
+
+/// A snapshot that is being received; dropping it removes what was written.
+pub(super) struct Incoming<V: Vfs>(Box<SnapshotWriter<V>>);
 
 /// A run of blocks that a reader is at work on.
 type Ahead = mpsc::Receiver<Result<Vec<Bytes>, SnapshotError>>;
@@ -170,10 +206,6 @@ fn blocks_of(ahead: &Ahead) -> impl Iterator<Item = Result<Bytes, RestoreError>>
 
 fn unreadable(why: impl ToString) -> RestoreError {
     RestoreError::new("a snapshot", why)
-}
-
-fn stopped() -> io::Error {
-    io::Error::other("the snapshot lane stopped in the middle of its work")
 }
 
 fn write_file<V: Vfs>(

@@ -11,8 +11,8 @@ use openraft::impls::TokioRuntime;
 use parking_lot::Mutex;
 
 use super::encoding::{commands, entry_from_bytes, put_command, vote_from_bytes};
-use super::types::Batch;
-use super::{NoPeers, Node, NodeOptions, Position, ProposeError, RestoreError, SnapshotSource, StateMachine};
+use super::types::{Batch, Origin};
+use super::{NoPeers, Node, NodeOptions, PeerNode, Position, ProposeError, RestoreError, SnapshotSource, StateMachine};
 use crate::storage::{MemVfs, Vfs, WalOptions};
 use crate::types::{MemberId, ThreadExecutor};
 
@@ -81,7 +81,8 @@ fn options(snapshot_after_bytes: u64, segment_bytes: u64) -> NodeOptions {
     let [wal_dir, snapshot_dir] = DIRS.map(PathBuf::from);
     NodeOptions {
         member: MemberId(1),
-        peer_urls: vec!["http://a:1".to_owned()],
+        founders: [(MemberId(1), PeerNode { peer_urls: vec!["http://a:1".to_owned()] })].into(),
+        life: 1,
         heartbeat_interval: Duration::from_millis(100),
         election_timeout: Duration::from_secs(1),
         snapshot_after_bytes,
@@ -95,9 +96,14 @@ fn options(snapshot_after_bytes: u64, segment_bytes: u64) -> NodeOptions {
 async fn start_with(vfs: &MemVfs, snapshot_after_bytes: u64, segment_bytes: u64) -> (ListNode, Applied) {
     let options = options(snapshot_after_bytes, segment_bytes);
     let applied = Applied::default();
-    let node = Node::start(&options, vfs.clone(), &ThreadExecutor, NoPeers, List(applied.clone())).await.unwrap();
+    let node =
+        Node::start(&options, vfs.clone(), &ThreadExecutor, Arc::new(NoPeers), List(applied.clone())).await.unwrap();
     node.ready(Duration::from_secs(20)).await.unwrap();
     (node, applied)
+}
+
+fn batch_of(commands: Bytes) -> Batch {
+    Batch { origin: Origin::default(), commands }
 }
 
 fn command(number: usize) -> Bytes {
@@ -192,8 +198,14 @@ async fn a_log_whose_beginning_is_in_no_snapshot_is_refused() {
     for name in snapshots(&vfs) {
         vfs.remove_file(&PathBuf::from(DIRS[1]).join(name)).unwrap();
     }
-    let outcome =
-        ListNode::start(&options(u64::MAX, 16 << 10), vfs, &ThreadExecutor, NoPeers, List(Applied::default())).await;
+    let outcome = ListNode::start(
+        &options(u64::MAX, 16 << 10),
+        vfs,
+        &ThreadExecutor,
+        Arc::new(NoPeers),
+        List(Applied::default()),
+    )
+    .await;
     let error = outcome.err().expect("what was acknowledged is not forgotten").to_string();
     assert!(error.contains("the log's entries 0 to ") && error.contains("are in no snapshot"), "{error}");
 }
@@ -298,11 +310,11 @@ fn bytes_that_are_no_entry_vote_or_batch_are_an_error_and_never_a_panic() {
             let bytes = Bytes::from(bytes);
             drop(entry_from_bytes(bytes.clone()));
             drop(vote_from_bytes(bytes.clone()));
-            commands(Batch(bytes)).for_each(drop);
+            commands(batch_of(bytes)).for_each(drop);
         }
     }
     let mut batch = bytes::BytesMut::new();
     put_command(&mut batch, b"a whole command");
     let cut = batch.freeze().slice(..10);
-    assert!(commands(Batch(cut)).next().unwrap().is_err());
+    assert!(commands(batch_of(cut)).next().unwrap().is_err());
 }

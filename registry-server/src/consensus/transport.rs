@@ -1,84 +1,96 @@
-//! The seam to the peers: openraft's own network factory, bound to our types.
+//! The seam to the peers: bytes from member to member.
 //!
-//! A cluster of one has no peers: [`NoPeers`] answers that whoever is asked for cannot be reached.
+//! What the bytes mean is the business of `messages`; how they travel is the transport's. In production that
+//! is gRPC (`peer_client`, `peer_service`); a simulation carries them in memory. A cluster of one has
+//! [`NoPeers`].
 
-use std::future::Future;
-use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::RPCOption;
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
-use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 
-use super::state_machine::StateMachine;
-use super::types::{PeerNode, RaftSnapshot, RaftVote, TypeConfig};
-use crate::types::Runtime;
+use super::types::PeerNode;
+use crate::types::MemberId;
 
-/// Reaches peers. Snapshots travel as files, named by their path.
-pub trait Transport<S: StateMachine, R: Runtime>:
-    RaftNetworkFactory<TypeConfig<S, R>, Network: openraft::network::NetSnapshot<TypeConfig<S, R>, SnapshotData = PathBuf>>
-{
+/// What is asked of a peer in one message and answered in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Its vote.
+    Vote,
+    /// Whether it would give its vote.
+    PreVote,
+    /// To take over as leader.
+    TransferLeader,
+    /// To put a batch of commands into the log.
+    Propose,
+    /// Up to which entry a read must wait.
+    ReadIndex,
+    /// Whatever the services want to know of the leader.
+    Ask,
 }
 
-impl<S, R, T> Transport<S, R> for T
-where
-    S: StateMachine,
-    R: Runtime,
-    T: RaftNetworkFactory<TypeConfig<S, R>>,
-    T::Network: openraft::network::NetSnapshot<TypeConfig<S, R>, SnapshotData = PathBuf>,
-{
+/// Why a peer did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// The message did not leave: nothing happened.
+    #[error("cannot reach the peer: {0}")]
+    NotSent(String),
+    /// The peer may have got it.
+    #[error("the connection to the peer was lost: {0}")]
+    Lost(String),
+    /// The peer refused it unread or without doing anything.
+    #[error("the peer refuses: {0}")]
+    Refused(String),
+}
+
+/// A stream of messages that cannot fail on the sender's side.
+pub type Messages = BoxStream<'static, Bytes>;
+
+/// A stream of what the other side sends, up to its end or the first error.
+pub type Answers = BoxStream<'static, Result<Bytes, LinkError>>;
+
+/// A way to one peer. It connects when something is sent, and again after a connection was lost.
+pub trait Link: Send + Sync + 'static {
+    /// Sends a message and waits for the answer, `limit` in all.
+    fn call(&self, call: Call, body: Bytes, limit: Duration) -> BoxFuture<'static, Result<Bytes, LinkError>>;
+
+    /// Sends log entries, many messages under way at once; each is answered in order. `limit` is for the beginning.
+    fn append(&self, requests: Messages, limit: Duration) -> BoxFuture<'static, Result<Answers, LinkError>>;
+
+    /// Sends a snapshot in parts and waits until it is installed.
+    fn install(&self, parts: Messages) -> BoxFuture<'static, Result<Bytes, LinkError>>;
+}
+
+/// Makes links.
+pub trait Transport: Send + Sync + 'static {
+    /// A link to a member; it costs nothing until it is used.
+    fn link(&self, to: MemberId, node: &PeerNode) -> Arc<dyn Link>;
 }
 
 /// The transport of a cluster of one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoPeers;
 
-fn unreachable<S: StateMachine, R: Runtime>() -> Unreachable<TypeConfig<S, R>> {
-    Unreachable::from_string("a cluster of one member has no peers")
-}
+const NO_PEERS: &str = "a cluster of one member has no peers";
 
-impl<S: StateMachine, R: Runtime> RaftNetworkFactory<TypeConfig<S, R>> for NoPeers {
-    type Network = Self;
-
-    async fn new_client(&mut self, _target: u64, _node: &PeerNode) -> Self {
-        Self
+impl Transport for NoPeers {
+    fn link(&self, _to: MemberId, _node: &PeerNode) -> Arc<dyn Link> {
+        Arc::new(Self)
     }
 }
 
-impl<S: StateMachine, R: Runtime> RaftNetworkV2<TypeConfig<S, R>> for NoPeers {
-    type SnapshotData = PathBuf;
-
-    async fn append_entries(
-        &mut self,
-        _request: AppendEntriesRequest<TypeConfig<S, R>>,
-        _option: RPCOption,
-    ) -> Result<AppendEntriesResponse<TypeConfig<S, R>>, RPCError<TypeConfig<S, R>>> {
-        Err(unreachable().into())
+impl Link for NoPeers {
+    fn call(&self, _call: Call, _body: Bytes, _limit: Duration) -> BoxFuture<'static, Result<Bytes, LinkError>> {
+        Box::pin(async { Err(LinkError::NotSent(NO_PEERS.to_owned())) })
     }
 
-    async fn vote(
-        &mut self,
-        _request: VoteRequest<TypeConfig<S, R>>,
-        _option: RPCOption,
-    ) -> Result<VoteResponse<TypeConfig<S, R>>, RPCError<TypeConfig<S, R>>> {
-        Err(unreachable().into())
+    fn append(&self, _requests: Messages, _limit: Duration) -> BoxFuture<'static, Result<Answers, LinkError>> {
+        Box::pin(async { Err(LinkError::NotSent(NO_PEERS.to_owned())) })
     }
 
-    async fn pre_vote(
-        &mut self,
-        _request: VoteRequest<TypeConfig<S, R>>,
-        _option: RPCOption,
-    ) -> Result<VoteResponse<TypeConfig<S, R>>, RPCError<TypeConfig<S, R>>> {
-        Err(unreachable().into())
-    }
-
-    async fn full_snapshot(
-        &mut self,
-        _vote: RaftVote,
-        _snapshot: RaftSnapshot,
-        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
-        _option: RPCOption,
-    ) -> Result<SnapshotResponse<TypeConfig<S, R>>, StreamingError<TypeConfig<S, R>>> {
-        Err(unreachable().into())
+    fn install(&self, _parts: Messages) -> BoxFuture<'static, Result<Bytes, LinkError>> {
+        Box::pin(async { Err(LinkError::NotSent(NO_PEERS.to_owned())) })
     }
 }

@@ -21,19 +21,47 @@ pub struct PeerNode {
 
 /// The payload of a normal entry: many commands, each length-prefixed, in the order of their replies.
 #[derive(Debug, Clone)]
-pub struct Batch(pub(super) Bytes);
+pub(super) struct Batch {
+    pub(super) origin: Origin,
+    pub(super) commands: Bytes,
+}
 
-impl fmt::Display for Batch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "batch of {} bytes", self.0.len())
+/// Where a batch comes from: whoever made it waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Origin {
+    /// One life of one node; 0 for nobody.
+    pub(super) node: u64,
+    /// The batch's number there.
+    pub(super) number: u64,
+}
+
+/// One member's time as leader, in the order in which they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Leadership {
+    pub(super) term: u64,
+    pub(super) member: u64,
+}
+
+impl From<Leader> for Leadership {
+    fn from(leader: Leader) -> Self {
+        Self { term: leader.term, member: leader.node_id }
     }
 }
 
-/// One reply a command of the entry; empty for entries without commands.
-pub(super) type Replies<S> = Vec<<S as StateMachine>::Reply>;
+impl From<Leadership> for Leader {
+    fn from(leadership: Leadership) -> Self {
+        Self { term: leadership.term, node_id: leadership.member }
+    }
+}
+
+impl fmt::Display for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "batch of {} bytes", self.commands.len())
+    }
+}
 
 /// openraft's view of a node with state machine `S` on runtime `R`.
-pub struct TypeConfig<S, R>(PhantomData<fn() -> (S, R)>);
+pub(super) struct TypeConfig<S, R>(PhantomData<fn() -> (S, R)>);
 
 // Ids are numbered, terms counted; a term may have several leaders in turn, which spares elections.
 type Leader = LeaderId<u64, u64>;
@@ -49,7 +77,8 @@ pub(super) type RaftSnapshot = openraft::Snapshot<Leader, u64, PeerNode, PathBuf
 
 impl<S: StateMachine, R: Runtime> RaftTypeConfig for TypeConfig<S, R> {
     type D = Batch;
-    type R = Replies<S>;
+    // Replies go to whoever waits at the batch's origin.
+    type R = ();
     type NodeId = u64;
     type Node = PeerNode;
     type Term = u64;
@@ -71,7 +100,7 @@ impl<S: StateMachine, R: Runtime> RaftTypeConfig for TypeConfig<S, R> {
 
 /// Runs a closure with the result of a write, on whichever thread finished it: the replies of a batch go
 /// straight to those who wait for them, without another task in between.
-pub struct Callback<T>(Box<dyn FnOnce(T) + Send>);
+pub(super) struct Callback<T>(Box<dyn FnOnce(T) + Send>);
 
 impl<T> Callback<T> {
     pub(super) fn new(call: impl FnOnce(T) + Send + 'static) -> Self {

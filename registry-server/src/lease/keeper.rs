@@ -1,5 +1,8 @@
 //! The deadlines of the node that leads, shared between `apply`, keep-alives, and the tasks that
 //! revoke and record leases.
+//!
+//! A node that does not lead has them too, but nobody moves them there and nothing comes of them: a new leader begins
+//! each anew, with what the log says remains of its lease.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +34,8 @@ pub enum Renewal {
     Unknown,
     /// Not renewed: the log says that less remains of this life, and a checkpoint of 0 must take that back first.
     Recorded(Grant),
+    /// This node does not lead, so it knows nothing of deadlines.
+    NotLeading,
 }
 
 /// The deadlines. Time is the runtime's monotonic clock: the wall clock may jump as it likes.
@@ -44,6 +49,8 @@ pub struct Keeper<R: Runtime> {
 }
 
 struct Inner<R: Runtime> {
+    /// The term in which this node leads.
+    leading: Option<u64>,
     deadlines: Deadlines<InstantOf<R>>,
     /// Who waits for the end of a lease's revocation or checkpoint; there only while somebody does. One wake-up for
     /// each lease: a thousand that expire together must not wake the owners of all at each of their ends.
@@ -57,12 +64,19 @@ impl<R: Runtime> Inner<R> {
             waiting.notify_waiters();
         }
     }
+
+    /// Leadership has begun or ended: whoever waits looks again.
+    fn settled_all(&mut self) {
+        for (_, waiting) in std::mem::take(&mut self.waiting) {
+            waiting.notify_waiters();
+        }
+    }
 }
 
 impl<R: Runtime> Default for Keeper<R> {
     fn default() -> Self {
         Self {
-            inner: Mutex::new(Inner { deadlines: Deadlines::new(), waiting: BTreeMap::new() }),
+            inner: Mutex::new(Inner { leading: None, deadlines: Deadlines::new(), waiting: BTreeMap::new() }),
             renewed: Counter::default(),
             expired: Counter::default(),
         }
@@ -86,10 +100,25 @@ impl<R: Runtime> Keeper<R> {
         self.inner.lock().deadlines.recorded(id, remaining_seconds.map(seconds));
     }
 
-    /// Every lease goes on with what the log says remains of it: this node has just come to serve, and
-    /// nobody could have kept one alive before.
-    pub fn restart(&self) {
-        self.inner.lock().deadlines.restart(InstantOf::<R>::now());
+    /// This node leads in a term, and has applied all that came before: every lease goes on with what the log says remains
+    /// of it. Nobody could have kept one alive before, as far as this node knows.
+    pub fn lead(&self, term: u64) {
+        let mut inner = self.inner.lock();
+        inner.leading = Some(term);
+        inner.deadlines.restart(InstantOf::<R>::now());
+        inner.settled_all();
+    }
+
+    /// This node no longer leads.
+    pub fn follow(&self) {
+        let mut inner = self.inner.lock();
+        inner.leading = None;
+        inner.settled_all();
+    }
+
+    /// The term in which this node leads, as far as it knows.
+    pub fn leading(&self) -> Option<u64> {
+        self.inner.lock().leading
     }
 
     /// A lease was revoked.
@@ -106,6 +135,9 @@ impl<R: Runtime> Keeper<R> {
             let waiting;
             let settled = {
                 let mut inner = self.inner.lock();
+                if inner.leading.is_none() {
+                    return Renewal::NotLeading;
+                }
                 match inner.deadlines.renew(id, InstantOf::<R>::now()) {
                     Found::Renewed(ttl) => {
                         self.renewed.inc();
@@ -143,16 +175,23 @@ impl<R: Runtime> Keeper<R> {
         ids.filter_map(|id| inner.deadlines.recorded_grant(id)).collect()
     }
 
-    /// Takes up to `max` leases whose checkpoint is due, and whether more may be. Each must then be given to
-    /// [`Keeper::checkpoints_ended`], as it is not renewed before.
-    pub fn take_checkpoints(&self, max: usize) -> (Vec<Checkpoint>, bool) {
-        self.inner.lock().deadlines.take_checkpoints(InstantOf::<R>::now(), max)
+    /// Takes up to `max` leases whose checkpoint is due, with the term in which this node leads, and whether more may be.
+    /// Each must then be given to [`Keeper::checkpoints_ended`], as it is not renewed before. None on a node that does
+    /// not lead.
+    pub fn take_checkpoints(&self, max: usize) -> Option<(u64, Vec<Checkpoint>, bool)> {
+        let mut inner = self.inner.lock();
+        let term = inner.leading?;
+        let (due, more) = inner.deadlines.take_checkpoints(InstantOf::<R>::now(), max);
+        Some((term, due, more))
     }
 
-    /// The outcome of checkpoints is known and, if they were recorded, was told; or it is not, and then they
+    /// The outcome of checkpoints of a term is known and, if they were recorded, was told; or it is not, and then they
     /// count as recorded.
-    pub fn checkpoints_ended(&self, checkpoints: &[Checkpoint], is_known: bool) {
+    pub fn checkpoints_ended(&self, term: u64, checkpoints: &[Checkpoint], is_known: bool) {
         let mut inner = self.inner.lock();
+        if inner.leading != Some(term) {
+            return;
+        }
         for checkpoint in checkpoints {
             inner.deadlines.checkpoint_ended(checkpoint, is_known);
             inner.settled(checkpoint.grant.id);
@@ -166,26 +205,37 @@ impl<R: Runtime> Keeper<R> {
         Some(if at > now { at - now } else { Duration::ZERO })
     }
 
-    /// Waits until leases are due and takes up to `max` of them. Each must then be revoked, or given back
-    /// with [`Keeper::not_revoked`]. Dropping the future while it waits takes none.
-    pub async fn due(&self, max: usize) -> Vec<Grant> {
+    /// Waits until this node leads and leases are due, and takes up to `max` of them, with the term. Each must then be revoked,
+    /// or given back with [`Keeper::not_revoked`]. Dropping the future while it waits takes none.
+    pub async fn due(&self, max: usize) -> (u64, Vec<Grant>) {
         loop {
             let now = InstantOf::<R>::now();
-            let (due, next) = {
-                let deadlines = &mut self.inner.lock().deadlines;
-                (deadlines.take_due(now, max), deadlines.next())
+            let next = {
+                let mut inner = self.inner.lock();
+                let leading = inner.leading;
+                match leading {
+                    None => None,
+                    Some(term) => {
+                        let due = inner.deadlines.take_due(now, max);
+                        if !due.is_empty() {
+                            return (term, due);
+                        }
+                        inner.deadlines.next()
+                    }
+                }
             };
-            if !due.is_empty() {
-                return due;
-            }
             let latest = now + LONGEST_WAIT;
             R::sleep_until(next.map_or(latest, |next| next.min(latest))).await;
         }
     }
 
-    /// A revocation did not go through, nor ever will; the lease is due again shortly.
-    pub fn not_revoked(&self, grant: Grant) {
+    /// A revocation of a term did not go through, nor ever will; if this node still leads in it, the lease is due again
+    /// shortly.
+    pub fn not_revoked(&self, term: u64, grant: Grant) {
         let mut inner = self.inner.lock();
+        if inner.leading != Some(term) {
+            return;
+        }
         inner.deadlines.put_back(grant, InstantOf::<R>::now() + RETRY);
         inner.settled(grant.id);
     }
@@ -213,7 +263,8 @@ mod tests {
     async fn the_end_of_one_lease_wakes_its_own_keep_alives_and_no_others() {
         let keeper = Arc::new(Keeper::<TokioRuntime>::default());
         (1..=LEASES).for_each(|id| keeper.granted(Grant { id: LeaseId(id), number: GrantNumber(1) }, 10));
-        let due = keeper.due(LEASES as usize).await;
+        keeper.lead(1);
+        let (term, due) = keeper.due(LEASES as usize).await;
         let polls = Arc::new(AtomicUsize::new(0));
         let mut owners = JoinSet::new();
         for grant in &due {
@@ -232,7 +283,7 @@ mod tests {
         for grant in &due {
             match grant.id.0 % 2 {
                 0 => keeper.revoked(grant.id),
-                _ => keeper.not_revoked(*grant),
+                _ => keeper.not_revoked(term, *grant),
             }
             yield_now().await;
         }

@@ -24,11 +24,10 @@ pub(super) async fn record_leases<R: Runtime, V: Vfs>(node: Node<Machine, R, V>,
 async fn record_all<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, keeper: &Keeper<R>) {
     loop {
         R::sleep(PAUSE).await;
-        loop {
-            let (due, more) = keeper.take_checkpoints(AT_ONCE);
+        while let Some((term, due, more)) = keeper.take_checkpoints(AT_ONCE) {
             if !due.is_empty() {
-                let is_known = record(node, &due).await;
-                keeper.checkpoints_ended(&due, is_known);
+                let is_known = record(node, term, &due).await;
+                keeper.checkpoints_ended(term, &due, is_known);
             }
             if !more {
                 break;
@@ -38,13 +37,13 @@ async fn record_all<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, keeper: &Kee
 }
 
 /// True once the outcome is known, whatever it is: applying it told the keeper.
-async fn record<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, due: &[Checkpoint]) -> bool {
+async fn record<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, term: u64, due: &[Checkpoint]) -> bool {
     // A leader that was stalled must not record less than what a new one has granted since.
-    if node.read_barrier().await.is_err() {
+    if node.confirm_leading().await != Ok(term) {
         return true;
     }
     let checkpoints = due.iter().map(|due| LeaseCheckpoint::of(due.grant, due.remaining_seconds)).collect();
-    let command = Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints });
+    let command = Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints, term });
     match node.propose(command.encode()).await {
         Err(ProposeError::TimedOut | ProposeError::LeaderChanged | ProposeError::Stopped) => false,
         // Done, or refused before anything happened.

@@ -176,14 +176,16 @@ pub enum ConfigError {
     AdvertiseNowhere { flag: &'static str, url: MemberUrl },
     #[error("--advertise-client-urls is required when --listen-client-urls is set to {url}")]
     AdvertiseMissing { url: MemberUrl },
-    #[error("--initial-cluster names {members} members; clusters of several members are not supported yet")]
-    SeveralMembers { members: usize },
+    #[error("--initial-cluster gives {url} to {one} and to {other}: every member needs peer URLs of its own")]
+    SharedPeerUrl { url: MemberUrl, one: String, other: String },
     #[error("--initial-cluster-state existing: joining a cluster is not supported yet")]
     Joining,
     #[error("couldn't find local name \"{name}\" in the initial cluster configuration")]
     NotInInitialCluster { name: String },
     #[error("--initial-cluster has {name}={url} but it is missing from --initial-advertise-peer-urls")]
     PeerUrlsDiffer { name: String, url: MemberUrl },
+    #[error("--initial-advertise-peer-urls has {url} but --initial-cluster does not list it for {name}")]
+    PeerUrlMissing { name: String, url: MemberUrl },
     #[error("--{flag} must be at least 1")]
     Zero { flag: &'static str },
     #[error("--election-timeout[{election:?}] should be at least 5 times --heartbeat-interval[{heartbeat:?}]")]
@@ -288,6 +290,19 @@ impl Config {
         self.max_request_bytes.saturating_add(REQUEST_OVERHEAD_BYTES)
     }
 
+    /// The largest message that is read from a peer: some entries, each of which may hold a request of any size.
+    #[must_use]
+    pub fn max_peer_message_bytes(&self) -> usize {
+        self.max_message_bytes().saturating_mul(2).saturating_add(8 << 20)
+    }
+
+    /// Whether there are, or may be, other members.
+    #[must_use]
+    pub fn has_peers(&self) -> bool {
+        self.initial_cluster_state == ClusterState::Existing
+            || self.initial_cluster.iter().any(|member| member.name != self.name)
+    }
+
     fn check_advertised_urls(&self) -> Result<(), ConfigError> {
         check_advertise_urls("initial-advertise-peer-urls", &self.initial_advertise_peer_urls)?;
         if self.initial_advertise_peer_urls.is_empty() {
@@ -306,17 +321,26 @@ impl Config {
         if self.initial_cluster_state == ClusterState::Existing {
             return Err(ConfigError::Joining);
         }
-        let mut names: Vec<&str> = self.initial_cluster.iter().map(|member| member.name.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        match names.as_slice() {
-            [] => return Ok(()),
-            [name] if *name == self.name => {}
-            [_] => return Err(ConfigError::NotInInitialCluster { name: self.name.clone() }),
-            names => return Err(ConfigError::SeveralMembers { members: names.len() }),
+        if self.initial_cluster.is_empty() {
+            return Ok(());
         }
-        match self.initial_cluster.iter().find(|m| !self.initial_advertise_peer_urls.contains(&m.peer_url)) {
-            Some(m) => Err(ConfigError::PeerUrlsDiffer { name: m.name.clone(), url: m.peer_url.clone() }),
+        if self.initial_cluster.iter().all(|member| member.name != self.name) {
+            return Err(ConfigError::NotInInitialCluster { name: self.name.clone() });
+        }
+        for (at, member) in self.initial_cluster.iter().enumerate() {
+            let before = self.initial_cluster[..at].iter().find(|before| before.peer_url == member.peer_url);
+            if let Some(before) = before {
+                let (one, other) = (before.name.clone(), member.name.clone());
+                return Err(ConfigError::SharedPeerUrl { url: member.peer_url.clone(), one, other });
+            }
+        }
+        let own = || self.initial_cluster.iter().filter(|member| member.name == self.name);
+        if let Some(m) = own().find(|m| !self.initial_advertise_peer_urls.contains(&m.peer_url)) {
+            return Err(ConfigError::PeerUrlsDiffer { name: m.name.clone(), url: m.peer_url.clone() });
+        }
+        let listed = |url: &MemberUrl| own().any(|member| member.peer_url == *url);
+        match self.initial_advertise_peer_urls.iter().find(|url| !listed(url)) {
+            Some(url) => Err(ConfigError::PeerUrlMissing { name: self.name.clone(), url: url.clone() }),
             None => Ok(()),
         }
     }
@@ -440,13 +464,11 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_of_several_members_is_refused_clearly() {
-        let config = Config {
-            initial_cluster: vec![member("default", "http://localhost:2380"), member("b", "http://b:2380")],
-            ..Config::default()
-        };
-        let line = config.validate().unwrap_err().to_string();
-        assert!(line.contains("2 members") && line.contains("not supported yet"), "{line}");
+    fn members_must_not_share_a_peer_url() {
+        let with = |members| Config { initial_cluster: members, ..Config::default() }.validate();
+        with(vec![member("default", "http://localhost:2380"), member("b", "http://b:2380")]).unwrap();
+        let shared = with(vec![member("default", "http://localhost:2380"), member("b", "http://localhost:2380")]);
+        assert!(matches!(shared, Err(ConfigError::SharedPeerUrl { .. })));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use registry_proto::etcdserverpb::kv_server::{Kv, KvServer};
 use registry_proto::etcdserverpb::lease_server::{Lease, LeaseServer};
 use registry_proto::etcdserverpb::maintenance_server::{Maintenance, MaintenanceServer};
 use registry_proto::etcdserverpb::watch_server::{Watch, WatchServer};
+use registry_proto::peer::peer_server::PeerServer;
 use tonic::body::Body;
 use tonic::codegen::BoxFuture;
 use tonic::{Code, Status};
@@ -28,6 +29,7 @@ use super::calls::{Call, Calls};
 use super::config::Config;
 use super::counted::{Counted, code_in};
 use super::methods::is_served;
+use crate::consensus::PeerService;
 use crate::http::Paths;
 
 /// Everything that the client port answers.
@@ -46,6 +48,32 @@ pub struct Services<K, W, L, C, M> {
 /// Only the plain HTTP paths, for probes on ports of their own.
 #[derive(Debug)]
 pub struct Probes(pub Paths);
+
+/// Everything that the peer port answers.
+#[derive(Debug)]
+pub(super) struct Peers(PeerServer<PeerService>);
+
+impl Peers {
+    /// The service, reading messages up to `config`'s bound.
+    pub(super) fn new(service: PeerService, config: &Config) -> Self {
+        Self(PeerServer::new(service).max_decoding_message_size(config.max_peer_message_bytes()))
+    }
+}
+
+impl Service<Request<Incoming>> for Peers {
+    type Response = Response<Counted<Body>>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, request: Request<Incoming>) -> Answer {
+        // A client that took this for the client port gets a word.
+        if !request.uri().path().starts_with("/registry.peer.v1.Peer/") {
+            return Answer::refused(&Status::unimplemented("this port is for the members of the cluster"));
+        }
+        let under_way = self.0.clone().call(request.map(|body| Counted::request(body, None)));
+        Answer { under_way, call: None }
+    }
+}
 
 /// The parts of [`Services`].
 #[derive(Debug)]

@@ -24,19 +24,19 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// What expiry asks of the node.
 trait Revoker {
-    /// Returns once this node was seen to lead.
-    fn confirm(&self) -> impl Future<Output = Result<(), ReadError>> + Send;
-    /// Revokes a lease; false if this life of it had ended before.
-    fn revoke(&self, grant: Grant) -> impl Future<Output = Result<bool, ProposeError>> + Send;
+    /// Returns once this node was seen to lead; says in which term.
+    fn confirm(&self) -> impl Future<Output = Result<u64, ReadError>> + Send;
+    /// Revokes a lease in the log of a term; false if this life of it had ended before, or the term.
+    fn revoke(&self, grant: Grant, term: u64) -> impl Future<Output = Result<bool, ProposeError>> + Send;
 }
 
 impl<R: Runtime, V: Vfs> Revoker for Node<Machine, R, V> {
-    fn confirm(&self) -> impl Future<Output = Result<(), ReadError>> + Send {
-        self.read_barrier()
+    fn confirm(&self) -> impl Future<Output = Result<u64, ReadError>> + Send {
+        self.confirm_leading()
     }
 
-    async fn revoke(&self, grant: Grant) -> Result<bool, ProposeError> {
-        let reply = self.propose(Command::LeaseExpire(LeaseExpiry::from(grant)).encode()).await?;
+    async fn revoke(&self, grant: Grant, term: u64) -> Result<bool, ProposeError> {
+        let reply = self.propose(Command::LeaseExpire(LeaseExpiry::new(grant, term)).encode()).await?;
         Ok(reply.outcome.is_ok())
     }
 }
@@ -50,18 +50,18 @@ async fn expire<R: Runtime>(node: &impl Revoker, keeper: &Keeper<R>) {
     let mut running = FuturesUnordered::new();
     loop {
         let room = AT_ONCE - running.len();
-        let due = if running.is_empty() {
+        let (term, due) = if running.is_empty() {
             keeper.due(room).await
         } else if room == 0 {
             running.next().await;
-            Vec::new()
+            continue;
         } else {
             match select(pin!(keeper.due(room)), running.next()).await {
                 Either::Left((due, _)) => due,
-                Either::Right(_) => Vec::new(),
+                Either::Right(_) => continue,
             }
         };
-        running.extend(due.into_iter().map(|grant| revoke(node, keeper, grant)));
+        running.extend(due.into_iter().map(|grant| revoke(node, keeper, term, grant)));
         // All that have ended by now, so that the deadlines are looked at once for them.
         while let Some(Some(())) = running.next().now_or_never() {}
     }
@@ -69,12 +69,16 @@ async fn expire<R: Runtime>(node: &impl Revoker, keeper: &Keeper<R>) {
 
 /// Proposes until the outcome is known. While it is not, the lease counts as being revoked: a keep-alive
 /// that was answered must never be followed by a revocation that was on its way before it.
-async fn revoke<R: Runtime>(node: &impl Revoker, keeper: &Keeper<R>, grant: Grant) {
+///
+/// A leader that was stalled must not revoke what a new one has renewed. So leadership is confirmed before, and the
+/// command does nothing in the log of another term.
+async fn revoke<R: Runtime>(node: &impl Revoker, keeper: &Keeper<R>, term: u64, grant: Grant) {
     let mut may_have_happened = false;
     loop {
-        // A leader that was stalled must not revoke what a new one has renewed.
         let outcome = match node.confirm().await {
-            Ok(()) => node.revoke(grant).await,
+            Ok(confirmed) if confirmed == term => node.revoke(grant, term).await,
+            // The deadlines of that term mean nothing any more, and a new leader begins its own.
+            Ok(_) => return,
             Err(ReadError::Stopped) => Err(ProposeError::Stopped),
             Err(ReadError::NoLeader | ReadError::TimedOut | ReadError::TooManyRequests) => Err(ProposeError::NoLeader),
         };
@@ -95,7 +99,7 @@ async fn revoke<R: Runtime>(node: &impl Revoker, keeper: &Keeper<R>, grant: Gran
             ) if may_have_happened => {}
             Err(
                 ProposeError::TooManyRequests | ProposeError::TooLarge | ProposeError::NoLeader | ProposeError::NoSpace,
-            ) => return keeper.not_revoked(grant),
+            ) => return keeper.not_revoked(term, grant),
         }
         R::sleep(PAUSE).await;
     }

@@ -18,6 +18,8 @@ type Clock = Keeper<TokioRuntime>;
 const TTL: Duration = Duration::from_secs(10);
 const LATE: Duration = Duration::from_secs(2);
 
+const TERM: u64 = 3;
+
 /// What the node answers, in the order of its revocations of a lease; then it revokes.
 #[derive(Default)]
 struct Scripted {
@@ -36,12 +38,12 @@ enum Answer {
 }
 
 impl Revoker for Scripted {
-    async fn confirm(&self) -> Result<(), ReadError> {
+    async fn confirm(&self) -> Result<u64, ReadError> {
         let left = self.unconfirmed.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        if left.is_ok() { Err(ReadError::NoLeader) } else { Ok(()) }
+        if left.is_ok() { Err(ReadError::NoLeader) } else { Ok(TERM) }
     }
 
-    async fn revoke(&self, grant: Grant) -> Result<bool, ProposeError> {
+    async fn revoke(&self, grant: Grant, _term: u64) -> Result<bool, ProposeError> {
         self.asked.lock().push(grant);
         let answer = self.answers.lock().get_mut(&grant.id).filter(|left| !left.is_empty()).map(|left| left.remove(0));
         match answer {
@@ -70,6 +72,7 @@ impl Scripted {
 
     fn start(self: &Arc<Self>) -> JoinHandle<()> {
         let this = self.clone();
+        this.keeper.lead(TERM);
         tokio::spawn(async move { expire(&*this, &this.keeper).await })
     }
 

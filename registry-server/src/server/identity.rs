@@ -5,7 +5,6 @@
 use std::io;
 use std::path::Path;
 
-use crate::cluster::{cluster_id, member_id};
 use crate::storage::{OpenMode, Vfs, VfsFile};
 use crate::types::{ClusterId, MemberId};
 
@@ -20,14 +19,12 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Reads the ids of `dir`, or decides them from the first member's peer URLs and the cluster's token and
-    /// writes them down. Blocking.
-    pub(super) fn load_or_create<V: Vfs>(vfs: &V, dir: &Path, peer_urls: &[String], token: &str) -> io::Result<Self> {
+    /// Reads the ids of `dir`, or has them decided and writes them down. Blocking.
+    pub(super) fn load_or_create<V: Vfs>(vfs: &V, dir: &Path, decide: impl FnOnce() -> Self) -> io::Result<Self> {
         match vfs.open(&dir.join(FILE), OpenMode::Read) {
             Ok(file) => Self::read(&file).map_err(|error| in_file(dir, &error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let member = member_id(peer_urls, token);
-                let identity = Self { member, cluster: cluster_id(&[member]) };
+                let identity = decide();
                 identity.write(vfs, dir).map_err(|error| in_file(dir, &error))?;
                 Ok(identity)
             }
@@ -79,8 +76,9 @@ mod tests {
         let vfs = MemVfs::new();
         let dir = Path::new("/d");
         vfs.create_dir_all(dir).unwrap();
-        let first = Identity::load_or_create(&vfs, dir, &["http://a:1".to_owned()], "t").unwrap();
-        let second = Identity::load_or_create(&vfs.crash(), dir, &["http://b:2".to_owned()], "u").unwrap();
+        let of = |id: u64| Identity { member: MemberId(id), cluster: ClusterId(id + 1) };
+        let first = Identity::load_or_create(&vfs, dir, || of(7)).unwrap();
+        let second = Identity::load_or_create(&vfs.crash(), dir, || of(9)).unwrap();
         assert_eq!(first, second);
     }
 }

@@ -5,6 +5,7 @@
 //! node serves; a stop undoes the same steps in reverse: streams end, the front door drains, Raft stops, the
 //! data directory is released.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -20,10 +21,12 @@ use tonic_health::server::HealthReporter;
 use super::calls::Calls;
 use super::checkpoints::record_leases;
 use super::config::{Config, ConfigError};
-use super::dispatch::{Parts, Probes, Services};
+use super::dispatch::{Parts, Peers, Probes, Services};
 use super::expiry::expire_leases;
+use super::founders::Founders;
 use super::health::BackendHealth;
 use super::identity::Identity;
+use super::leading::lead_leases;
 use super::listen::{Bound, ListenError, Listener};
 use super::metrics::NodeMetrics;
 use super::slow::slow_applies;
@@ -31,15 +34,15 @@ use super::urls::MemberUrl;
 use super::workers::FrontDoor;
 use crate::api::{
     Backend, ClusterService, KvService, LeaseService, Limits, MaintenanceService, SharedBackend, WatchService,
-    WatchSettings,
+    WatchSettings, answer_questions,
 };
 use crate::apply::{Machine, State};
 use crate::command::Command;
-use crate::consensus::{ConsensusError, NoPeers, Node, NodeOptions};
+use crate::consensus::{ConsensusError, GrpcTransport, Node, NodeOptions, PeerNode, PeerService};
 use crate::http::Paths;
 use crate::lease::Keeper;
 use crate::storage::{DataDir, DataDirError, StdVfs, WalOptions};
-use crate::types::ThreadExecutor;
+use crate::types::{MemberId, ThreadExecutor};
 use crate::watch::Hub;
 
 /// The production runtime, file system and executor.
@@ -225,6 +228,8 @@ struct Serving {
     door: FrontDoor,
     /// The extra URLs of figures and health checks.
     side_door: Option<FrontDoor>,
+    /// Where peers come in.
+    peer_door: Option<FrontDoor>,
     health: HealthReporter,
     /// Held until the end: the lock is in it.
     _data_dir: DataDir<StdVfs>,
@@ -234,18 +239,21 @@ impl Serving {
     async fn begin(config: &Config, stop: &CancellationToken) -> Result<Self, StartError> {
         let bound = Listener::bind(&config.listen_client_urls)?;
         let side_bound = Listener::bind(&config.listen_metrics_urls)?;
+        let peer_bound = Listener::bind(if config.has_peers() { &config.listen_peer_urls } else { &[] })?;
         let data_dir = DataDir::open(&StdVfs, &config.data_dir, config.wal_dir.as_deref())?;
-        let peer_urls: Vec<_> = config.initial_advertise_peer_urls.iter().map(MemberUrl::to_string).collect();
-        let token = &config.initial_cluster_token;
-        let identity = Identity::load_or_create(&StdVfs, data_dir.root(), &peer_urls, token)?;
+        let founders = Founders::new(config);
+        let identity = Identity::load_or_create(&StdVfs, data_dir.root(), || founders.identity())?;
+        let peer_urls = founders.own_urls().to_vec();
 
         let state = Arc::new(State::default());
         let hub = Hub::new(state.clone());
         let keeper = Arc::new(Keeper::default());
         let machine = Machine::new(state.clone(), keeper.clone(), hub.clone());
-        let options = node_options(config, identity, peer_urls.clone(), &data_dir);
+        let options = node_options(config, identity, founders.into_nodes(), &data_dir);
+        let transport = Arc::new(transport(config, identity));
         let node: Node<Machine, Production, _> =
-            Node::start(&options, StdVfs, &ThreadExecutor, NoPeers, machine).await?;
+            Node::start(&options, StdVfs, &ThreadExecutor, transport, machine).await?;
+        let peer_service = PeerService::new(node.receiver(), identity.cluster, identity.member);
         let backend = Arc::new(Backend {
             node: node.clone(),
             state,
@@ -255,13 +263,25 @@ impl Serving {
             limits: limits(config),
             raising: tokio::sync::Mutex::default(),
         });
+        answer_questions(&backend);
+        // Before anything is waited for: without its peers a member finds no leader.
+        let peer_door = match open_peer_door(config, peer_bound, peer_service) {
+            Ok(door) => door,
+            Err(error) => {
+                node.shutdown().await;
+                return Err(error.into());
+            }
+        };
         let opening = open(config, &backend, &hub, peer_urls, (bound, side_bound), stop);
         match stop.run_until_cancelled(opening).await.unwrap_or(Err(StartError::Stopped)) {
             Ok(Open { urls, door, side_door, health }) => {
-                Ok(Self { urls, node, door, side_door, health, _data_dir: data_dir })
+                Ok(Self { urls, node, door, side_door, peer_door, health, _data_dir: data_dir })
             }
             Err(error) => {
                 node.shutdown().await;
+                if let Some(door) = peer_door {
+                    door.shutdown().await;
+                }
                 Err(error)
             }
         }
@@ -284,6 +304,9 @@ impl Serving {
             door.shutdown().await;
         }
         self.node.shutdown().await;
+        if let Some(door) = self.peer_door {
+            door.shutdown().await;
+        }
         tracing::info!("stopped");
         failure.map_or(Ok(()), |failure| Err(RunError::Fatal(failure)))
     }
@@ -308,8 +331,6 @@ async fn open(
 ) -> Result<Open, StartError> {
     backend.node.ready(READY_TIMEOUT).await?;
     publish(backend, config, peer_urls, &bound).await?;
-    // Nobody could keep a lease alive while the log was replayed.
-    backend.keeper.restart();
     let urls = Urls {
         client: listening_urls(&config.listen_client_urls, &bound),
         metrics: listening_urls(&config.listen_metrics_urls, &side_bound),
@@ -319,6 +340,8 @@ async fn open(
     let paths = Paths::new(Arc::new(BackendHealth::new(backend.clone())), metrics.source());
     let side_door = open_side_door(config, side_bound, paths.clone())?;
     let (door, health) = open_door(config, backend, hub, (paths, calls), bound, stop)?;
+    // Not before clients can come in: nobody could keep a lease alive.
+    drop(tokio::spawn(lead_leases(backend.node.clone(), backend.keeper.clone())));
     drop(tokio::spawn(expire_leases(backend.node.clone(), backend.keeper.clone())));
     drop(tokio::spawn(record_leases(backend.node.clone(), backend.keeper.clone())));
     let (cluster, member) = (backend.cluster, backend.member);
@@ -329,12 +352,13 @@ async fn open(
 fn node_options(
     config: &Config,
     identity: Identity,
-    peer_urls: Vec<String>,
+    founders: BTreeMap<MemberId, PeerNode>,
     data_dir: &DataDir<StdVfs>,
 ) -> NodeOptions {
     NodeOptions {
         member: identity.member,
-        peer_urls,
+        founders,
+        life: fastrand::u64(1..),
         heartbeat_interval: config.heartbeat_interval,
         election_timeout: config.election_timeout,
         snapshot_after_bytes: config.snapshot_log_bytes,
@@ -343,6 +367,26 @@ fn node_options(
         wal: wal_options(config),
         slow_apply: Some(slow_applies(config.warning_apply_duration)),
     }
+}
+
+/// Reaches the peers. One that is silent for half an election is asked for a sign of life, so that a call finds out
+/// within an election that nobody is there.
+fn transport(config: &Config, identity: Identity) -> GrpcTransport {
+    GrpcTransport {
+        cluster: identity.cluster,
+        member: identity.member,
+        silence: config.election_timeout / 2,
+        max_message_bytes: config.max_peer_message_bytes(),
+    }
+}
+
+/// Serves the peers on a thread of its own, so that no client's load holds up a heartbeat.
+fn open_peer_door(config: &Config, bound: Bound, service: PeerService) -> io::Result<Option<FrontDoor>> {
+    if bound.addresses().is_empty() {
+        return Ok(None);
+    }
+    let small = Config { worker_threads: Some(1), max_connections: SIDE_CONNECTIONS, ..config.clone() };
+    FrontDoor::start(bound, Peers::new(service, config), &small).map(Some)
 }
 
 fn wal_options(config: &Config) -> WalOptions {

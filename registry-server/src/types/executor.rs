@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 
+use tokio::sync::oneshot;
+
 /// A piece of blocking work.
 pub type Job = Box<dyn FnOnce() + Send>;
 
@@ -45,6 +47,16 @@ impl Lane {
     /// [`LaneClosed`] when the lane's thread has ended; the job is dropped.
     pub fn submit(&self, job: impl FnOnce() + Send + 'static) -> Result<(), LaneClosed> {
         (self.0)(Box::new(job))
+    }
+
+    /// Does a piece of work on the lane and gives its result.
+    ///
+    /// # Errors
+    /// [`LaneClosed`] when the lane has ended before, or in the middle of it.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, LaneClosed> {
+        let (done, result) = oneshot::channel();
+        self.submit(move || drop(done.send(work())))?;
+        result.await.map_err(|_| LaneClosed)
     }
 }
 

@@ -16,7 +16,7 @@ use registry_proto::etcdserverpb::{
 };
 use registry_server::api::{Backend, KvService, LeaseService, Limits, WatchAnswers, WatchService, WatchSettings};
 use registry_server::apply::{Machine, State};
-use registry_server::consensus::{NoPeers, Node, NodeOptions};
+use registry_server::consensus::{NoPeers, Node, NodeOptions, PeerNode};
 use registry_server::lease::Keeper;
 use registry_server::storage::{MemVfs, Vfs, WalOptions};
 use registry_server::types::{ClusterId, MemberId, ThreadExecutor};
@@ -81,9 +81,11 @@ impl InProcessNode {
         let keeper = Arc::new(Keeper::default());
         let machine = Machine::new(state.clone(), keeper.clone(), hub.clone());
         let node: Node<Machine, TokioRuntime, _> =
-            Node::start(&options(), vfs.clone(), &ThreadExecutor, NoPeers, machine).await.expect("the node starts");
+            Node::start(&options(), vfs.clone(), &ThreadExecutor, Arc::new(NoPeers), machine)
+                .await
+                .expect("the node starts");
         node.ready(Duration::from_secs(60)).await.expect("the node is ready");
-        keeper.restart();
+        keeper.lead(node.term());
         let backend = Arc::new(Backend {
             node: node.clone(),
             state,
@@ -121,7 +123,8 @@ impl InProcessNode {
 fn options() -> NodeOptions {
     NodeOptions {
         member: MEMBER,
-        peer_urls: vec!["http://localhost:2380".to_owned()],
+        founders: [(MEMBER, PeerNode { peer_urls: vec!["http://localhost:2380".to_owned()] })].into(),
+        life: fastrand::u64(1..),
         heartbeat_interval: Duration::from_millis(100),
         election_timeout: Duration::from_secs(1),
         snapshot_after_bytes: SNAPSHOT_AFTER_BYTES,

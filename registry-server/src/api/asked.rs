@@ -1,0 +1,163 @@
+//! What a member asks the leader on behalf of its clients: only the leader knows the deadlines of leases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::Message;
+use tonic::Status;
+
+use super::backend::{Backend, SharedBackend};
+use super::keep_alive::renew;
+use super::status::WireError;
+use crate::consensus::{Ask, ReadError};
+use crate::storage::Vfs;
+use crate::types::{LeaseId, Runtime};
+
+/// Before the leader is asked again, when there was none.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A question to the leader. On the wire it is a version byte, a kind byte and a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Question {
+    /// Renew leases. Answered with [`Renewals`].
+    Renew(Vec<i64>),
+    /// What remains of a lease. Answered with [`Remaining`].
+    Remaining(i64),
+}
+
+/// The TTLs of renewed leases, in seconds and in the order in which they were asked for; 0 for one that is not there.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Renewals {
+    #[prost(int64, repeated, tag = "1")]
+    pub(super) ttls: Vec<i64>,
+}
+
+/// What remains of a lease, in milliseconds.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(super) struct Remaining {
+    #[prost(uint64, tag = "1")]
+    pub(super) millis: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Ids {
+    #[prost(int64, repeated, tag = "1")]
+    ids: Vec<i64>,
+}
+
+const VERSION: u8 = 1;
+const RENEW: u8 = 1;
+const REMAINING: u8 = 2;
+
+impl Question {
+    fn to_bytes(&self) -> Bytes {
+        let (kind, ids) = match self {
+            Self::Renew(ids) => (RENEW, ids.clone()),
+            Self::Remaining(id) => (REMAINING, vec![*id]),
+        };
+        let mut out = BytesMut::new();
+        out.put_u8(VERSION);
+        out.put_u8(kind);
+        Ids { ids }.encode_raw(&mut out);
+        out.freeze()
+    }
+
+    fn from_bytes(mut bytes: Bytes) -> Result<Self, String> {
+        let mut byte = || bytes.try_get_u8().map_err(|error| error.to_string());
+        let (version, kind) = (byte()?, byte()?);
+        let ids = Ids::decode(bytes).map_err(|error| error.to_string())?.ids;
+        match (version, kind, ids.as_slice()) {
+            (VERSION, RENEW, _) => Ok(Self::Renew(ids)),
+            (VERSION, REMAINING, [id]) => Ok(Self::Remaining(*id)),
+            _ => Err(format!("a question of version {version} and kind {kind} is not known to this server")),
+        }
+    }
+}
+
+/// Has a node answer the questions of others.
+pub fn answer_questions<R: Runtime, V: Vfs>(backend: &SharedBackend<R, V>) {
+    // The node holds the answer, and the backend the node: a weak pointer lets both go.
+    let weak = Arc::downgrade(backend);
+    let ask: Ask = Arc::new(move |question| {
+        let backend = weak.upgrade();
+        Box::pin(async move {
+            let backend = backend.ok_or("it is stopping")?;
+            match Question::from_bytes(question)? {
+                Question::Renew(ids) => answer(renew(&backend, &ids).await),
+                Question::Remaining(id) => answer(remaining(&backend, id).await),
+            }
+        })
+    });
+    backend.node.answer_with(ask);
+}
+
+fn answer<T: Message>(answer: Result<Option<T>, Status>) -> Result<Bytes, String> {
+    match answer {
+        Ok(Some(message)) => Ok(message.encode_to_vec().into()),
+        Ok(None) => Err("it does not lead".to_owned()),
+        Err(status) => Err(status.message().to_owned()),
+    }
+}
+
+/// What remains of a lease by this leader's clock; none if it does not lead.
+///
+/// # Errors
+/// etcd's, when the node stops.
+pub(super) async fn remaining<R: Runtime, V: Vfs>(
+    backend: &Backend<R, V>,
+    id: i64,
+) -> Result<Option<Remaining>, Status> {
+    match backend.node.confirm_leading().await {
+        Ok(term) if backend.keeper.leading() == Some(term) => {
+            let left = backend.keeper.remaining(LeaseId(id)).unwrap_or_default();
+            Ok(Some(Remaining { millis: u64::try_from(left.as_millis()).unwrap_or(u64::MAX) }))
+        }
+        Err(ReadError::Stopped) => Err(WireError::Stopped.into()),
+        Ok(_) | Err(_) => Ok(None),
+    }
+}
+
+impl<R: Runtime, V: Vfs> Backend<R, V> {
+    /// Does on this member what only the leader can, or asks the leader for it; for as long as a request may take.
+    ///
+    /// # Errors
+    /// etcd's, above all when no leader is found in time.
+    pub(super) async fn on_leader<T, F>(
+        &self,
+        here: impl Fn() -> F + Send + Sync,
+        question: Question,
+    ) -> Result<T, Status>
+    where
+        T: Message + Default,
+        F: Future<Output = Result<Option<T>, Status>> + Send,
+    {
+        let find = async {
+            loop {
+                if let Some(answer) = here().await? {
+                    return Ok(answer);
+                }
+                if let Ok(answer) = self.node.ask_leader(question.to_bytes()).await {
+                    return T::decode(answer).map_err(|error| Status::internal(error.to_string()));
+                }
+                R::sleep(PAUSE).await;
+            }
+        };
+        R::timeout(self.node.request_timeout(), find).await.unwrap_or_else(|_| Err(WireError::Timeout.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_survive_their_bytes_and_unknown_ones_are_refused() {
+        for question in [Question::Renew(vec![1, -2, 3]), Question::Renew(Vec::new()), Question::Remaining(7)] {
+            assert_eq!(Question::from_bytes(question.to_bytes()), Ok(question));
+        }
+        for bytes in [b"".as_slice(), b"\x01", b"\x02\x01", b"\x01\x09", b"\x01\x02", b"\x01\x01\xff"] {
+            assert!(Question::from_bytes(Bytes::from_static(bytes)).is_err(), "{bytes:?}");
+        }
+    }
+}

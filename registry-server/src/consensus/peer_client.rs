@@ -1,0 +1,285 @@
+//! Peers over gRPC, the asking side: one HTTP/2 connection to each, made when it is needed and made anew when it
+//! was lost.
+//!
+//! What matters to the callers is whether a message left at all: one that did not may be sent again elsewhere.
+
+use std::error::Error as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::future::{BoxFuture, FutureExt, Shared};
+use futures_util::stream::StreamExt;
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use registry_proto::peer::Message;
+use registry_proto::peer::peer_client::PeerClient;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::metadata::MetadataValue;
+use tower_service::Service;
+
+use super::peer_service::{CLUSTER, FROM, REFUSED, TO};
+use super::transport::{Answers, Call, Link, LinkError, Messages, Transport};
+use super::types::PeerNode;
+use crate::types::{ClusterId, MemberId};
+
+/// For one attempt at one of a peer's URLs.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// What a peer may send ahead on one stream, and on all of a connection.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+
+/// Reaches peers over gRPC. Needs a tokio runtime.
+#[derive(Debug, Clone)]
+pub struct GrpcTransport {
+    /// The cluster that this member and its peers are of.
+    pub cluster: ClusterId,
+    /// This member.
+    pub member: MemberId,
+    /// A peer whose connection is silent is asked for a sign of life after this long, and given up after as long again.
+    pub silence: Duration,
+    /// A larger message is refused.
+    pub max_message_bytes: usize,
+}
+
+impl Transport for GrpcTransport {
+    fn link(&self, to: MemberId, node: &PeerNode) -> Arc<dyn Link> {
+        let connector = Connector { peer_urls: node.peer_urls.clone(), silence: self.silence };
+        let state = Mutex::new(State::Idle);
+        Arc::new(GrpcLink(Arc::new(Shares { transport: self.clone(), to, connector, state })))
+    }
+}
+
+/// A way to one peer.
+struct GrpcLink(Arc<Shares>);
+
+struct Shares {
+    transport: GrpcTransport,
+    to: MemberId,
+    connector: Connector,
+    state: Mutex<State>,
+}
+
+enum State {
+    Idle,
+    /// All who want to send wait for the same attempt. It goes on when those who began it have given up.
+    Connecting(Shared<BoxFuture<'static, Result<Connection, String>>>),
+    Open(Connection),
+}
+
+impl Shares {
+    /// A connection on which a message can be sent now.
+    async fn connection(&self) -> Result<Connection, LinkError> {
+        // A connection that was lost shows itself when it is asked for; one new attempt follows.
+        for _ in 0..2 {
+            let connecting = {
+                let mut state = self.state.lock();
+                if matches!(&*state, State::Open(open) if open.sender.is_closed()) {
+                    *state = State::Idle;
+                }
+                match &*state {
+                    State::Open(open) => Err(open.clone()),
+                    State::Connecting(connecting) => Ok(connecting.clone()),
+                    State::Idle => {
+                        let connecting = self.connector.start();
+                        *state = State::Connecting(connecting.clone());
+                        Ok(connecting)
+                    }
+                }
+            };
+            let mut connection = match connecting {
+                Err(open) => open,
+                Ok(connecting) => {
+                    let connected = connecting.await;
+                    let mut state = self.state.lock();
+                    // Whoever comes first notes the result.
+                    if matches!(&*state, State::Connecting(_)) {
+                        *state = connected.clone().map_or(State::Idle, State::Open);
+                    }
+                    connected.map_err(LinkError::NotSent)?
+                }
+            };
+            if connection.sender.ready().await.is_ok() {
+                return Ok(connection);
+            }
+        }
+        Err(LinkError::NotSent("the connection was lost".to_owned()))
+    }
+
+    async fn client(&self) -> Result<PeerClient<Connection>, LinkError> {
+        let client = PeerClient::with_origin(self.connection().await?, Uri::from_static("http://peer"));
+        let limit = self.transport.max_message_bytes;
+        Ok(client.max_decoding_message_size(limit).max_encoding_message_size(usize::MAX))
+    }
+
+    /// A request with the metadata of this member.
+    fn request<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        let ids = [(CLUSTER, self.transport.cluster.0), (FROM, self.transport.member.0), (TO, self.to.0)];
+        for (name, id) in ids {
+            let value = MetadataValue::try_from(format!("{id:x}")).expect("hexadecimal digits are a header's value");
+            request.metadata_mut().insert(name, value);
+        }
+        request
+    }
+}
+
+impl Link for GrpcLink {
+    fn call(&self, call: Call, body: Bytes, limit: Duration) -> BoxFuture<'static, Result<Bytes, LinkError>> {
+        let shares = self.0.clone();
+        Box::pin(async move {
+            let mut client = match timeout(limit, shares.client()).await {
+                Ok(client) => client?,
+                Err(_) => return Err(LinkError::NotSent(format!("no connection within {limit:?}"))),
+            };
+            let request = shares.request(Message { body });
+            let answer = timeout(limit, async {
+                match call {
+                    Call::Vote => client.vote(request).await,
+                    Call::PreVote => client.pre_vote(request).await,
+                    Call::TransferLeader => client.transfer_leader(request).await,
+                    Call::Propose => client.propose(request).await,
+                    Call::ReadIndex => client.read_index(request).await,
+                    Call::Ask => client.ask(request).await,
+                }
+            });
+            match answer.await {
+                Ok(answer) => answer.map(|answer| answer.into_inner().body).map_err(|status| failed(&status)),
+                Err(_) => Err(LinkError::Lost(format!("no answer within {limit:?}"))),
+            }
+        })
+    }
+
+    fn append(&self, requests: Messages, limit: Duration) -> BoxFuture<'static, Result<Answers, LinkError>> {
+        let shares = self.0.clone();
+        Box::pin(async move {
+            let begin = async {
+                let mut client = shares.client().await?;
+                let request = shares.request(Outgoing(requests));
+                client.append(request).await.map_err(|status| failed(&status))
+            };
+            let begun = timeout(limit, begin).await;
+            let answers = begun.map_err(|_| LinkError::Lost(format!("no stream within {limit:?}")))??.into_inner();
+            let answers = answers.map(|answer| answer.map(|answer| answer.body).map_err(|status| failed(&status)));
+            Ok(answers.boxed())
+        })
+    }
+
+    fn install(&self, parts: Messages) -> BoxFuture<'static, Result<Bytes, LinkError>> {
+        let shares = self.0.clone();
+        Box::pin(async move {
+            let request = shares.request(Outgoing(parts));
+            let answer = shares.client().await?.install_snapshot(request).await;
+            answer.map(|answer| answer.into_inner().body).map_err(|status| failed(&status))
+        })
+    }
+}
+
+/// Bodies as the messages of a stream. A type with a name, as closures would hide from the compiler that it can be sent.
+struct Outgoing(Messages);
+
+impl Stream for Outgoing {
+    type Item = Message;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.0.as_mut().poll_next(cx).map(|body| body.map(|body| Message { body }))
+    }
+}
+
+fn failed(status: &Status) -> LinkError {
+    let text = status.message().to_owned();
+    let was_sent = || {
+        let cause = status.source().and_then(|source| source.downcast_ref::<hyper::Error>());
+        !cause.is_some_and(hyper::Error::is_canceled)
+    };
+    if status.code() == REFUSED {
+        LinkError::Refused(text)
+    } else if was_sent() {
+        LinkError::Lost(text)
+    } else {
+        LinkError::NotSent(text)
+    }
+}
+
+/// How a peer is connected to.
+struct Connector {
+    peer_urls: Vec<String>,
+    silence: Duration,
+}
+
+impl Connector {
+    /// Begins to connect, in a task of its own.
+    fn start(&self) -> Shared<BoxFuture<'static, Result<Connection, String>>> {
+        let (done, connected) = oneshot::channel();
+        let (urls, silence) = (self.peer_urls.clone(), self.silence);
+        tokio::spawn(async move { drop(done.send(connect(&urls, silence).await)) });
+        let connected = connected.map(|result| result.unwrap_or_else(|_| Err("the runtime has stopped".to_owned())));
+        connected.boxed().shared()
+    }
+}
+
+/// Connects to the first URL that answers.
+async fn connect(urls: &[String], silence: Duration) -> Result<Connection, String> {
+    let mut failures = Vec::new();
+    for url in urls {
+        match timeout(CONNECT_LIMIT, Connection::open(url, silence)).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(why)) => failures.push(format!("{url}: {why}")),
+            Err(_) => failures.push(format!("{url}: no connection within {CONNECT_LIMIT:?}")),
+        }
+    }
+    Err(if failures.is_empty() { "it has no peer URL".to_owned() } else { failures.join("; ") })
+}
+
+/// One connection; clones send on the same one.
+#[derive(Clone)]
+struct Connection {
+    sender: SendRequest<Body>,
+}
+
+impl Connection {
+    async fn open(url: &str, silence: Duration) -> Result<Self, String> {
+        let url: Uri = url.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
+        let host = url.host().ok_or("it has no host")?.trim_matches(['[', ']']);
+        let port = url.port_u16().ok_or("it has no port")?;
+        let stream = TcpStream::connect((host, port)).await.map_err(|error| error.to_string())?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        let (sender, connection) = Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .keep_alive_interval(silence)
+            .keep_alive_timeout(silence)
+            .keep_alive_while_idle(true)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
+        // How it ended shows in the calls on it.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Self { sender })
+    }
+}
+
+impl Service<Request<Body>> for Connection {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.sender.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.sender.send_request(request))
+    }
+}

@@ -1,0 +1,133 @@
+//! Peers over gRPC, the answering side: from the service to the node's receiver.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::StreamExt;
+use registry_proto::peer::Message;
+use registry_proto::peer::peer_server::Peer;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::receiver::Receive;
+use super::transport::{Answers, Call, LinkError, Messages};
+use crate::types::{ClusterId, MemberId};
+
+/// The metadata that every call carries: the cluster's id, and the members' at both ends, in hexadecimal.
+pub(super) const CLUSTER: &str = "registry-cluster";
+pub(super) const FROM: &str = "registry-from";
+pub(super) const TO: &str = "registry-to";
+
+/// What a refusal is told with: the receiver has done nothing.
+pub(super) const REFUSED: Code = Code::FailedPrecondition;
+
+/// Serves the peers of one member.
+pub struct PeerService {
+    receiver: Arc<dyn Receive>,
+    cluster: ClusterId,
+    member: MemberId,
+}
+
+impl PeerService {
+    /// Serves with a node's receiver, as a member of a cluster.
+    pub fn new(receiver: Arc<dyn Receive>, cluster: ClusterId, member: MemberId) -> Self {
+        Self { receiver, cluster, member }
+    }
+
+    /// Refuses what another cluster or member is meant by.
+    fn check(&self, metadata: &MetadataMap) -> Result<(), Status> {
+        for (name, own, what) in [(CLUSTER, self.cluster.0, "cluster"), (TO, self.member.0, "member")] {
+            let meant = metadata.get(name).and_then(|value| u64::from_str_radix(value.to_str().ok()?, 16).ok());
+            let Some(meant) = meant else {
+                return Err(Status::new(REFUSED, format!("the call does not name its {what}: {name} is missing")));
+            };
+            if meant != own {
+                let mend = "check --initial-cluster and --initial-cluster-token of both members";
+                let text = format!("this is {what} {own:x}, and the call is for {meant:x}: {mend}");
+                let from = metadata.get(FROM).and_then(|from| from.to_str().ok()).unwrap_or("unknown");
+                tracing::warn!(from, "a peer was refused: {text}");
+                return Err(Status::new(REFUSED, text));
+            }
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, call: Call, request: Request<Message>) -> Result<Response<Message>, Status> {
+        self.check(request.metadata())?;
+        let answer = self.receiver.call(call, request.into_inner().body).await;
+        answer.map(|body| Response::new(Message { body })).map_err(status)
+    }
+}
+
+fn status(error: LinkError) -> Status {
+    match error {
+        LinkError::Refused(why) => Status::new(REFUSED, why),
+        LinkError::NotSent(why) | LinkError::Lost(why) => Status::unavailable(why),
+    }
+}
+
+/// What a peer sends, up to its end or to the first error: the sender knows about either.
+fn messages(stream: Streaming<Message>) -> Messages {
+    stream.scan((), |(), message| std::future::ready(message.ok().map(|message| message.body))).boxed()
+}
+
+/// The answers of an append stream.
+pub struct Appended(Answers);
+
+impl Stream for Appended {
+    type Item = Result<Message, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let message = |body: Bytes| Message { body };
+        self.0.as_mut().poll_next(cx).map(|answer| answer.map(|answer| answer.map(message).map_err(status)))
+    }
+}
+
+#[tonic::async_trait]
+impl Peer for PeerService {
+    type AppendStream = Appended;
+
+    async fn append(&self, request: Request<Streaming<Message>>) -> Result<Response<Appended>, Status> {
+        self.check(request.metadata())?;
+        Ok(Response::new(Appended(self.receiver.append(messages(request.into_inner())))))
+    }
+
+    async fn install_snapshot(&self, request: Request<Streaming<Message>>) -> Result<Response<Message>, Status> {
+        self.check(request.metadata())?;
+        let installed = self.receiver.install(messages(request.into_inner())).await;
+        installed.map(|body| Response::new(Message { body })).map_err(status)
+    }
+
+    async fn vote(&self, request: Request<Message>) -> Result<Response<Message>, Status> {
+        self.answer(Call::Vote, request).await
+    }
+
+    async fn pre_vote(&self, request: Request<Message>) -> Result<Response<Message>, Status> {
+        self.answer(Call::PreVote, request).await
+    }
+
+    async fn transfer_leader(&self, request: Request<Message>) -> Result<Response<Message>, Status> {
+        self.answer(Call::TransferLeader, request).await
+    }
+
+    async fn propose(&self, request: Request<Message>) -> Result<Response<Message>, Status> {
+        self.answer(Call::Propose, request).await
+    }
+
+    async fn read_index(&self, request: Request<Message>) -> Result<Response<Message>, Status> {
+        self.answer(Call::ReadIndex, request).await
+    }
+
+    async fn ask(&self, request: Request<Message>) -> Result<Response<Message>, Status> {
+        self.answer(Call::Ask, request).await
+    }
+}
+
+impl std::fmt::Debug for PeerService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PeerService").field("member", &self.member).finish_non_exhaustive()
+    }
+}

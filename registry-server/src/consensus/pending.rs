@@ -1,0 +1,159 @@
+//! Batches under way, and who waits for them.
+//!
+//! Every entry names the node that made it and the batch's number there, so the node that made it answers when
+//! it applies the entry, whoever led when it was committed. That is also how a batch is known to be lost: a
+//! leader refuses what was meant for another leadership, so once an entry of a later one is applied, a batch
+//! that was not applied before never will be.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::ProposeError;
+use super::state_machine::StateMachine;
+use super::types::{Leadership, Origin};
+
+/// What became of a proposal.
+pub(super) type Outcome<S> = Result<<S as StateMachine>::Reply, ProposeError>;
+
+/// Who waits for a proposal.
+pub(super) type Waiter<S> = oneshot::Sender<Outcome<S>>;
+
+/// Commands that are to become one entry, and who waits for each.
+pub(super) struct Carried<S: StateMachine> {
+    pub(super) number: u64,
+    pub(super) commands: Bytes,
+    pub(super) waiters: Vec<Waiter<S>>,
+}
+
+/// The batches of a node that were sent to a leader, itself or another.
+pub(super) struct Pending<S: StateMachine> {
+    node: u64,
+    inner: Mutex<Inner<S>>,
+    /// Where batches go that are known not to have happened.
+    again: mpsc::Sender<Carried<S>>,
+}
+
+struct Inner<S: StateMachine> {
+    sent: BTreeMap<u64, Sent<S>>,
+    /// Whose entry was the last to be applied.
+    reached: Leadership,
+    closed: bool,
+}
+
+struct Sent<S: StateMachine> {
+    to: Leadership,
+    batch: Carried<S>,
+}
+
+impl<S: StateMachine> Carried<S> {
+    /// Nobody waits any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.waiters.iter().all(oneshot::Sender::is_closed)
+    }
+
+    pub(super) fn answer_all(self, error: ProposeError) {
+        for waiter in self.waiters {
+            // A caller that is gone needs no answer.
+            drop(waiter.send(Err(error)));
+        }
+    }
+}
+
+impl<S: StateMachine> Pending<S> {
+    /// `node` is a number that no other node has, and no earlier life of this one.
+    /// There are never more than `bound` batches.
+    pub(super) fn new(node: u64, bound: usize) -> (Self, mpsc::Receiver<Carried<S>>) {
+        let (again, lost) = mpsc::channel(bound);
+        let inner = Inner { sent: BTreeMap::new(), reached: Leadership::default(), closed: false };
+        (Self { node, inner: Mutex::new(inner), again }, lost)
+    }
+
+    /// Who this node is in its entries.
+    pub(super) fn origin(&self, number: u64) -> Origin {
+        Origin { node: self.node, number }
+    }
+
+    /// Notes a batch that is about to be sent. False if that leadership is over, and the batch is to be sent to
+    /// another: it is then in the queue of those.
+    pub(super) fn sending(&self, to: Leadership, batch: Carried<S>) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            drop(inner);
+            batch.answer_all(ProposeError::Stopped);
+            return false;
+        }
+        if to < inner.reached {
+            self.send_again(batch);
+            return false;
+        }
+        inner.sent.insert(batch.number, Sent { to, batch });
+        true
+    }
+
+    /// Takes a batch of which it is known that it was applied, or not put into any log.
+    pub(super) fn take(&self, number: u64) -> Option<Carried<S>> {
+        self.inner.lock().sent.remove(&number).map(|sent| sent.batch)
+    }
+
+    /// It was not put into any log: it is sent again.
+    pub(super) fn refused(&self, number: u64) {
+        if let Some(batch) = self.take(number) {
+            self.send_again(batch);
+        }
+    }
+
+    /// An entry of this node was applied; gives who waits for its replies.
+    pub(super) fn applied(&self, origin: Origin) -> Vec<Waiter<S>> {
+        if origin.node != self.node {
+            return Vec::new();
+        }
+        self.take(origin.number).map_or_else(Vec::new, |batch| batch.waiters)
+    }
+
+    /// All entries up to one of this leadership were applied. What was sent to earlier ones and is still here is lost.
+    pub(super) fn reached(&self, leadership: Leadership) {
+        let mut inner = self.inner.lock();
+        if leadership <= inner.reached {
+            return;
+        }
+        inner.reached = leadership;
+        let sent = std::mem::take(&mut inner.sent);
+        let (lost, left) = sent.into_iter().partition(|(_, sent)| sent.to < leadership);
+        inner.sent = left;
+        BTreeMap::into_values(lost).for_each(|sent| self.send_again(sent.batch));
+    }
+
+    /// A snapshot took the place of entries, and nobody knows which: what was under way may have happened.
+    pub(super) fn skipped(&self, leadership: Leadership) {
+        let mut inner = self.inner.lock();
+        inner.reached = inner.reached.max(leadership);
+        let sent = std::mem::take(&mut inner.sent);
+        drop(inner);
+        for (_, sent) in sent {
+            sent.batch.answer_all(ProposeError::LeaderChanged);
+        }
+    }
+
+    /// The node stops.
+    pub(super) fn close(&self) {
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        let sent = std::mem::take(&mut inner.sent);
+        drop(inner);
+        for (_, sent) in sent {
+            sent.batch.answer_all(ProposeError::Stopped);
+        }
+    }
+
+    fn send_again(&self, batch: Carried<S>) {
+        match self.again.try_send(batch) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(batch)) => batch.answer_all(ProposeError::TooManyRequests),
+            // Without a receiver the node stops.
+            Err(mpsc::error::TrySendError::Closed(batch)) => batch.answer_all(ProposeError::Stopped),
+        }
+    }
+}
