@@ -18,9 +18,9 @@ use super::status::WireError;
 use super::version::{ETCD_VERSION, STORAGE_VERSION};
 use crate::apply::Outcome;
 use crate::command::Command;
-use crate::consensus::RaftStatus;
+use crate::consensus::{HandoverError, RaftStatus};
 use crate::storage::Vfs;
-use crate::types::{Revision, Runtime};
+use crate::types::{MemberId, Revision, Runtime};
 
 /// Keys hashed under one lock.
 const HASH_KEYS: usize = 4_000;
@@ -123,8 +123,19 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
         Err(not_yet("Snapshot"))
     }
 
-    async fn move_leader(&self, _: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
-        Err(not_yet("MoveLeader"))
+    /// As in etcd, only the leader takes it.
+    async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
+        let target = MemberId(request.into_inner().target_id);
+        if target != self.0.member {
+            self.0.node.hand_over(Some(target)).await.map_err(|error| match error {
+                HandoverError::NotLeader => WireError::NotLeader,
+                HandoverError::BadTarget => WireError::BadLeaderTransferee,
+                HandoverError::TimedOut => WireError::TimeoutLeaderTransfer,
+            })?;
+        } else if self.0.node.status().leader != Some(target) {
+            return Err(WireError::NotLeader.into());
+        }
+        Ok(Response::new(MoveLeaderResponse { header: Some(self.0.header_now()) }))
     }
 
     async fn downgrade(&self, _: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use openraft::async_runtime::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::SerdeInstant;
+use openraft::type_config::AsyncRuntime;
 use parking_lot::Mutex;
 
 use super::applier::RaftHandle;
@@ -29,25 +33,33 @@ impl Leader {
     }
 }
 
+type InstantOf<R> = <R as AsyncRuntime>::Instant;
 type Links = BTreeMap<u64, (PeerNode, Arc<dyn Link>)>;
 
 /// Follows who leads.
 pub(super) struct Leaders<S: StateMachine, R: Runtime, V: Vfs> {
     raft: RaftHandle<S, R, V>,
     transport: Arc<dyn Transport>,
+    /// When a leader was last heard of, in case it is another member.
+    heard: Arc<Mutex<Option<InstantOf<R>>>>,
     /// Links in use, each with what it was made for.
     links: Arc<Mutex<Links>>,
 }
 
 impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Leaders<S, R, V> {
     fn clone(&self) -> Self {
-        Self { raft: self.raft.clone(), transport: self.transport.clone(), links: self.links.clone() }
+        Self {
+            raft: self.raft.clone(),
+            transport: self.transport.clone(),
+            heard: self.heard.clone(),
+            links: self.links.clone(),
+        }
     }
 }
 
 impl<S: StateMachine, R: Runtime, V: Vfs> Leaders<S, R, V> {
     pub(super) fn new(raft: RaftHandle<S, R, V>, transport: Arc<dyn Transport>) -> Self {
-        Self { raft, transport, links: Arc::default() }
+        Self { raft, transport, heard: Arc::default(), links: Arc::default() }
     }
 
     /// Who leads now, if that is known.
@@ -61,6 +73,29 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Leaders<S, R, V> {
         }
         let leadership = Leadership::from(vote.leader_id);
         Some(if leader == metrics.id { Leader::Myself(leadership) } else { Leader::Other(leadership) })
+    }
+
+    /// A leader has sent something.
+    pub(super) fn heard(&self) {
+        *self.heard.lock() = Some(InstantOf::<R>::now());
+    }
+
+    /// Who leads, if that is more than a memory: a leader that a quorum has acknowledged, or that was heard of, within
+    /// `fresh`.
+    pub(super) fn present(&self, fresh: Duration) -> Option<MemberId> {
+        let leader = self.now()?;
+        let is_fresh =
+            |at: Option<InstantOf<R>>| at.is_some_and(|at| InstantOf::<R>::now().saturating_duration_since(at) < fresh);
+        let (id, is_present) = match leader {
+            Leader::Myself(leadership) => {
+                let metrics = self.raft.metrics();
+                let metrics = metrics.borrow_watched();
+                let acked = metrics.last_quorum_acked.map(SerdeInstant::into_inner);
+                (leadership.member, metrics.membership_config.voter_ids().count() == 1 || is_fresh(acked))
+            }
+            Leader::Other(leadership) => (leadership.member, is_fresh(*self.heard.lock())),
+        };
+        is_present.then_some(MemberId(id))
     }
 
     /// Waits until a leader is known; none when the node has stopped.

@@ -17,6 +17,7 @@ mod batcher;
 mod counts;
 mod encoding;
 mod error;
+mod handover;
 mod leaders;
 mod log_store;
 mod messages;
@@ -36,6 +37,7 @@ mod types;
 
 pub use counts::{Counts, SlowApply, TellSlow};
 pub use error::{ConsensusError, ProposeError, ReadError};
+pub use handover::HandoverError;
 pub use node::{Node, NodeOptions, RaftStatus};
 pub use peer_client::GrpcTransport;
 pub use peer_service::PeerService;

@@ -15,6 +15,7 @@ use super::applier::{Applier, RaftHandle, SinceSnapshot};
 use super::batcher::{Batcher, MAX_BATCHES, Way};
 use super::counts::{ApplyClock, Counts, SlowApply, timed_syncs};
 use super::error::{ConsensusError, ProposeError, ReadError};
+use super::handover::{HandoverError, hand_over};
 use super::leaders::{Leader, Leaders};
 use super::log_store::LogStore;
 use super::peers::{Files, Peers};
@@ -50,7 +51,8 @@ pub struct NodeOptions {
     pub life: u64,
     /// The leader's heartbeat; below a fifth of the election timeout.
     pub heartbeat_interval: Duration,
-    /// A follower that hears nothing for 1.0 to 1.4 times this calls an election.
+    /// As etcd's: a follower that hears nothing for 0.45 to 0.6 times this asks for an election, and clients' timeouts
+    /// and the shortest TTL follow it. At least five heartbeats.
     pub election_timeout: Duration,
     /// A snapshot is written after this many bytes of entries, or a quarter of the last snapshot's size if that is more.
     pub snapshot_after_bytes: u64,
@@ -72,14 +74,18 @@ impl NodeOptions {
     }
 
     /// openraft starts an election after its leader lease (`election_timeout_max`) and a random wait between
-    /// its minimum and maximum. 0.3 and 0.7 of etcd's election timeout give 1.0 to 1.4 of it in all.
+    /// its minimum and maximum. 0.15 and 0.3 of etcd's election timeout give 0.45 to 0.6 of it in all, where etcd takes 1
+    /// to 2: a pre-vote of a quorum that has not heard of the leader either comes before, so a follower that was only
+    /// slow itself changes nothing. With few heartbeats in an election timeout it is longer: the minimum is one and a half.
     fn raft_config(&self) -> Result<Config, ConsensusError> {
         let election_ms = self.election_timeout.as_millis() as u64;
+        let heartbeat_ms = self.heartbeat_interval.as_millis() as u64;
+        let min_ms = (election_ms * 3 / 20).max(heartbeat_ms * 3 / 2);
         let config = Config {
             cluster_name: "registry".to_owned(),
             heartbeat_interval: self.heartbeat_interval.as_millis() as u64,
-            election_timeout_min: election_ms * 3 / 10,
-            election_timeout_max: election_ms * 7 / 10,
+            election_timeout_min: min_ms,
+            election_timeout_max: 2 * min_ms,
             quorum_loss_probe_interval: Some(election_ms * 2),
             enable_pre_vote: Some(true),
             snapshot_policy: SnapshotPolicy::Never,
@@ -96,7 +102,7 @@ impl NodeOptions {
 /// What a node knows of the cluster's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RaftStatus {
-    /// The leader, if one is known.
+    /// The leader, if one was heard of within an election timeout; of itself a leader has heard when a quorum answers it.
     pub leader: Option<MemberId>,
     /// The current term.
     pub term: u64,
@@ -116,6 +122,7 @@ pub struct Node<S: StateMachine, R: Runtime, V: Vfs> {
     leaders: Leaders<S, R, V>,
     receiver: Receiver<S, R, V>,
     request_timeout: Duration,
+    election_timeout: Duration,
     counts: Arc<Counts>,
     stop: CancellationToken,
     wal: Wal<V>,
@@ -132,6 +139,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Node<S, R, V> {
             leaders: self.leaders.clone(),
             receiver: self.receiver.clone(),
             request_timeout: self.request_timeout,
+            election_timeout: self.election_timeout,
             counts: self.counts.clone(),
             stop: self.stop.clone(),
             wal: self.wal.clone(),
@@ -208,6 +216,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
             receiver,
             raft,
             request_timeout,
+            election_timeout: options.election_timeout,
             counts,
             stop,
             wal,
@@ -243,6 +252,14 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
     pub async fn confirm_leading(&self) -> Result<u64, ReadError> {
         let confirmed = R::timeout(self.request_timeout, confirm(&self.raft, &self.leaders)).await;
         confirmed.unwrap_or(Err(ReadError::TimedOut)).map(|leadership| leadership.term)
+    }
+
+    /// Hands leadership over to a member, or to whoever has most of the log, and waits until it leads.
+    ///
+    /// # Errors
+    /// See [`HandoverError`].
+    pub async fn hand_over(&self, to: Option<MemberId>) -> Result<(), HandoverError> {
+        hand_over(&self.raft, to, self.election_timeout, self.election_timeout).await
     }
 
     /// Whether this node still leads in a term, by its own clock and what a quorum has last told it.
@@ -345,7 +362,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         RaftStatus {
-            leader: metrics.current_leader.map(MemberId),
+            leader: self.leaders.present(self.election_timeout),
             term: metrics.current_term,
             last_index: metrics.last_log_index.unwrap_or(0),
             committed_index: metrics.local_committed.map_or(0, |log_id| log_id.index),

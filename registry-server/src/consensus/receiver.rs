@@ -72,6 +72,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Receive for Receiver<S, R, V> {
         let this = self.clone();
         // Ends at the first message that cannot be read or taken: openraft sends again from there.
         let taken = requests.then(move |request| {
+            this.leaders.heard();
             let wal = this.wal.clone();
             async move { admitted::<S, R, V>(request, &wal).await }
         });

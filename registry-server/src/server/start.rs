@@ -38,7 +38,7 @@ use crate::api::{
 };
 use crate::apply::{Machine, State};
 use crate::command::Command;
-use crate::consensus::{ConsensusError, GrpcTransport, Node, NodeOptions, PeerNode, PeerService};
+use crate::consensus::{ConsensusError, GrpcTransport, HandoverError, Node, NodeOptions, PeerNode, PeerService};
 use crate::http::Paths;
 use crate::lease::Keeper;
 use crate::storage::{DataDir, DataDirError, StdVfs, WalOptions};
@@ -294,6 +294,14 @@ impl Serving {
         };
         if let Some(failure) = &failure {
             tracing::error!(%failure, "the node cannot go on and stops");
+        }
+        // First of all, while requests are still taken: those under way are answered by the new leader.
+        if failure.is_none() {
+            match self.node.hand_over(None).await {
+                Ok(()) => tracing::info!("leadership was handed over"),
+                Err(HandoverError::NotLeader | HandoverError::BadTarget) => {}
+                Err(error) => tracing::warn!(%error, "leadership was not handed over"),
+            }
         }
         tracing::info!("stopping: streams end, requests under way are finished");
         stop.cancel();
