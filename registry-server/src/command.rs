@@ -38,6 +38,40 @@ pub enum Command {
     LeaseCheckpoint(LeaseCheckpoints),
     /// End a lease whose time has come, and delete its keys; nothing happens to a later life of the same id.
     LeaseExpire(LeaseExpiry),
+    /// Add, remove, update or promote a member.
+    Member(MemberChange),
+}
+
+/// What becomes of a member. Raft's own membership follows it.
+#[derive(Clone, PartialEq, Message)]
+pub struct MemberChange {
+    /// What is done.
+    #[prost(enumeration = "MemberChangeKind", tag = "1")]
+    pub kind: i32,
+    /// To whom.
+    #[prost(uint64, tag = "2")]
+    pub id: u64,
+    /// Where peers reach it, when it is added or updated.
+    #[prost(string, repeated, tag = "3")]
+    pub peer_urls: Vec<String>,
+    /// Whether it has no vote, when it is added.
+    #[prost(bool, tag = "4")]
+    pub is_learner: bool,
+}
+
+/// What is done to a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+pub enum MemberChangeKind {
+    /// Nothing that this version knows.
+    Unknown = 0,
+    /// It becomes one.
+    Add = 1,
+    /// It is none any more, for good.
+    Remove = 2,
+    /// It has other peer URLs.
+    Update = 3,
+    /// It gets a vote.
+    Promote = 4,
 }
 
 /// What remains of leases, to be recorded.
@@ -114,6 +148,7 @@ impl Command {
             Self::Alarm(_) => "alarm",
             Self::LeaseCheckpoint(_) => "lease_checkpoint",
             Self::LeaseExpire(_) => "lease_expire",
+            Self::Member(_) => "member",
         }
     }
 
@@ -133,6 +168,7 @@ impl Command {
             // 10 and 11 were the same without a term, which a version that knows only those would not look at.
             Self::LeaseCheckpoint(message) => encode(12, message),
             Self::LeaseExpire(message) => encode(13, message),
+            Self::Member(message) => encode(14, message),
         }
     }
 
@@ -157,6 +193,7 @@ impl Command {
             8 => Self::Alarm(AlarmRequest::decode(bytes)?),
             9 | 10 | 12 => Self::LeaseCheckpoint(LeaseCheckpoints::decode(bytes)?),
             11 | 13 => Self::LeaseExpire(LeaseExpiry::decode(bytes)?),
+            14 => Self::Member(MemberChange::decode(bytes)?),
             kind => return Err(CommandError::Unknown { version, kind }),
         })
     }

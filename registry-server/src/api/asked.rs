@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::backend::{Backend, SharedBackend};
 use super::keep_alive::renew;
+use super::members::change_member;
 use super::status::WireError;
+use crate::command::MemberChange;
 use crate::consensus::{Ask, ReadError};
 use crate::storage::Vfs;
 use crate::types::{LeaseId, Runtime};
@@ -18,12 +20,14 @@ use crate::types::{LeaseId, Runtime};
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A question to the leader. On the wire it is a version byte, a kind byte and a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Question {
     /// Renew leases. Answered with [`Renewals`].
     Renew(Vec<i64>),
     /// What remains of a lease. Answered with [`Remaining`].
     Remaining(i64),
+    /// Change a member. Answered with nothing.
+    ChangeMember(MemberChange),
 }
 
 /// The TTLs of renewed leases, in seconds and in the order in which they were asked for; 0 for one that is not there.
@@ -49,30 +53,42 @@ struct Ids {
 const VERSION: u8 = 1;
 const RENEW: u8 = 1;
 const REMAINING: u8 = 2;
+const CHANGE_MEMBER: u8 = 3;
 
 impl Question {
     fn to_bytes(&self) -> Bytes {
-        let (kind, ids) = match self {
-            Self::Renew(ids) => (RENEW, ids.clone()),
-            Self::Remaining(id) => (REMAINING, vec![*id]),
-        };
-        let mut out = BytesMut::new();
-        out.put_u8(VERSION);
-        out.put_u8(kind);
-        Ids { ids }.encode_raw(&mut out);
-        out.freeze()
+        match self {
+            Self::Renew(ids) => encoded(RENEW, &Ids { ids: ids.clone() }),
+            Self::Remaining(id) => encoded(REMAINING, &Ids { ids: vec![*id] }),
+            Self::ChangeMember(change) => encoded(CHANGE_MEMBER, change),
+        }
     }
 
     fn from_bytes(mut bytes: Bytes) -> Result<Self, String> {
-        let mut byte = || bytes.try_get_u8().map_err(|error| error.to_string());
+        let mut byte = || bytes.try_get_u8().map_err(text);
         let (version, kind) = (byte()?, byte()?);
-        let ids = Ids::decode(bytes).map_err(|error| error.to_string())?.ids;
+        if version == VERSION && kind == CHANGE_MEMBER {
+            return MemberChange::decode(bytes).map(Self::ChangeMember).map_err(text);
+        }
+        let ids = Ids::decode(bytes).map_err(text)?.ids;
         match (version, kind, ids.as_slice()) {
             (VERSION, RENEW, _) => Ok(Self::Renew(ids)),
             (VERSION, REMAINING, [id]) => Ok(Self::Remaining(*id)),
             _ => Err(format!("a question of version {version} and kind {kind} is not known to this server")),
         }
     }
+}
+
+fn encoded(kind: u8, message: &impl Message) -> Bytes {
+    let mut out = BytesMut::with_capacity(2 + message.encoded_len());
+    out.put_u8(VERSION);
+    out.put_u8(kind);
+    message.encode_raw(&mut out);
+    out.freeze()
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 /// Has a node answer the questions of others.
@@ -86,18 +102,40 @@ pub fn answer_questions<R: Runtime, V: Vfs>(backend: &SharedBackend<R, V>) {
             match Question::from_bytes(question)? {
                 Question::Renew(ids) => answer(renew(&backend, &ids).await),
                 Question::Remaining(id) => answer(remaining(&backend, id).await),
+                Question::ChangeMember(change) => answer(change_member(&backend, &change).await),
             }
         })
     });
     backend.node.answer_with(ask);
 }
 
+/// What a leader answers: a message, or the error that the client gets.
+#[derive(Clone, PartialEq, Message)]
+struct Answer {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    text: String,
+    #[prost(bytes = "bytes", tag = "3")]
+    message: Bytes,
+}
+
 fn answer<T: Message>(answer: Result<Option<T>, Status>) -> Result<Bytes, String> {
-    match answer {
-        Ok(Some(message)) => Ok(message.encode_to_vec().into()),
-        Ok(None) => Err("it does not lead".to_owned()),
-        Err(status) => Err(status.message().to_owned()),
+    let answer = match answer {
+        Ok(Some(message)) => Answer { message: message.encode_to_vec().into(), ..Answer::default() },
+        Ok(None) => return Err("it does not lead".to_owned()),
+        Err(status) => Answer { code: status.code().into(), text: status.message().to_owned(), ..Answer::default() },
+    };
+    Ok(answer.encode_to_vec().into())
+}
+
+fn answered<T: Message + Default>(bytes: Bytes) -> Result<T, Status> {
+    let malformed = |error: prost::DecodeError| Status::internal(error.to_string());
+    let Answer { code, text, message } = Answer::decode(bytes).map_err(malformed)?;
+    if code != 0 {
+        return Err(Status::new(Code::from_i32(code), text));
     }
+    T::decode(message).map_err(malformed)
 }
 
 /// What remains of a lease by this leader's clock; none if it does not lead.
@@ -138,7 +176,7 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
                     return Ok(answer);
                 }
                 if let Ok(answer) = self.node.ask_leader(question.to_bytes()).await {
-                    return T::decode(answer).map_err(|error| Status::internal(error.to_string()));
+                    return answered(answer);
                 }
                 R::sleep(PAUSE).await;
             }

@@ -7,6 +7,7 @@ use tonic::Status;
 
 use super::status::WireError;
 use crate::apply::{ApplyError, Machine, Outcome, State, cost};
+use crate::cluster::MemberError;
 use crate::command::Command;
 use crate::consensus::{Node, ProposeError, ReadError};
 use crate::lease::{GrantError, Keeper};
@@ -43,6 +44,8 @@ pub struct Backend<R: Runtime, V: Vfs> {
     pub limits: Limits,
     /// Held while this node proposes the alarm that it is out of space.
     pub raising: tokio::sync::Mutex<()>,
+    /// Whether other members can reach this one.
+    pub has_peer_port: bool,
 }
 
 /// Services share one backend.
@@ -106,11 +109,23 @@ fn apply_status(error: ApplyError) -> Status {
         ApplyError::Mvcc(error) => mvcc_status(error),
         ApplyError::Grant(GrantError::Exists) => WireError::LeaseExists.into(),
         ApplyError::Grant(GrantError::TtlTooLarge) => WireError::LeaseTtlTooLarge.into(),
+        ApplyError::Member(error) => member_error(error).into(),
         ApplyError::OtherTerm => WireError::LeaderChanged.into(),
         ApplyError::LeaseNotFound => WireError::LeaseNotFound.into(),
         ApplyError::KeyNotFound => WireError::KeyNotFound.into(),
         ApplyError::NoSpace => WireError::NoSpace.into(),
         ApplyError::TooManyAlarms => WireError::TooManyRequests.into(),
+    }
+}
+
+fn member_error(error: MemberError) -> WireError {
+    match error {
+        MemberError::IdExists => WireError::MemberExists,
+        MemberError::UrlExists => WireError::PeerUrlExists,
+        MemberError::NotFound => WireError::MemberNotFound,
+        MemberError::NotLearner => WireError::MemberNotLearner,
+        MemberError::TooManyLearners => WireError::TooManyLearners,
+        MemberError::LastVoter => WireError::MemberNotEnoughStarted,
     }
 }
 

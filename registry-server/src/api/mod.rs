@@ -12,6 +12,7 @@ mod keep_alive;
 mod kv;
 mod lease;
 mod maintenance;
+mod members;
 mod overlap;
 mod quota;
 mod range;

@@ -26,7 +26,8 @@ pub fn cost(command: &Command) -> u64 {
         | Command::Publish(_)
         | Command::Alarm(_)
         | Command::LeaseCheckpoint(_)
-        | Command::LeaseExpire(_) => 0,
+        | Command::LeaseExpire(_)
+        | Command::Member(_) => 0,
     }
 }
 

@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLockWriteGuard;
-use registry_proto::etcdserverpb::{AlarmRequest, DeleteRangeRequest, LeaseGrantRequest, PutRequest, TxnRequest};
+use registry_proto::etcdserverpb::{
+    AlarmRequest, DeleteRangeRequest, LeaseGrantRequest, Member, PutRequest, TxnRequest,
+};
 
 use super::reply::{ApplyError, Outcome, Reply};
 use super::snapshot::{Restored, StateSnapshot, restore};
 use super::state::State;
 use super::{cost, kv, leases, txn};
-use crate::command::{Command, LeaseCheckpoints};
-use crate::consensus::{Position, RestoreError, StateMachine};
+use crate::cluster::MemberError;
+use crate::command::{Command, LeaseCheckpoints, MemberChange, MemberChangeKind};
+use crate::consensus::{PeerNode, Position, RestoreError, StateMachine};
 use crate::lease::{Keeper, Leases};
 use crate::mvcc::{Committed, Store};
-use crate::types::{Grant, LeaseId, Revision, Runtime};
+use crate::types::{Grant, LeaseId, MemberId, Revision, Runtime};
 use crate::watch::Hub;
 
 /// Keys that one slice of physical compaction looks at: about a millisecond of work between entries.
@@ -80,6 +83,7 @@ impl Machine {
             Command::Alarm(request) => self.alarm(&request),
             Command::LeaseCheckpoint(request) if is_of_term(request.term, at) => self.lease_checkpoint(&request),
             Command::LeaseExpire(request) if is_of_term(request.term, at) => self.lease_revoke(request.grant()),
+            Command::Member(change) => self.change_member(change),
             Command::LeaseCheckpoint(_) | Command::LeaseExpire(_) => self.reply(Err(ApplyError::OtherTerm)),
         }
     }
@@ -163,6 +167,25 @@ impl Machine {
         self.reply(Ok(Outcome::Done))
     }
 
+    fn change_member(&mut self, change: MemberChange) -> Reply {
+        let mut cluster = self.state.cluster.write();
+        let id = MemberId(change.id);
+        let result = match change.kind() {
+            MemberChangeKind::Add => cluster.add(Member {
+                id: change.id,
+                peer_ur_ls: change.peer_urls,
+                is_learner: change.is_learner,
+                ..Member::default()
+            }),
+            MemberChangeKind::Remove => cluster.remove(id),
+            MemberChangeKind::Update => cluster.update(id, change.peer_urls),
+            MemberChangeKind::Promote => cluster.promote(id),
+            MemberChangeKind::Unknown => Err(MemberError::NotFound),
+        };
+        drop(cluster);
+        self.reply(result.map(|()| Outcome::Done).map_err(ApplyError::Member))
+    }
+
     fn alarm(&mut self, request: &AlarmRequest) -> Reply {
         let result = self.state.alarms.write().change(request);
         self.reply(result.map(Outcome::Alarm))
@@ -210,6 +233,11 @@ impl StateMachine for Machine {
 
     fn apply(&mut self, at: Position, command: Command) -> Reply {
         self.command(at, command)
+    }
+
+    fn members(&mut self, members: &mut dyn Iterator<Item = (MemberId, &PeerNode)>) {
+        let mut cluster = self.state.cluster.write();
+        members.for_each(|(id, node)| cluster.found(id, &node.peer_urls));
     }
 
     fn background(&mut self) -> bool {

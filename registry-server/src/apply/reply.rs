@@ -2,6 +2,7 @@
 
 use registry_proto::etcdserverpb::{AlarmMember, DeleteRangeResponse, PutResponse, ResponseHeader, TxnResponse};
 
+use crate::cluster::MemberError;
 use crate::lease::GrantError;
 use crate::mvcc::MvccError;
 use crate::types::Revision;
@@ -39,6 +40,9 @@ pub enum ApplyError {
     /// What the leader of one term has decided stands in the log of another.
     #[error("the term in which this was decided is over")]
     OtherTerm,
+    /// A change of members that makes no sense.
+    #[error(transparent)]
+    Member(#[from] MemberError),
     /// A lease that cannot be granted.
     #[error(transparent)]
     Grant(#[from] GrantError),

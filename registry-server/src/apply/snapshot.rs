@@ -41,6 +41,9 @@ struct Head {
     /// 0 in heads of before grants were counted.
     #[prost(uint64, tag = "7")]
     last_grant: u64,
+    /// Ids of members that were removed.
+    #[prost(uint64, repeated, tag = "8")]
+    removed: Vec<u64>,
 }
 
 /// Some of the leases, in the order of their ids.
@@ -93,6 +96,7 @@ impl StateSnapshot {
             members: state.cluster.read().members().cloned().collect(),
             alarms: state.alarms.read().of(AlarmType::None),
             last_grant: state.leases.read().last_grant().0,
+            removed: state.cluster.read().removed().map(|id| id.0).collect(),
         };
         drop(store);
         let small = std::iter::once(head.encode_to_vec().into()).chain(leases).collect();
@@ -166,8 +170,7 @@ pub(super) fn restore(blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreErro
     if has_leases {
         attach_keys(&mut leases, &store);
     }
-    let mut cluster = Cluster::default();
-    head.members.into_iter().for_each(|member| cluster.publish(member));
+    let cluster = Cluster::restored(head.members, head.removed);
     Ok(Restored { store, leases, cluster, alarms: Alarms::restore(&head.alarms) })
 }
 

@@ -1,26 +1,160 @@
 //! The members of the cluster as clients see them: replicated names and URLs, and how ids come about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use registry_proto::etcdserverpb::Member;
 
 use crate::types::{ClusterId, MemberId};
 
-/// The members by id. What a member tells of itself replaces what was known.
+/// The members by id, and who was one. Raft follows: the leader takes its members to what stands here, one at a time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Cluster {
     members: BTreeMap<MemberId, Member>,
+    /// Ids are never given twice: who was removed stays out.
+    removed: BTreeSet<MemberId>,
+}
+
+/// Learners that a cluster has at most, as in etcd.
+pub const MAX_LEARNERS: usize = 1;
+
+/// A change that makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MemberError {
+    /// The id is another member's, or was one's.
+    #[error("member ID already exist")]
+    IdExists,
+    /// Another member has one of the peer URLs.
+    #[error("Peer URLs already exists")]
+    UrlExists,
+    /// There is no such member.
+    #[error("member not found")]
+    NotFound,
+    /// Only a learner is promoted.
+    #[error("can only promote a learner member")]
+    NotLearner,
+    /// There are as many as there may be.
+    #[error("too many learner members in cluster")]
+    TooManyLearners,
+    /// The last voter is not removed.
+    #[error("re-configuration failed due to not enough started members")]
+    LastVoter,
 }
 
 impl Cluster {
-    /// Takes a member's own word for its name and URLs.
+    /// The members of a snapshot.
+    pub fn restored(members: impl IntoIterator<Item = Member>, removed: impl IntoIterator<Item = u64>) -> Self {
+        let members = members.into_iter().map(|member| (MemberId(member.id), member)).collect();
+        Self { members, removed: removed.into_iter().map(MemberId).collect() }
+    }
+
+    /// A member that Raft knows, from the founding of the cluster or from an older version's log.
+    pub fn found(&mut self, id: MemberId, peer_urls: &[String]) {
+        if !self.removed.contains(&id) {
+            let member = || Member { id: id.0, peer_ur_ls: peer_urls.to_vec(), ..Member::default() };
+            self.members.entry(id).or_insert_with(member);
+        }
+    }
+
+    /// Takes a member's own word for its name and where clients reach it. Whoever was removed is not heard.
     pub fn publish(&mut self, member: Member) {
-        self.members.insert(MemberId(member.id), member);
+        let id = MemberId(member.id);
+        if self.removed.contains(&id) {
+            return;
+        }
+        match self.members.get_mut(&id) {
+            Some(known) => (known.name, known.client_ur_ls) = (member.name, member.client_ur_ls),
+            None => drop(self.members.insert(id, member)),
+        }
+    }
+
+    /// Adds a member that has not started, and so has no name.
+    ///
+    /// # Errors
+    /// The id or a URL is taken, or there are too many learners.
+    pub fn add(&mut self, member: Member) -> Result<(), MemberError> {
+        let id = MemberId(member.id);
+        if self.members.contains_key(&id) || self.removed.contains(&id) {
+            return Err(MemberError::IdExists);
+        }
+        self.check_urls(id, &member.peer_ur_ls)?;
+        if member.is_learner && self.members.values().filter(|member| member.is_learner).count() >= MAX_LEARNERS {
+            return Err(MemberError::TooManyLearners);
+        }
+        self.members.insert(id, member);
+        Ok(())
+    }
+
+    /// Removes a member for good.
+    ///
+    /// # Errors
+    /// It is not there, or it is the last voter.
+    pub fn remove(&mut self, id: MemberId) -> Result<(), MemberError> {
+        let member = self.members.get(&id).ok_or(MemberError::NotFound)?;
+        let voters = self.members.values().filter(|member| !member.is_learner).count();
+        if !member.is_learner && voters == 1 {
+            return Err(MemberError::LastVoter);
+        }
+        self.members.remove(&id);
+        self.removed.insert(id);
+        Ok(())
+    }
+
+    /// Says where peers reach a member from now on.
+    ///
+    /// # Errors
+    /// It is not there, or a URL is another's.
+    pub fn update(&mut self, id: MemberId, peer_urls: Vec<String>) -> Result<(), MemberError> {
+        if !self.members.contains_key(&id) {
+            return Err(MemberError::NotFound);
+        }
+        self.check_urls(id, &peer_urls)?;
+        if let Some(member) = self.members.get_mut(&id) {
+            member.peer_ur_ls = peer_urls;
+        }
+        Ok(())
+    }
+
+    /// Makes a learner a voter.
+    ///
+    /// # Errors
+    /// It is not there, or no learner.
+    pub fn promote(&mut self, id: MemberId) -> Result<(), MemberError> {
+        let member = self.members.get_mut(&id).ok_or(MemberError::NotFound)?;
+        if !member.is_learner {
+            return Err(MemberError::NotLearner);
+        }
+        member.is_learner = false;
+        Ok(())
     }
 
     /// Every member, by id.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.members.values()
+    }
+
+    /// A member.
+    #[must_use]
+    pub fn get(&self, id: MemberId) -> Option<&Member> {
+        self.members.get(&id)
+    }
+
+    /// Whether this was a member.
+    #[must_use]
+    pub fn was_removed(&self, id: MemberId) -> bool {
+        self.removed.contains(&id)
+    }
+
+    /// Everybody who was removed.
+    pub fn removed(&self) -> impl Iterator<Item = MemberId> {
+        self.removed.iter().copied()
+    }
+
+    fn check_urls(&self, id: MemberId, peer_urls: &[String]) -> Result<(), MemberError> {
+        let mut others = self.members.iter().filter(|(other, _)| **other != id);
+        if others.any(|(_, member)| member.peer_ur_ls.iter().any(|url| peer_urls.contains(url))) {
+            return Err(MemberError::UrlExists);
+        }
+        Ok(())
     }
 }
 
@@ -58,6 +192,40 @@ fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn member(id: u64, url: &str, is_learner: bool) -> Member {
+        Member { id, peer_ur_ls: vec![url.to_owned()], is_learner, ..Member::default() }
+    }
+
+    #[test]
+    fn an_id_or_a_url_is_never_given_twice() {
+        let mut cluster = Cluster::default();
+        cluster.found(MemberId(1), &["http://a:1".to_owned()]);
+        assert_eq!(cluster.add(member(2, "http://a:1", false)), Err(MemberError::UrlExists));
+        assert_eq!(cluster.add(member(2, "http://b:1", false)), Ok(()));
+        assert_eq!(cluster.add(member(2, "http://c:1", false)), Err(MemberError::IdExists));
+        assert_eq!(cluster.update(MemberId(2), vec!["http://a:1".to_owned()]), Err(MemberError::UrlExists));
+        cluster.remove(MemberId(2)).unwrap();
+        assert_eq!(cluster.add(member(2, "http://b:1", false)), Err(MemberError::IdExists));
+        cluster.publish(member(2, "http://b:1", false));
+        cluster.found(MemberId(2), &["http://b:1".to_owned()]);
+        assert_eq!(cluster.members().count(), 1);
+        assert!(cluster.was_removed(MemberId(2)));
+    }
+
+    #[test]
+    fn the_last_voter_stays_and_only_learners_are_promoted() {
+        let mut cluster = Cluster::default();
+        cluster.found(MemberId(1), &["http://a:1".to_owned()]);
+        cluster.add(member(2, "http://b:1", true)).unwrap();
+        assert_eq!(cluster.add(member(3, "http://c:1", true)), Err(MemberError::TooManyLearners));
+        assert_eq!(cluster.remove(MemberId(1)), Err(MemberError::LastVoter));
+        assert_eq!(cluster.promote(MemberId(1)), Err(MemberError::NotLearner));
+        assert_eq!(cluster.promote(MemberId(9)), Err(MemberError::NotFound));
+        cluster.promote(MemberId(2)).unwrap();
+        cluster.remove(MemberId(1)).unwrap();
+        assert_eq!(cluster.remove(MemberId(1)), Err(MemberError::NotFound));
+    }
 
     #[test]
     fn ids_depend_on_urls_and_token_but_not_on_the_order_of_urls() {

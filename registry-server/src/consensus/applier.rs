@@ -24,10 +24,10 @@ use super::pending::Pending;
 use super::snapshots::Snapshots;
 use super::state_machine::{Position, RestoreError, StateMachine};
 use super::types::{
-    Leadership, RaftEntry, RaftLogId, RaftSnapshot, RaftSnapshotMeta, RaftStoredMembership, TypeConfig,
+    Leadership, RaftEntry, RaftLogId, RaftMembership, RaftSnapshot, RaftSnapshotMeta, RaftStoredMembership, TypeConfig,
 };
 use crate::storage::Vfs;
-use crate::types::{Lane, Runtime};
+use crate::types::{Lane, MemberId, Runtime};
 
 /// openraft with our types.
 pub(super) type RaftHandle<S, R, V> = Arc<Raft<TypeConfig<S, R>, Applier<S, R, V>>>;
@@ -146,6 +146,9 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Applier<S, R, V> {
             for (entry, commands) in entries {
                 self.remember(&entry);
                 self.since_snapshot.add(log_len(&entry));
+                if let EntryPayload::Membership(membership) = &entry.payload {
+                    tell_members(&mut *machine, membership);
+                }
                 let at = position(&entry);
                 commands.into_iter().for_each(|command| drop(machine.apply(at, command)));
             }
@@ -312,6 +315,10 @@ fn position(entry: &RaftEntry) -> Position {
     Position { term: log_id.leader_id.term, index: log_id.index }
 }
 
+fn tell_members(machine: &mut impl StateMachine, membership: &RaftMembership) {
+    machine.members(&mut membership.nodes().map(|(id, node)| (MemberId(*id), node)));
+}
+
 /// The log has purged or lost entries that no snapshot holds.
 fn missing(from: u64, to: u64) -> io::Error {
     let why = format!("the log's entries {from} to {} are in no snapshot and not in the log", to.saturating_sub(1));
@@ -357,7 +364,11 @@ fn apply_run<S: StateMachine, R: Runtime>(
                 };
                 (waiters, commands(batch).map(apply).collect::<Result<Vec<_>, _>>()?)
             }
-            EntryPayload::Blank | EntryPayload::Membership(_) => (Vec::new(), Vec::new()),
+            EntryPayload::Membership(membership) => {
+                tell_members(machine, &membership);
+                (Vec::new(), Vec::new())
+            }
+            EntryPayload::Blank => (Vec::new(), Vec::new()),
         };
         pending.reached(leadership);
         answers.push((responder, waiters, replies));

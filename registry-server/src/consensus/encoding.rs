@@ -207,10 +207,14 @@ fn put_membership(out: &mut BytesMut, membership: &RaftMembership) {
             out.put_u64_le(*id);
         }
     }
-    let nodes: Vec<_> = membership.nodes().collect();
+    put_nodes(out, membership.nodes().map(|(id, node)| (*id, node)));
+}
+
+pub(super) fn put_nodes<'a>(out: &mut BytesMut, nodes: impl Iterator<Item = (u64, &'a PeerNode)>) {
+    let nodes: Vec<_> = nodes.collect();
     out.put_u32_le(nodes.len() as u32);
     for (id, node) in nodes {
-        out.put_u64_le(*id);
+        out.put_u64_le(id);
         out.put_u32_le(node.peer_urls.len() as u32);
         for url in &node.peer_urls {
             out.put_u32_le(url.len() as u32);
@@ -228,6 +232,11 @@ fn get_membership(bytes: &mut Bytes, what: &'static str) -> Read<RaftMembership>
         }
         configs.push(config);
     }
+    let nodes = get_nodes(bytes, what)?;
+    RaftMembership::new(configs, nodes).map_err(|error| RestoreError::new(what, error))
+}
+
+pub(super) fn get_nodes(bytes: &mut Bytes, what: &'static str) -> Read<BTreeMap<u64, PeerNode>> {
     let mut nodes = BTreeMap::new();
     for _ in 0..count(bytes, what)? {
         let id = bytes.try_get_u64_le().map_err(short(what))?;
@@ -237,7 +246,7 @@ fn get_membership(bytes: &mut Bytes, what: &'static str) -> Read<RaftMembership>
         }
         nodes.insert(id, PeerNode { peer_urls });
     }
-    RaftMembership::new(configs, nodes).map_err(|error| RestoreError::new(what, error))
+    Ok(nodes)
 }
 
 fn count(bytes: &mut Bytes, what: &'static str) -> Read<u32> {

@@ -10,12 +10,12 @@ use openraft::raft::{
 };
 
 use super::encoding::{
-    Read, entry_from_bytes, entry_to_bytes, get_log_id, get_optional_log_id, get_vote, put_log_id, put_optional_log_id,
-    put_vote, short, snapshot_meta_from_bytes, snapshot_meta_to_bytes, version,
+    Read, entry_from_bytes, entry_to_bytes, get_log_id, get_nodes, get_optional_log_id, get_vote, put_log_id,
+    put_nodes, put_optional_log_id, put_vote, short, snapshot_meta_from_bytes, snapshot_meta_to_bytes, version,
 };
 use super::state_machine::{RestoreError, StateMachine};
-use super::types::{Leadership, Origin, RaftLogId, RaftSnapshotMeta, RaftVote, TypeConfig};
-use crate::types::Runtime;
+use super::types::{Leadership, Origin, PeerNode, RaftLogId, RaftSnapshotMeta, RaftVote, TypeConfig};
+use crate::types::{ClusterId, MemberId, Runtime};
 
 const VERSION: u8 = 1;
 
@@ -339,6 +339,33 @@ pub(super) fn read_index_from_bytes(mut bytes: Bytes) -> Read<Option<RaftLogId>>
     let what = "a read index";
     version(&mut bytes, what)?;
     get_optional_log_id(&mut bytes).map_err(short(what))
+}
+
+/// Which cluster this is, and who its members are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The cluster's id.
+    pub cluster: ClusterId,
+    /// Its members, and where peers reach them.
+    pub members: Vec<(MemberId, PeerNode)>,
+}
+
+impl Description {
+    pub(super) fn to_bytes(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        out.put_u8(VERSION);
+        out.put_u64_le(self.cluster.0);
+        put_nodes(&mut out, self.members.iter().map(|(id, node)| (id.0, node)));
+        out.freeze()
+    }
+
+    pub(super) fn from_bytes(mut bytes: Bytes) -> Read<Self> {
+        let what = "a description of the cluster";
+        version(&mut bytes, what)?;
+        let cluster = ClusterId(bytes.try_get_u64_le().map_err(short(what))?);
+        let members = get_nodes(&mut bytes, what)?;
+        Ok(Self { cluster, members: members.into_iter().map(|(id, node)| (MemberId(id), node)).collect() })
+    }
 }
 
 fn put_part(out: &mut BytesMut, part: &[u8]) {

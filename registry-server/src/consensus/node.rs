@@ -18,6 +18,7 @@ use super::error::{ConsensusError, ProposeError, ReadError};
 use super::handover::{HandoverError, hand_over};
 use super::leaders::{Leader, Leaders};
 use super::log_store::LogStore;
+use super::membership::{Membership, MembershipChange, MembershipError, Progress, change, membership, progress};
 use super::peers::{Files, Peers};
 use super::pending::Pending;
 use super::reads::{Reads, confirm, holds_lease};
@@ -254,6 +255,27 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         confirmed.unwrap_or(Err(ReadError::TimedOut)).map(|leadership| leadership.term)
     }
 
+    /// Raft's members, as this node's log says.
+    #[must_use]
+    pub fn membership(&self) -> Membership {
+        membership(&self.raft)
+    }
+
+    /// How far the others have come; whoever has answered within an election timeout is present. Empty on a node that does
+    /// not lead.
+    #[must_use]
+    pub fn progress(&self) -> BTreeMap<MemberId, Progress> {
+        progress(&self.raft, self.election_timeout)
+    }
+
+    /// Changes Raft's membership by one step, and returns once it is committed.
+    ///
+    /// # Errors
+    /// When this node does not lead, or the step before is not committed; it can be tried again.
+    pub async fn change_membership(&self, step: &MembershipChange) -> Result<(), MembershipError> {
+        change(&self.raft, step).await
+    }
+
     /// Hands leadership over to a member, or to whoever has most of the log, and waits until it leads.
     ///
     /// # Errors
@@ -301,15 +323,15 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
     /// Waits until a leader is known and this node has applied everything that it had before a restart.
     ///
     /// # Errors
-    /// When the node stops, or `timeout` passes.
-    pub async fn ready(&self, timeout: Duration) -> Result<(), ConsensusError> {
+    /// When the node stops, or `timeout` passes, if there is one.
+    pub async fn ready(&self, timeout: Option<Duration>) -> Result<(), ConsensusError> {
         let has_leader = |metrics: &openraft::RaftMetrics<_>| metrics.current_leader.is_some();
         self.raft
-            .wait(Some(timeout))
+            .wait(timeout)
             .metrics(has_leader, "a leader")
             .await
             .map_err(|error| ConsensusError::Raft(error.to_string()))?;
-        self.raft.wait_for_recovery(Some(timeout)).await.map_err(|error| ConsensusError::Raft(error.to_string()))?;
+        self.raft.wait_for_recovery(timeout).await.map_err(|error| ConsensusError::Raft(error.to_string()))?;
         Ok(())
     }
 

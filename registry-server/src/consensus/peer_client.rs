@@ -23,13 +23,15 @@ use registry_proto::peer::peer_client::PeerClient;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataValue;
 use tower_service::Service;
 
-use super::peer_service::{CLUSTER, FROM, REFUSED, TO};
-use super::transport::{Answers, Call, Link, LinkError, Messages, Transport};
+use super::messages::Description;
+use super::peer_service::{CLUSTER, FROM, REFUSED, REMOVED, TO};
+use super::transport::{Answers, Call, Directory, Link, LinkError, Messages, Transport};
 use super::types::PeerNode;
 use crate::types::{ClusterId, MemberId};
 
@@ -40,8 +42,12 @@ const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
 /// Reaches peers over gRPC. Needs a tokio runtime.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct GrpcTransport {
+    /// Where peers are, as far as that has changed.
+    pub directory: Arc<dyn Directory>,
+    /// Cancelled when a peer says that this member was removed.
+    pub removed: CancellationToken,
     /// The cluster that this member and its peers are of.
     pub cluster: ClusterId,
     /// This member.
@@ -54,9 +60,8 @@ pub struct GrpcTransport {
 
 impl Transport for GrpcTransport {
     fn link(&self, to: MemberId, node: &PeerNode) -> Arc<dyn Link> {
-        let connector = Connector { peer_urls: node.peer_urls.clone(), silence: self.silence };
         let state = Mutex::new(State::Idle);
-        Arc::new(GrpcLink(Arc::new(Shares { transport: self.clone(), to, connector, state })))
+        Arc::new(GrpcLink(Arc::new(Shares { transport: self.clone(), to, peer_urls: node.peer_urls.clone(), state })))
     }
 }
 
@@ -66,14 +71,17 @@ struct GrpcLink(Arc<Shares>);
 struct Shares {
     transport: GrpcTransport,
     to: MemberId,
-    connector: Connector,
+    /// Where it is unless the directory knows better.
+    peer_urls: Vec<String>,
     state: Mutex<State>,
 }
+
+type Connecting = Shared<BoxFuture<'static, Result<Connection, String>>>;
 
 enum State {
     Idle,
     /// All who want to send wait for the same attempt. It goes on when those who began it have given up.
-    Connecting(Shared<BoxFuture<'static, Result<Connection, String>>>),
+    Connecting(Connecting),
     Open(Connection),
 }
 
@@ -91,7 +99,7 @@ impl Shares {
                     State::Open(open) => Err(open.clone()),
                     State::Connecting(connecting) => Ok(connecting.clone()),
                     State::Idle => {
-                        let connecting = self.connector.start();
+                        let connecting = self.connect();
                         *state = State::Connecting(connecting.clone());
                         Ok(connecting)
                     }
@@ -114,6 +122,24 @@ impl Shares {
             }
         }
         Err(LinkError::NotSent("the connection was lost".to_owned()))
+    }
+
+    /// Begins to connect, in a task of its own.
+    fn connect(&self) -> Connecting {
+        let (done, connected) = oneshot::channel();
+        let urls = self.transport.directory.peer_urls(self.to).unwrap_or_else(|| self.peer_urls.clone());
+        let silence = self.transport.silence;
+        tokio::spawn(async move { drop(done.send(connect(&urls, silence).await)) });
+        let connected = connected.map(|result| result.unwrap_or_else(|_| Err("the runtime has stopped".to_owned())));
+        connected.boxed().shared()
+    }
+
+    fn failed(&self, status: &Status) -> LinkError {
+        if status.code() == REMOVED {
+            self.transport.removed.cancel();
+            return LinkError::Refused(status.message().to_owned());
+        }
+        failed(status)
     }
 
     async fn client(&self) -> Result<PeerClient<Connection>, LinkError> {
@@ -154,7 +180,7 @@ impl Link for GrpcLink {
                 }
             });
             match answer.await {
-                Ok(answer) => answer.map(|answer| answer.into_inner().body).map_err(|status| failed(&status)),
+                Ok(answer) => answer.map(|answer| answer.into_inner().body).map_err(|status| shares.failed(&status)),
                 Err(_) => Err(LinkError::Lost(format!("no answer within {limit:?}"))),
             }
         })
@@ -166,11 +192,12 @@ impl Link for GrpcLink {
             let begin = async {
                 let mut client = shares.client().await?;
                 let request = shares.request(Outgoing(requests));
-                client.append(request).await.map_err(|status| failed(&status))
+                client.append(request).await.map_err(|status| shares.failed(&status))
             };
             let begun = timeout(limit, begin).await;
             let answers = begun.map_err(|_| LinkError::Lost(format!("no stream within {limit:?}")))??.into_inner();
-            let answers = answers.map(|answer| answer.map(|answer| answer.body).map_err(|status| failed(&status)));
+            let answers =
+                answers.map(move |answer| answer.map(|answer| answer.body).map_err(|status| shares.failed(&status)));
             Ok(answers.boxed())
         })
     }
@@ -180,7 +207,7 @@ impl Link for GrpcLink {
         Box::pin(async move {
             let request = shares.request(Outgoing(parts));
             let answer = shares.client().await?.install_snapshot(request).await;
-            answer.map(|answer| answer.into_inner().body).map_err(|status| failed(&status))
+            answer.map(|answer| answer.into_inner().body).map_err(|status| shares.failed(&status))
         })
     }
 }
@@ -211,21 +238,18 @@ fn failed(status: &Status) -> LinkError {
     }
 }
 
-/// How a peer is connected to.
-struct Connector {
-    peer_urls: Vec<String>,
-    silence: Duration,
-}
-
-impl Connector {
-    /// Begins to connect, in a task of its own.
-    fn start(&self) -> Shared<BoxFuture<'static, Result<Connection, String>>> {
-        let (done, connected) = oneshot::channel();
-        let (urls, silence) = (self.peer_urls.clone(), self.silence);
-        tokio::spawn(async move { drop(done.send(connect(&urls, silence).await)) });
-        let connected = connected.map(|result| result.unwrap_or_else(|_| Err("the runtime has stopped".to_owned())));
-        connected.boxed().shared()
-    }
+/// Asks whoever listens at a peer URL which cluster that is.
+///
+/// # Errors
+/// Why there is no answer.
+pub async fn describe(peer_url: &str, limit: Duration) -> Result<Description, String> {
+    let ask = async {
+        let connection = Connection::open(peer_url, limit).await?;
+        let mut client = PeerClient::with_origin(connection, Uri::from_static("http://peer"));
+        let answer = client.describe(Message::default()).await.map_err(|status| status.message().to_owned())?;
+        Description::from_bytes(answer.into_inner().body).map_err(|error| error.to_string())
+    };
+    timeout(limit, ask).await.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
 }
 
 /// Connects to the first URL that answers.

@@ -12,8 +12,9 @@ use registry_proto::peer::peer_server::Peer;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::messages::Description;
 use super::receiver::Receive;
-use super::transport::{Answers, Call, LinkError, Messages};
+use super::transport::{Answers, Call, Directory, LinkError, Messages};
 use crate::types::{ClusterId, MemberId};
 
 /// The metadata that every call carries: the cluster's id, and the members' at both ends, in hexadecimal.
@@ -24,21 +25,34 @@ pub(super) const TO: &str = "registry-to";
 /// What a refusal is told with: the receiver has done nothing.
 pub(super) const REFUSED: Code = Code::FailedPrecondition;
 
+/// What a member is told that was removed.
+pub(super) const REMOVED: Code = Code::PermissionDenied;
+
 /// Serves the peers of one member.
 pub struct PeerService {
     receiver: Arc<dyn Receive>,
+    directory: Arc<dyn Directory>,
     cluster: ClusterId,
     member: MemberId,
 }
 
 impl PeerService {
     /// Serves with a node's receiver, as a member of a cluster.
-    pub fn new(receiver: Arc<dyn Receive>, cluster: ClusterId, member: MemberId) -> Self {
-        Self { receiver, cluster, member }
+    pub fn new(
+        receiver: Arc<dyn Receive>,
+        directory: Arc<dyn Directory>,
+        cluster: ClusterId,
+        member: MemberId,
+    ) -> Self {
+        Self { receiver, directory, cluster, member }
     }
 
-    /// Refuses what another cluster or member is meant by.
+    /// Refuses what another cluster or member is meant by, and who was removed: nobody else tells it.
     fn check(&self, metadata: &MetadataMap) -> Result<(), Status> {
+        let from = metadata.get(FROM).and_then(|from| u64::from_str_radix(from.to_str().ok()?, 16).ok());
+        if from.is_some_and(|from| self.directory.was_removed(MemberId(from))) {
+            return Err(Status::new(REMOVED, "the member has been permanently removed from the cluster"));
+        }
         for (name, own, what) in [(CLUSTER, self.cluster.0, "cluster"), (TO, self.member.0, "member")] {
             let meant = metadata.get(name).and_then(|value| u64::from_str_radix(value.to_str().ok()?, 16).ok());
             let Some(meant) = meant else {
@@ -47,8 +61,8 @@ impl PeerService {
             if meant != own {
                 let mend = "check --initial-cluster and --initial-cluster-token of both members";
                 let text = format!("this is {what} {own:x}, and the call is for {meant:x}: {mend}");
-                let from = metadata.get(FROM).and_then(|from| from.to_str().ok()).unwrap_or("unknown");
-                tracing::warn!(from, "a peer was refused: {text}");
+                let from = from.map(MemberId);
+                tracing::warn!(?from, "a peer was refused: {text}");
                 return Err(Status::new(REFUSED, text));
             }
         }
@@ -119,6 +133,11 @@ impl Peer for PeerService {
 
     async fn read_index(&self, request: Request<Message>) -> Result<Response<Message>, Status> {
         self.answer(Call::ReadIndex, request).await
+    }
+
+    async fn describe(&self, _: Request<Message>) -> Result<Response<Message>, Status> {
+        let description = Description { cluster: self.cluster, members: self.directory.members() };
+        Ok(Response::new(Message { body: description.to_bytes() }))
     }
 
     async fn ask(&self, request: Request<Message>) -> Result<Response<Message>, Status> {

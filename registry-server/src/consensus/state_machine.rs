@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::types::PeerNode;
+use crate::types::MemberId;
+
 /// A place in the Raft log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Position {
@@ -32,6 +35,9 @@ pub trait StateMachine: Send + 'static {
     /// Applies one command. The reply may be an error for the one who proposed; it is part of the deterministic
     /// outcome.
     fn apply(&mut self, at: Position, command: Self::Command) -> Self::Reply;
+
+    /// The log says who the members are, those without a vote among them.
+    fn members(&mut self, members: &mut dyn Iterator<Item = (MemberId, &PeerNode)>);
 
     /// A slice of work that can wait (a millisecond or so), done between entries. True if more is left.
     fn background(&mut self) -> bool;

@@ -45,6 +45,8 @@ impl StateMachine for List {
         applied.len()
     }
 
+    fn members(&mut self, _members: &mut dyn Iterator<Item = (MemberId, &PeerNode)>) {}
+
     fn background(&mut self) -> bool {
         false
     }
@@ -98,7 +100,7 @@ async fn start_with(vfs: &MemVfs, snapshot_after_bytes: u64, segment_bytes: u64)
     let applied = Applied::default();
     let node =
         Node::start(&options, vfs.clone(), &ThreadExecutor, Arc::new(NoPeers), List(applied.clone())).await.unwrap();
-    node.ready(Duration::from_secs(20)).await.unwrap();
+    node.ready(Some(Duration::from_secs(20))).await.unwrap();
     (node, applied)
 }
 

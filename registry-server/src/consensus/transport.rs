@@ -69,6 +69,18 @@ pub trait Transport: Send + Sync + 'static {
     fn link(&self, to: MemberId, node: &PeerNode) -> Arc<dyn Link>;
 }
 
+/// What a member knows of the others' addresses, beside Raft: clients may have changed them since.
+pub trait Directory: Send + Sync + 'static {
+    /// Where peers reach a member; none if it is not known yet.
+    fn peer_urls(&self, member: MemberId) -> Option<Vec<String>>;
+
+    /// Whether this was a member, and is none for good.
+    fn was_removed(&self, member: MemberId) -> bool;
+
+    /// All members.
+    fn members(&self) -> Vec<(MemberId, PeerNode)>;
+}
+
 /// The transport of a cluster of one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoPeers;

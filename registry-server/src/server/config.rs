@@ -178,7 +178,7 @@ pub enum ConfigError {
     AdvertiseMissing { url: MemberUrl },
     #[error("--initial-cluster gives {url} to {one} and to {other}: every member needs peer URLs of its own")]
     SharedPeerUrl { url: MemberUrl, one: String, other: String },
-    #[error("--initial-cluster-state existing: joining a cluster is not supported yet")]
+    #[error("--initial-cluster-state existing: give the members of the running cluster in --initial-cluster")]
     Joining,
     #[error("couldn't find local name \"{name}\" in the initial cluster configuration")]
     NotInInitialCluster { name: String },
@@ -296,11 +296,10 @@ impl Config {
         self.max_message_bytes().saturating_mul(2).saturating_add(8 << 20)
     }
 
-    /// Whether there are, or may be, other members.
+    /// Whether the flags name other members.
     #[must_use]
-    pub fn has_peers(&self) -> bool {
-        self.initial_cluster_state == ClusterState::Existing
-            || self.initial_cluster.iter().any(|member| member.name != self.name)
+    pub fn has_others(&self) -> bool {
+        self.initial_cluster.iter().any(|member| member.name != self.name)
     }
 
     fn check_advertised_urls(&self) -> Result<(), ConfigError> {
@@ -318,7 +317,7 @@ impl Config {
     }
 
     fn check_initial_cluster(&self) -> Result<(), ConfigError> {
-        if self.initial_cluster_state == ClusterState::Existing {
+        if self.initial_cluster_state == ClusterState::Existing && !self.has_others() {
             return Err(ConfigError::Joining);
         }
         if self.initial_cluster.is_empty() {

@@ -1,18 +1,23 @@
 //! The members that form a cluster, from the flags.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::config::Config;
 use super::identity::Identity;
 use super::urls::MemberUrl;
 use crate::cluster::{cluster_id, member_id};
-use crate::consensus::PeerNode;
+use crate::consensus::{Description, PeerNode, describe};
 use crate::types::MemberId;
+
+/// For one peer's answer.
+const DESCRIBE_LIMIT: Duration = Duration::from_secs(3);
 
 /// The first members of a cluster, this one among them. Every one of them comes to the same ids by itself.
 #[derive(Debug)]
 pub(super) struct Founders {
     own: MemberId,
+    own_urls: Vec<String>,
     nodes: BTreeMap<MemberId, PeerNode>,
 }
 
@@ -27,7 +32,30 @@ impl Founders {
         }
         of_names.insert(&config.name, own_urls.clone());
         let node = |peer_urls: Vec<String>| (member_id(&peer_urls, token), PeerNode { peer_urls });
-        Self { own: member_id(&own_urls, token), nodes: of_names.into_values().map(node).collect() }
+        let (own, nodes) = (member_id(&own_urls, token), of_names.into_values().map(node).collect());
+        Self { own, own_urls, nodes }
+    }
+
+    /// What a member that joins a running cluster is in it: its peers know, as it was added there before.
+    ///
+    /// # Errors
+    /// No peer answers, or it was not added, or `--initial-cluster` tells other members than they do.
+    pub(super) async fn join(config: &Config) -> Result<Identity, JoinError> {
+        let own_urls: BTreeSet<_> = config.initial_advertise_peer_urls.iter().map(MemberUrl::to_string).collect();
+        let others = config.initial_cluster.iter().filter(|member| member.name != config.name);
+        let mut failures = Vec::new();
+        for url in others.map(|member| member.peer_url.to_string()) {
+            match describe(&url, DESCRIBE_LIMIT).await {
+                Ok(description) => return identity_in(&description, &own_urls, config),
+                Err(why) => failures.push(format!("{url}: {why}")),
+            }
+        }
+        Err(JoinError::Unreachable(failures.join("; ")))
+    }
+
+    /// Nobody founds anything: the log comes from a leader.
+    pub(super) fn none(config: &Config) -> Self {
+        Self { nodes: BTreeMap::new(), ..Self::new(config) }
     }
 
     pub(super) fn identity(&self) -> Identity {
@@ -37,12 +65,45 @@ impl Founders {
 
     /// This member's peer URLs.
     pub(super) fn own_urls(&self) -> &[String] {
-        self.nodes.get(&self.own).map_or(&[], |node| &node.peer_urls)
+        &self.own_urls
     }
 
     pub(super) fn into_nodes(self) -> BTreeMap<MemberId, PeerNode> {
         self.nodes
     }
+}
+
+fn identity_in(description: &Description, own_urls: &BTreeSet<String>, config: &Config) -> Result<Identity, JoinError> {
+    let listed: BTreeSet<_> = config.initial_cluster.iter().map(|member| member.peer_url.to_string()).collect();
+    let known: BTreeSet<_> = description.members.iter().flat_map(|(_, node)| node.peer_urls.iter().cloned()).collect();
+    let is_own = |node: &PeerNode| node.peer_urls.iter().cloned().collect::<BTreeSet<_>>() == *own_urls;
+    let Some((member, _)) = description.members.iter().find(|(_, node)| is_own(node)) else {
+        return Err(JoinError::NotAdded(own_urls.iter().cloned().collect::<Vec<_>>().join(",")));
+    };
+    if known != listed {
+        let text = |urls: BTreeSet<String>| urls.into_iter().collect::<Vec<_>>().join(",");
+        return Err(JoinError::OtherMembers { known: text(known), listed: text(listed) });
+    }
+    Ok(Identity { member: *member, cluster: description.cluster })
+}
+
+/// Why a member cannot join.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// No peer of `--initial-cluster` says who the members are.
+    #[error("cannot fetch cluster info from peer urls: {0}; start a member of the cluster, or check --initial-cluster")]
+    Unreachable(String),
+    /// The cluster has no member with these peer URLs.
+    #[error("the cluster has no member with the peer URLs {0}: add it first, as with `etcdctl member add`")]
+    NotAdded(String),
+    /// The cluster has other members than the flag says.
+    #[error("--initial-cluster lists {listed}, but the cluster's members are {known}: list exactly those")]
+    OtherMembers {
+        /// What the cluster says.
+        known: String,
+        /// What the flag says.
+        listed: String,
+    },
 }
 
 #[cfg(test)]

@@ -19,17 +19,18 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Reads the ids of `dir`, or has them decided and writes them down. Blocking.
-    pub(super) fn load_or_create<V: Vfs>(vfs: &V, dir: &Path, decide: impl FnOnce() -> Self) -> io::Result<Self> {
+    /// Reads the ids of `dir`; none if it is new. Blocking.
+    pub(super) fn load<V: Vfs>(vfs: &V, dir: &Path) -> io::Result<Option<Self>> {
         match vfs.open(&dir.join(FILE), OpenMode::Read) {
-            Ok(file) => Self::read(&file).map_err(|error| in_file(dir, &error)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let identity = decide();
-                identity.write(vfs, dir).map_err(|error| in_file(dir, &error))?;
-                Ok(identity)
-            }
+            Ok(file) => Self::read(&file).map(Some).map_err(|error| in_file(dir, &error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(in_file(dir, &error)),
         }
+    }
+
+    /// Writes the ids of a new directory down. Blocking.
+    pub(super) fn save<V: Vfs>(self, vfs: &V, dir: &Path) -> io::Result<()> {
+        self.write(vfs, dir).map_err(|error| in_file(dir, &error))
     }
 
     fn read(file: &impl VfsFile) -> io::Result<Self> {
@@ -77,8 +78,8 @@ mod tests {
         let dir = Path::new("/d");
         vfs.create_dir_all(dir).unwrap();
         let of = |id: u64| Identity { member: MemberId(id), cluster: ClusterId(id + 1) };
-        let first = Identity::load_or_create(&vfs, dir, || of(7)).unwrap();
-        let second = Identity::load_or_create(&vfs.crash(), dir, || of(9)).unwrap();
-        assert_eq!(first, second);
+        assert_eq!(Identity::load(&vfs, dir).unwrap(), None);
+        of(7).save(&vfs, dir).unwrap();
+        assert_eq!(Identity::load(&vfs.crash(), dir).unwrap(), Some(of(7)));
     }
 }

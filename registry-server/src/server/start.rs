@@ -20,14 +20,16 @@ use tonic_health::server::HealthReporter;
 
 use super::calls::Calls;
 use super::checkpoints::record_leases;
-use super::config::{Config, ConfigError};
+use super::config::{ClusterState, Config, ConfigError};
+use super::directory::Members;
 use super::dispatch::{Parts, Peers, Probes, Services};
 use super::expiry::expire_leases;
-use super::founders::Founders;
+use super::founders::{Founders, JoinError};
 use super::health::BackendHealth;
 use super::identity::Identity;
 use super::leading::lead_leases;
 use super::listen::{Bound, ListenError, Listener};
+use super::members::keep_members;
 use super::metrics::NodeMetrics;
 use super::slow::slow_applies;
 use super::urls::MemberUrl;
@@ -51,6 +53,9 @@ type Production = TokioRuntime;
 /// A node that cannot find itself leader for this long after its log was read does not start.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What a member says, and ends, that was removed.
+const REMOVED: &str = "the member has been permanently removed from the cluster; its data directory can be removed";
+
 /// Connections to the extra URLs of figures and health checks, at most.
 const SIDE_CONNECTIONS: usize = 64;
 
@@ -70,6 +75,12 @@ pub enum StartError {
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// A cluster that cannot be joined.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The cluster has removed this member.
+    #[error("{REMOVED}")]
+    Removed,
     /// The log or the snapshot.
     #[error(transparent)]
     Consensus(#[from] ConsensusError),
@@ -230,6 +241,8 @@ struct Serving {
     side_door: Option<FrontDoor>,
     /// Where peers come in.
     peer_door: Option<FrontDoor>,
+    /// Cancelled when this member was removed from the cluster.
+    removed: CancellationToken,
     health: HealthReporter,
     /// Held until the end: the lock is in it.
     _data_dir: DataDir<StdVfs>,
@@ -239,10 +252,18 @@ impl Serving {
     async fn begin(config: &Config, stop: &CancellationToken) -> Result<Self, StartError> {
         let bound = Listener::bind(&config.listen_client_urls)?;
         let side_bound = Listener::bind(&config.listen_metrics_urls)?;
-        let peer_bound = Listener::bind(if config.has_peers() { &config.listen_peer_urls } else { &[] })?;
+        let peer_bound = bind_peers(config)?;
         let data_dir = DataDir::open(&StdVfs, &config.data_dir, config.wal_dir.as_deref())?;
-        let founders = Founders::new(config);
-        let identity = Identity::load_or_create(&StdVfs, data_dir.root(), || founders.identity())?;
+        let joins = config.initial_cluster_state == ClusterState::Existing;
+        let founders = if joins { Founders::none(config) } else { Founders::new(config) };
+        let identity = match Identity::load(&StdVfs, data_dir.root())? {
+            Some(identity) => identity,
+            None => {
+                let identity = if joins { Founders::join(config).await? } else { founders.identity() };
+                identity.save(&StdVfs, data_dir.root())?;
+                identity
+            }
+        };
         let peer_urls = founders.own_urls().to_vec();
 
         let state = Arc::new(State::default());
@@ -250,10 +271,12 @@ impl Serving {
         let keeper = Arc::new(Keeper::default());
         let machine = Machine::new(state.clone(), keeper.clone(), hub.clone());
         let options = node_options(config, identity, founders.into_nodes(), &data_dir);
-        let transport = Arc::new(transport(config, identity));
+        let directory = Arc::new(Members(state.clone()));
+        let removed = CancellationToken::new();
+        let transport = Arc::new(transport(config, identity, directory.clone(), removed.clone()));
         let node: Node<Machine, Production, _> =
             Node::start(&options, StdVfs, &ThreadExecutor, transport, machine).await?;
-        let peer_service = PeerService::new(node.receiver(), identity.cluster, identity.member);
+        let peer_service = PeerService::new(node.receiver(), directory, identity.cluster, identity.member);
         let backend = Arc::new(Backend {
             node: node.clone(),
             state,
@@ -262,6 +285,7 @@ impl Serving {
             member: identity.member,
             limits: limits(config),
             raising: tokio::sync::Mutex::default(),
+            has_peer_port: !peer_bound.addresses().is_empty(),
         });
         answer_questions(&backend);
         // Before anything is waited for: without its peers a member finds no leader.
@@ -273,9 +297,10 @@ impl Serving {
             }
         };
         let opening = open(config, &backend, &hub, peer_urls, (bound, side_bound), stop);
+        let opening = async { removed.run_until_cancelled(opening).await.unwrap_or(Err(StartError::Removed)) };
         match stop.run_until_cancelled(opening).await.unwrap_or(Err(StartError::Stopped)) {
             Ok(Open { urls, door, side_door, health }) => {
-                Ok(Self { urls, node, door, side_door, peer_door, health, _data_dir: data_dir })
+                Ok(Self { urls, node, door, side_door, peer_door, removed, health, _data_dir: data_dir })
             }
             Err(error) => {
                 node.shutdown().await;
@@ -288,9 +313,14 @@ impl Serving {
     }
 
     async fn until_stopped(mut self, stop: &CancellationToken) -> Result<(), RunError> {
-        let failure = match select(Box::pin(stop.cancelled()), Box::pin(self.node.failed())).await {
+        let removed = async {
+            self.removed.cancelled().await;
+            REMOVED.to_owned()
+        };
+        let failed = select(Box::pin(self.node.failed()), Box::pin(removed));
+        let failure = match select(Box::pin(stop.cancelled()), failed).await {
             Either::Left(_) => None,
-            Either::Right((failure, _)) => Some(failure),
+            Either::Right((Either::Left((failure, _)) | Either::Right((failure, _)), _)) => Some(failure),
         };
         if let Some(failure) = &failure {
             tracing::error!(%failure, "the node cannot go on and stops");
@@ -337,7 +367,9 @@ async fn open(
     (bound, side_bound): (Bound, Bound),
     stop: &CancellationToken,
 ) -> Result<Open, StartError> {
-    backend.node.ready(READY_TIMEOUT).await?;
+    // Whoever has peers waits for them, for as long as it takes.
+    let timeout = (!config.has_others()).then_some(READY_TIMEOUT);
+    backend.node.ready(timeout).await?;
     publish(backend, config, peer_urls, &bound).await?;
     let urls = Urls {
         client: listening_urls(&config.listen_client_urls, &bound),
@@ -350,6 +382,7 @@ async fn open(
     let (door, health) = open_door(config, backend, hub, (paths, calls), bound, stop)?;
     // Not before clients can come in: nobody could keep a lease alive.
     drop(tokio::spawn(lead_leases(backend.node.clone(), backend.keeper.clone())));
+    drop(tokio::spawn(keep_members(backend.node.clone(), backend.state.clone(), backend.member)));
     drop(tokio::spawn(expire_leases(backend.node.clone(), backend.keeper.clone())));
     drop(tokio::spawn(record_leases(backend.node.clone(), backend.keeper.clone())));
     let (cluster, member) = (backend.cluster, backend.member);
@@ -379,12 +412,30 @@ fn node_options(
 
 /// Reaches the peers. One that is silent for half an election is asked for a sign of life, so that a call finds out
 /// within an election that nobody is there.
-fn transport(config: &Config, identity: Identity) -> GrpcTransport {
+fn transport(
+    config: &Config,
+    identity: Identity,
+    directory: Arc<Members>,
+    removed: CancellationToken,
+) -> GrpcTransport {
     GrpcTransport {
+        directory,
+        removed,
         cluster: identity.cluster,
         member: identity.member,
         silence: config.election_timeout / 2,
         max_message_bytes: config.max_peer_message_bytes(),
+    }
+}
+
+/// A member that is alone so far serves nobody there, so it can do without the port; it only cannot be joined then.
+fn bind_peers(config: &Config) -> Result<Bound, StartError> {
+    match Listener::bind(&config.listen_peer_urls) {
+        Err(error) if !config.has_others() => {
+            tracing::info!(%error, "the peer port is not served, so no member can be added");
+            Ok(Listener::bind(&[])?)
+        }
+        bound => Ok(bound?),
     }
 }
 
@@ -439,10 +490,20 @@ async fn publish(
         client_ur_ls: urls.iter().map(MemberUrl::to_string).collect(),
         is_learner: false,
     };
-    let known = backend.state.cluster.read().members().any(|known| *known == member);
+    let known = backend
+        .state
+        .cluster
+        .read()
+        .get(backend.member)
+        .is_some_and(|known| (&known.name, &known.client_ur_ls) == (&member.name, &member.client_ur_ls));
     if !known {
-        let result = backend.propose(&Command::Publish(member)).await;
-        result.map_err(|status| ConsensusError::Raft(status.message().to_owned()))?;
+        let command = Command::Publish(member);
+        while let Err(status) = backend.propose(&command).await {
+            // The leader is gone again, and another will come.
+            if !config.has_others() || status.code() != tonic::Code::Unavailable {
+                return Err(ConsensusError::Raft(status.message().to_owned()).into());
+            }
+        }
     }
     tracing::info!(name = %config.name, "published local member to cluster through raft");
     Ok(())

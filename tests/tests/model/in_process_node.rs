@@ -84,7 +84,7 @@ impl InProcessNode {
             Node::start(&options(), vfs.clone(), &ThreadExecutor, Arc::new(NoPeers), machine)
                 .await
                 .expect("the node starts");
-        node.ready(Duration::from_secs(60)).await.expect("the node is ready");
+        node.ready(Some(Duration::from_secs(60))).await.expect("the node is ready");
         keeper.lead(node.term());
         let backend = Arc::new(Backend {
             node: node.clone(),
@@ -99,6 +99,7 @@ impl InProcessNode {
                 quota_bytes: 0,
             },
             raising: Mutex::default(),
+            has_peer_port: false,
         });
         let stop = CancellationToken::new();
         let headers = {
