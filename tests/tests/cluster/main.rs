@@ -1,9 +1,16 @@
 //! What holds in a cluster while its members fail.
 //!
 //! All of it is shown with real processes, and with the registry's server unless `CLUSTER_PROGRAM=etcd` asks
-//! for etcd, which is how the suite itself was checked. `kit` shows that the kit's faults are faults.
+//! for etcd, which is how the suite itself was checked. `kit` shows that the kit's faults are faults. `kills`
+//! kills members under a `load` of clients (`workers`, `watchers`), and compares what every member has
+//! afterwards with what the clients asked for and were told (`readings`, and the kit's ledger and chronicle).
 
+mod kills;
 mod kit;
+mod load;
+mod readings;
+mod watchers;
+mod workers;
 
 use std::ops::{Deref, DerefMut};
 
