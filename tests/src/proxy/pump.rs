@@ -78,6 +78,8 @@ async fn pump(
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         let read = tokio::select! {
+            // Rules first: once a path is cut, nothing that comes then goes through.
+            biased;
             changed = rules.changed() => {
                 changed.map_err(io::Error::other)?;
                 continue;

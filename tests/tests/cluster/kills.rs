@@ -7,25 +7,11 @@ use registry_tests::Cluster;
 use tokio::time::Instant;
 
 use crate::load::Load;
-use crate::start;
+use crate::{settings, start};
 
 /// Rounds of each test, unless `KILL_ROUNDS` says otherwise.
 const ROUNDS_OF_THREE: usize = 12;
 const ROUNDS_OF_FIVE: usize = 4;
-
-/// A number from the environment.
-pub(crate) fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
-    std::env::var(name).ok().and_then(|value| value.parse().ok())
-}
-
-/// Random choices that can be repeated.
-#[expect(clippy::print_stdout, reason = "a failure shows it")]
-pub(crate) fn seeded(rounds: usize) -> (fastrand::Rng, usize) {
-    let seed = setting("KILL_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let rounds = setting("KILL_ROUNDS").unwrap_or(rounds);
-    println!("KILL_SEED={seed} KILL_ROUNDS={rounds}");
-    (fastrand::Rng::with_seed(seed), rounds)
-}
 
 /// A minority of some size: with the leader in every other round, without it in the others.
 async fn victims(round: usize, cluster: &Cluster, random: &mut fastrand::Rng) -> Vec<usize> {
@@ -66,7 +52,7 @@ async fn round(number: usize, cluster: &mut Cluster, load: &mut Load, random: &m
 #[expect(clippy::print_stdout, reason = "a failure shows it")]
 async fn kill_again_and_again(members: usize, rounds: usize) {
     let Some(mut cluster) = start(members).await else { return };
-    let (mut random, rounds) = seeded(rounds);
+    let (mut random, rounds) = (settings::random(), settings::rounds("KILL_ROUNDS", rounds));
     let began = Instant::now();
     let mut load = Load::new(&cluster, &mut random);
     for number in 0..rounds {

@@ -4,6 +4,7 @@
 //! it. What had no answer stays open to the end of the test: it may still happen, once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use registry_tests::budget::SOON;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::readings::Readings;
 use crate::watchers::Watchers;
-use crate::workers::{COUNTER, Worker, counted};
+use crate::workers::{COUNTER, Outcomes, Worker, counted};
 
 /// Writers of keys of their own.
 const PUTTERS: usize = 4;
@@ -42,6 +43,7 @@ pub(crate) struct Load {
 #[derive(Debug)]
 pub(crate) struct Clients {
     tasks: JoinSet<()>,
+    outcomes: Arc<Outcomes>,
     end: CancellationToken,
 }
 
@@ -50,6 +52,23 @@ impl Clients {
     pub(crate) async fn end(self) {
         self.end.cancel();
         self.tasks.join_all().await;
+    }
+
+    /// How many writes had an answer.
+    pub(crate) fn writes(&self) -> usize {
+        self.outcomes.writes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until these clients have an answer to a write.
+    pub(crate) async fn wait_for_an_answer(&self) {
+        let before = self.writes();
+        eventually(SOON, "a write is answered", async || self.writes() > before).await;
+    }
+
+    /// Waits until each of these clients, on the average, has had to do without an answer.
+    pub(crate) async fn wait_for_failures(&self) {
+        let failed = async || self.outcomes.unanswered.load(Ordering::Relaxed) >= self.tasks.len();
+        eventually(SOON, "requests fail or time out", failed).await;
     }
 
     /// A client has met what it must not: its test ends with it, and not in the wait for something else.
@@ -76,15 +95,15 @@ impl Load {
         self.start_with(&cluster.clients(), random)
     }
 
-    /// Has clients work with some members; one that has no other to go to stays.
+    /// Has clients work with some members only.
     pub(crate) fn start_with(&self, members: &[Client], random: &mut fastrand::Rng) -> Clients {
-        let mut clients = Clients { tasks: JoinSet::new(), end: CancellationToken::new() };
+        let mut clients = Clients { tasks: JoinSet::new(), outcomes: Arc::default(), end: CancellationToken::new() };
         let worker = |number: usize, random: &mut fastrand::Rng| Worker {
             clients: members.to_vec(),
             at: number % members.len(),
-            is_loyal: members.len() == 1,
             ledger: self.ledger.clone(),
             readings: self.readings.clone(),
+            outcomes: clients.outcomes.clone(),
             end: clients.end.clone(),
             random: random.fork(),
         };

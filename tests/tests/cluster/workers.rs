@@ -2,6 +2,7 @@
 //! another one when it does not. What had no answer is never asked for again: it may have happened.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 use registry_proto::etcdserverpb::compare::{CompareResult, TargetUnion};
 use registry_proto::etcdserverpb::{RangeResponse, ResponseHeader};
 use registry_tests::Client;
-use registry_tests::ledger::{Change, Ledger};
+use registry_tests::ledger::{Asked, Change, Ledger};
 use registry_tests::requests::{Operation, compare, key, put, txn};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -31,17 +32,25 @@ const STAY: usize = 100;
 /// One client.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    /// Of each member.
+    /// Of each member that it may work with.
     pub(crate) clients: Vec<Client>,
     /// With which one it is.
     pub(crate) at: usize,
-    /// Whether it stays with that one, come what may.
-    pub(crate) is_loyal: bool,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) readings: Arc<Mutex<Readings>>,
+    pub(crate) outcomes: Arc<Outcomes>,
     /// Ends the work, between two requests and within one.
     pub(crate) end: CancellationToken,
     pub(crate) random: fastrand::Rng,
+}
+
+/// What became of the requests of all clients that work together.
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes {
+    /// Writes with an answer, be it that a comparison failed.
+    pub(crate) writes: AtomicUsize,
+    /// Requests of any kind without one.
+    pub(crate) unanswered: AtomicUsize,
 }
 
 /// Nobody knows what became of a request.
@@ -88,7 +97,7 @@ impl Worker {
             let answer = self.answer(async |client| client.txn(request).await).await;
             self.follow(answer.is_ok());
             if let Ok(answer) = answer {
-                self.ledger.acknowledge(asked, revision(answer.header));
+                self.acknowledge(asked, answer.header);
             }
         }
     }
@@ -113,8 +122,13 @@ impl Worker {
     async fn put(&mut self, key: &str, value: Bytes) -> Result<(), NoAnswer> {
         let asked = self.ledger.ask(vec![Change::put(key, &value)]);
         let answer = self.answer(async |client| client.try_put(put(key, value)).await).await?;
-        self.ledger.acknowledge(asked, revision(answer.header));
+        self.acknowledge(asked, answer.header);
         Ok(())
+    }
+
+    fn acknowledge(&self, asked: Asked, header: Option<ResponseHeader>) {
+        self.ledger.acknowledge(asked, revision(header));
+        self.outcomes.writes.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn count(&mut self) -> Result<(), NoAnswer> {
@@ -127,9 +141,10 @@ impl Worker {
         request.compare = vec![compare(COUNTER, CompareResult::Equal, TargetUnion::ModRevision(mod_revision))];
         let answer = self.answer(async |client| client.txn(request).await).await?;
         if answer.succeeded {
-            self.ledger.acknowledge(asked, revision(answer.header));
+            self.acknowledge(asked, answer.header);
         } else {
             self.ledger.refused(asked);
+            self.outcomes.writes.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -149,15 +164,17 @@ impl Worker {
     /// Asks the member it is with.
     async fn answer<T>(&self, ask: impl AsyncFnOnce(&Client) -> Result<T, Status>) -> Result<T, NoAnswer> {
         let answered = timeout(PATIENCE, ask(&self.clients[self.at]));
-        match self.end.run_until_cancelled(answered).await {
+        let answer = match self.end.run_until_cancelled(answered).await {
             Some(Ok(answer)) => answer.map_err(|status| no_answer(&status)),
             Some(Err(_)) | None => Err(NoAnswer),
-        }
+        };
+        self.outcomes.unanswered.fetch_add(usize::from(answer.is_err()), Ordering::Relaxed);
+        answer
     }
 
-    /// Stays, or goes to another member.
+    /// Stays, or goes to another member if it may.
     fn follow(&mut self, is_answered: bool) {
-        if !self.is_loyal && (!is_answered || self.random.usize(..STAY) == 0) {
+        if !is_answered || self.random.usize(..STAY) == 0 {
             self.at = self.random.usize(..self.clients.len());
         }
     }
