@@ -57,7 +57,6 @@ async fn a_leader_that_was_paused_answers_no_read_from_the_past() {
 async fn a_leader_that_was_paused_renews_no_lease_that_was_revoked_meanwhile() {
     let Some(mut cluster) = start(3).await else { return };
     for id in 1..=ROUNDS as i64 {
-        cluster.wait_for_leader().await;
         let leader = cluster.wait_for_leader().await;
         cluster.client(leader).grant(id, 600).await.expect("the lease is granted");
         let mut stream = cluster.client(leader).keep_alive_of(id).await;
