@@ -59,9 +59,16 @@ impl Client {
     /// # Panics
     /// When that fails.
     pub async fn connect(url: &str) -> Self {
-        let endpoint =
-            Endpoint::from_shared(url.to_owned()).expect("it is a URL").connect_timeout(SOON).timeout(ANSWER);
-        let channel = endpoint.connect().await.expect("the node serves");
+        Self::over(endpoint(url).connect().await.expect("the node serves"))
+    }
+
+    /// A client of a node that may come and go: it connects when it is used, and again when it has to.
+    #[must_use]
+    pub fn lazy(url: &str) -> Self {
+        Self::over(endpoint(url).connect_lazy())
+    }
+
+    fn over(channel: Channel) -> Self {
         Self {
             kv: KvClient::new(channel.clone())
                 .max_decoding_message_size(usize::MAX)
@@ -261,6 +268,10 @@ impl KeepAlive {
     pub async fn next(&mut self) -> Result<Option<LeaseKeepAliveResponse>, Status> {
         within(self.answers.message()).await
     }
+}
+
+fn endpoint(url: &str) -> Endpoint {
+    Endpoint::from_shared(url.to_owned()).expect("it is a URL").connect_timeout(SOON).timeout(ANSWER)
 }
 
 fn revision(header: Option<ResponseHeader>) -> i64 {

@@ -14,7 +14,7 @@ use crate::budget::START;
 use crate::wait::eventually;
 
 /// Where the package puts it.
-const PATH: &str = "/usr/bin/etcd";
+pub(crate) const PATH: &str = "/usr/bin/etcd";
 
 /// Files in memory, as nothing here is about durability.
 const MEMORY: &str = "/dev/shm";
@@ -33,15 +33,11 @@ impl Etcd {
     ///
     /// # Panics
     /// When it does not serve within [`START`].
-    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     pub async fn start() -> Option<Self> {
-        if !is_3_4() {
-            eprintln!("skipped: {PATH} is not installed, or no etcd 3.4");
+        if !is_there() {
             return None;
         }
-        let memory = Path::new(MEMORY);
-        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let dir = TempDir::new_in(parent).expect("temporary directories can be made");
+        let dir = fast_dir();
         let (process, address, reader) = spawn(dir.path());
         let mut etcd = Self { process, url: String::new(), reader: Some(reader), _dir: dir };
         eventually(START, "etcd serves", async || address.lock().is_some()).await;
@@ -67,9 +63,22 @@ impl Drop for Etcd {
     }
 }
 
-fn is_3_4() -> bool {
+/// Whether a 3.4 is installed; prints a line when it is not.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+pub(crate) fn is_there() -> bool {
     let says = Command::new(PATH).env_clear().arg("--version").output();
-    says.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).starts_with("etcd Version: 3.4."))
+    let is_3_4 = says.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).starts_with("etcd Version: 3.4."));
+    if !is_3_4 {
+        eprintln!("skipped: {PATH} is not installed, or no etcd 3.4");
+    }
+    is_3_4
+}
+
+/// A directory of its own, in memory where that can be.
+pub(crate) fn fast_dir() -> TempDir {
+    let memory = Path::new(MEMORY);
+    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    TempDir::new_in(parent).expect("temporary directories can be made")
 }
 
 /// The address where clients are served, once the log tells it.

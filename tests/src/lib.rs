@@ -2,7 +2,9 @@
 //!
 //! [`Node`] is the server as a child process, to be killed and restarted; [`EmbeddedNode`] is one in this
 //! process. [`Client`] talks to either, [`Watching`] reads a watch stream, and [`eventually`] waits for a
-//! condition: no suite sleeps and hopes. [`model`] is a whole state machine with which servers are compared. [`requests`] makes short work of requests, [`etcdctl`] runs
+//! condition: no suite sleeps and hopes. A [`ledger::Ledger`] of what clients asked for and were told is compared
+//! with the [`chronicle::Chronicle`] of what the server made of it. [`Cluster`] is several servers, the registry's or etcd's, with a
+//! [`Network`] between them that can be cut. [`model`] is a whole state machine with which servers are compared. [`requests`] makes short work of requests, [`etcdctl`] runs
 //! etcd's own tool where it is installed, and [`Etcd`] is the real server, where that is. [`Wire`] sends what no
 //! generated client would.
 //!
@@ -10,23 +12,29 @@
 //! no child outlives the test that started it, be it that the test panics.
 
 pub mod budget;
+pub mod chronicle;
 mod client;
+mod cluster;
 mod embedded;
 mod etcd;
 pub mod etcdctl;
 mod footprint;
+pub mod ledger;
 pub mod model;
 mod node;
+mod proxy;
 pub mod requests;
 mod wait;
 mod watching;
 pub mod wire;
 
 pub use client::{Client, KeepAlive, refusal};
+pub use cluster::{Cluster, Plan, Program, Standing};
 pub use embedded::EmbeddedNode;
 pub use etcd::Etcd;
 pub use footprint::Footprint;
 pub use node::{Node, Refused};
+pub use proxy::{Cut, Network};
 pub use wait::{eventually, within};
 pub use watching::{Happened, Watching};
 pub use wire::Wire;

@@ -6,7 +6,7 @@ use registry_tests::requests::key;
 use registry_tests::{Client, Watching, refusal};
 use tonic::Code;
 
-use crate::chronicle::watch_everything;
+use registry_tests::chronicle::watch_everything;
 
 /// How many revisions of what is known a compaction leaves, at most.
 const LEFT: i64 = 200;

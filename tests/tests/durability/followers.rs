@@ -9,8 +9,8 @@ use registry_tests::requests::{watch, watch_prefix};
 use registry_tests::{Client, Watching};
 use tokio::task::JoinSet;
 
-use crate::chronicle::{Chronicle, watch_everything};
 use crate::compactions::Compactions;
+use registry_tests::chronicle::{Chronicle, watch_everything};
 
 /// The watchers.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use registry_proto::etcdserverpb::LeaseTimeToLiveResponse;
 use registry_tests::Client;
 use tokio::time::Instant;
 
-use crate::chronicle::Chronicle;
+use registry_tests::chronicle::Chronicle;
 
 /// What a due checkpoint or revocation may wait before it is begun: the server looks every half second.
 const LATE: Duration = Duration::from_secs(1);

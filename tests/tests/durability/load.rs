@@ -11,12 +11,12 @@ use registry_tests::requests::{Operation, compare, put, txn};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::chronicle::Chronicle;
 use crate::compactions::Compactions;
 use crate::followers::Followers;
 use crate::leases::{Kept, Leases};
-use crate::ledger::{Change, Ledger};
 use crate::workers::{COUNTER, Work, Worker, counted, until_crash};
+use registry_tests::chronicle::Chronicle;
+use registry_tests::ledger::{Change, Ledger};
 
 /// Writers of keys of their own, which they put and delete.
 const PUTTERS: usize = 3;

@@ -15,8 +15,8 @@ use tonic::{Code, Status};
 
 use crate::compactions::Compactions;
 use crate::leases::{Kept, Leases};
-use crate::ledger::{Change, Ledger};
 use crate::load::TTLS;
+use registry_tests::ledger::{Change, Ledger};
 
 /// The counter that some share: each reads it, and sets it if nobody else did meanwhile.
 pub(crate) const COUNTER: &str = "counter";

@@ -9,48 +9,57 @@ use bytes::Bytes;
 use registry_proto::etcdserverpb::WatchCreateRequest;
 use registry_proto::mvccpb::event::EventType;
 use registry_proto::mvccpb::{Event, KeyValue};
-use registry_tests::requests::everything;
-use registry_tests::{Client, Watching};
+
+use crate::client::Client;
+use crate::requests::everything;
+use crate::watching::Watching;
 
 /// A new store's revision.
 const FIRST_REVISION: i64 = 1;
 
 /// All events of one revision.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Revision {
-    pub(crate) number: i64,
-    pub(crate) events: Vec<Event>,
+pub struct Revision {
+    /// Which one.
+    pub number: i64,
+    /// In their order.
+    pub events: Vec<Event>,
 }
 
 /// The history so far, and the keys it leads to.
 #[derive(Debug, Default)]
-pub(crate) struct Chronicle {
+pub struct Chronicle {
     /// From the one after [`FIRST_REVISION`] on.
     revisions: Vec<Revision>,
     keys: BTreeMap<Bytes, KeyValue>,
 }
 
 /// A watcher of all keys from a revision on.
-pub(crate) fn watch_everything(start_revision: i64) -> WatchCreateRequest {
+#[must_use]
+pub fn watch_everything(start_revision: i64) -> WatchCreateRequest {
     let all = Bytes::from_static(b"\0");
     WatchCreateRequest { key: all.clone(), range_end: all, start_revision, ..WatchCreateRequest::default() }
 }
 
 impl Chronicle {
     /// The last revision that is known.
-    pub(crate) fn head(&self) -> i64 {
+    #[must_use]
+    pub fn head(&self) -> i64 {
         self.revisions.last().map_or(FIRST_REVISION, |last| last.number)
     }
 
     /// The known events from one revision to another, both included.
-    pub(crate) fn between(&self, from: i64, to: i64) -> impl Iterator<Item = &Event> {
+    pub fn between(&self, from: i64, to: i64) -> impl Iterator<Item = &Event> {
         let at = |revision: i64| usize::try_from(revision - FIRST_REVISION - 1).unwrap_or(0);
         let end = (at(to) + usize::from(to > FIRST_REVISION)).min(self.revisions.len());
         self.revisions[at(from).min(end)..end].iter().flat_map(|revision| &revision.events)
     }
 
     /// Watches all that the server still has, compares what is known of it, and returns what is new.
-    pub(crate) async fn read_on(&self, client: &Client, compacted: i64) -> Vec<Revision> {
+    ///
+    /// # Panics
+    /// When the history has changed or has a gap.
+    pub async fn read_on(&self, client: &Client, compacted: i64) -> Vec<Revision> {
         let head = client.revision().await;
         assert!(head >= self.head(), "the revision went back from {} to {head}", self.head());
         let from = compacted.max(FIRST_REVISION) + 1;
@@ -64,7 +73,10 @@ impl Chronicle {
     }
 
     /// Takes over a new revision: each of its events must continue its key's history.
-    pub(crate) fn add(&mut self, revision: Revision) {
+    ///
+    /// # Panics
+    /// When one does not.
+    pub fn add(&mut self, revision: Revision) {
         assert_eq!(revision.number, self.head() + 1);
         for event in &revision.events {
             let kv = event.kv.clone().expect("an event has a key");
@@ -83,19 +95,33 @@ impl Chronicle {
     }
 
     /// What ranges show must be what the events add up to.
-    pub(crate) async fn compare_keys(&self, client: &Client) {
+    ///
+    /// # Panics
+    /// When it is not.
+    pub async fn compare_keys(&self, client: &Client) {
         let request = registry_proto::etcdserverpb::RangeRequest { revision: self.head(), ..everything() };
         let found = client.range(request).await;
         assert_eq!(found, self.keys.values().cloned().collect::<Vec<_>>(), "keys are not what the history says");
     }
 
+    /// A key as it was at a known revision.
+    #[must_use]
+    pub fn key_at(&self, key: &[u8], revision: i64) -> Option<&KeyValue> {
+        let before = self.revisions.partition_point(|known| known.number <= revision);
+        let mut events = self.revisions[..before].iter().rev().flat_map(|known| known.events.iter().rev());
+        let last = events.find(|event| event.kv.as_ref().is_some_and(|kv| kv.key == key))?;
+        if last.r#type() == EventType::Put { last.kv.as_ref() } else { None }
+    }
+
     /// A key as it is now.
-    pub(crate) fn key(&self, key: &[u8]) -> Option<&KeyValue> {
+    #[must_use]
+    pub fn key(&self, key: &[u8]) -> Option<&KeyValue> {
         self.keys.get(key)
     }
 
     /// The keys under a lease, in order.
-    pub(crate) fn keys_under(&self, lease: i64) -> Vec<Bytes> {
+    #[must_use]
+    pub fn keys_under(&self, lease: i64) -> Vec<Bytes> {
         self.keys.values().filter(|kv| kv.lease == lease).map(|kv| kv.key.clone()).collect()
     }
 }

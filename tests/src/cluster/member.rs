@@ -1,0 +1,123 @@
+//! One member's process.
+
+use std::collections::VecDeque;
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::port::Port;
+use super::program::Program;
+use crate::budget::STOP;
+use crate::wait::eventually;
+
+/// A member, whether it runs or not. Dropping it kills and reaps its process.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) name: String,
+    /// Its log and its data.
+    dir: PathBuf,
+    pub(super) client: Port,
+    pub(super) peer: Port,
+    child: Option<Child>,
+    pub(super) is_paused: bool,
+}
+
+impl Member {
+    pub(super) fn new(number: usize, parent: &Path) -> Self {
+        let name = format!("m{number}");
+        let dir = parent.join(&name);
+        Self { name, dir, client: Port::take(), peer: Port::take(), child: None, is_paused: false }
+    }
+
+    pub(super) fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    pub(super) fn log_file(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// Starts the process; its log goes on where the last life's ended.
+    pub(super) fn spawn(&mut self, program: &Program, flags: &[String]) {
+        assert!(self.child.is_none(), "{} runs already", self.name);
+        std::fs::create_dir_all(&self.dir).expect("directories can be made");
+        let log = OpenOptions::new().create(true).append(true).open(self.log_file()).expect("files can be made");
+        let mut command = program.command();
+        command.arg(format!("--name={}", self.name)).arg("--data-dir").arg(self.data_dir());
+        for flag in ["listen-client-urls", "advertise-client-urls"] {
+            command.arg(format!("--{flag}={}", self.client.url()));
+        }
+        command.arg(format!("--listen-peer-urls={}", self.peer.url())).args(flags);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().expect("the program can be started"));
+        self.is_paused = false;
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// How it ended, if it did so by itself.
+    pub(super) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut()?.try_wait().expect("a child can be waited for")
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().unwrap_or_else(|| panic!("{} does not run", self.name));
+        kill_process(Pid::from_child(child), signal).expect("the process was not reaped yet");
+    }
+
+    /// SIGKILL; the process must have been there.
+    pub(super) fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        let status = self.child.take().expect("it ran a moment ago").wait().expect("a child can be waited for");
+        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{} ended by itself: {status}", self.name);
+    }
+
+    /// SIGTERM; the process must end within [`STOP`].
+    pub(super) async fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let ended = Mutex::new((&mut *self, None));
+        eventually(STOP, "the member ends", async || {
+            let (member, status) = &mut *ended.lock();
+            *status = member.has_ended();
+            status.is_some()
+        })
+        .await;
+        let (_, status) = ended.into_inner();
+        self.child = None;
+        status.expect("set when the wait ended")
+    }
+
+    /// The last lines of the log.
+    pub(super) fn last_of_log(&self, count: usize) -> Vec<String> {
+        let Ok(log) = OpenOptions::new().read(true).open(self.log_file()) else { return Vec::new() };
+        let mut last = VecDeque::with_capacity(count);
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            if last.len() == count {
+                last.pop_front();
+            }
+            last.push_back(line);
+        }
+        last.into()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}

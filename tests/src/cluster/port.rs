@@ -1,0 +1,36 @@
+//! Ports of loopback that stay a cluster's own as long as it lasts.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::net::TcpSocket;
+
+/// A port that is held for a member, through all its lives.
+///
+/// Held by a socket that is bound and never listens: Linux gives the port to nobody who asks for any port,
+/// and lets the member listen on it all the same, as both sides set `SO_REUSEADDR`.
+#[derive(Debug)]
+pub(crate) struct Port {
+    address: SocketAddr,
+    _held: TcpSocket,
+}
+
+impl Port {
+    /// Takes a port that the system chooses.
+    pub(crate) fn take() -> Self {
+        let held = TcpSocket::new_v4().expect("sockets can be made");
+        held.set_reuseaddr(true).expect("an option that every TCP socket has");
+        held.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("loopback has free ports");
+        let address = held.local_addr().expect("it is bound");
+        Self { address, _held: held }
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same as a URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
