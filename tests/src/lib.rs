@@ -2,11 +2,12 @@
 //!
 //! [`Node`] is the server as a child process, to be killed and restarted; [`EmbeddedNode`] is one in this
 //! process. [`Client`] talks to either, [`Watching`] reads a watch stream, and [`eventually`] waits for a
-//! condition: no suite sleeps and hopes. A [`ledger::Ledger`] of what clients asked for and were told is compared
-//! with the [`chronicle::Chronicle`] of what the server made of it. [`Cluster`] is several servers, the registry's or etcd's, with a
-//! [`Network`] between them that can be cut. [`model`] is a whole state machine with which servers are compared. [`requests`] makes short work of requests, [`etcdctl`] runs
-//! etcd's own tool where it is installed, and [`Etcd`] is the real server, where that is. [`Wire`] sends what no
-//! generated client would.
+//! condition: no suite sleeps and hopes. [`Cluster`] is several servers, the registry's or etcd's, with a
+//! [`Network`] between them that can be cut. A [`ledger::Ledger`] of what clients asked for and were told is
+//! compared with the [`chronicle::Chronicle`] of what a server made of it; [`model`] is a whole state machine
+//! with which servers are compared. [`requests`] makes short work of requests, [`etcdctl`] runs etcd's own tool
+//! where it is installed, and [`Etcd`] is the real server, where that is. [`Wire`] sends what no generated
+//! client would.
 //!
 //! What always holds: only loopback and ports that the system chose; a directory of its own for each node;
 //! no child outlives the test that started it, be it that the test panics.

@@ -67,8 +67,15 @@ impl Clients {
 
     /// Waits until each of these clients, on the average, has had to do without an answer.
     pub(crate) async fn wait_for_failures(&self) {
-        let failed = async || self.outcomes.unanswered.load(Ordering::Relaxed) >= self.tasks.len();
-        eventually(SOON, "requests fail or time out", failed).await;
+        self.wait_for_failures_or_writes(usize::MAX).await;
+    }
+
+    /// The same, or until so many writes are answered, if there is somebody to do that.
+    pub(crate) async fn wait_for_failures_or_writes(&self, count: usize) {
+        let unanswered = || self.outcomes.unanswered.load(Ordering::Relaxed);
+        let (failures, writes) = (unanswered() + self.tasks.len(), self.writes().saturating_add(count));
+        let over = async || unanswered() >= failures || self.writes() >= writes;
+        eventually(SOON, "requests fail or time out", over).await;
     }
 
     /// A client has met what it must not: its test ends with it, and not in the wait for something else.

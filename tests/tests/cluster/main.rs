@@ -4,13 +4,15 @@
 //! for etcd, which is how the suite itself was checked. `kit` shows that the kit's faults are faults. `kills`
 //! kills members under a `load` of clients (`workers`, `watchers`), and compares what every member has
 //! afterwards with what the clients asked for and were told (`readings`, and the kit's ledger and chronicle).
-//! `partitions` and `one_way` cut paths under the same load, and `paused` has a leader stand still. `swaps` is
-//! one careful client. `failover` and `stops` say how long writes wait for a new leader, and how many fail.
+//! `partitions` and `one_way` cut paths under the same load, `paused` has a leader stand still, and `mixed` does
+//! all of that at random. `swaps` is one careful client. `failover` and `stops` say how long writes wait for a
+//! new leader, and how many fail.
 
 mod failover;
 mod kills;
 mod kit;
 mod load;
+mod mixed;
 mod one_way;
 mod partitions;
 mod paused;
