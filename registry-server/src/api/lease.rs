@@ -1,9 +1,10 @@
 //! The Lease service.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_core::Stream;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use registry_proto::etcdserverpb::lease_server::Lease;
 use registry_proto::etcdserverpb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
@@ -16,6 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::asked::{Question, remaining};
 use super::backend::SharedBackend;
 use super::keep_alive::{KEEP_ALIVES_A_ROUND, keep_alive_round};
+use super::require_leader::RequireLeader;
 use super::status::WireError;
 use crate::command::Command;
 use crate::storage::Vfs;
@@ -24,13 +26,14 @@ use crate::types::{LeaseId, Runtime};
 /// The Lease service over a backend; its streams end when `stop` is cancelled.
 pub struct LeaseService<R: Runtime, V: Vfs> {
     backend: SharedBackend<R, V>,
+    leader: Arc<RequireLeader>,
     stop: CancellationToken,
 }
 
 impl<R: Runtime, V: Vfs> LeaseService<R, V> {
     /// A service over `backend`.
-    pub fn new(backend: SharedBackend<R, V>, stop: CancellationToken) -> Self {
-        Self { backend, stop }
+    pub fn new(backend: SharedBackend<R, V>, leader: Arc<RequireLeader>, stop: CancellationToken) -> Self {
+        Self { backend, leader, stop }
     }
 }
 
@@ -68,14 +71,20 @@ impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         let backend = self.backend.clone();
-        let rounds = request.into_inner().ready_chunks(KEEP_ALIVES_A_ROUND);
+        let (metadata, _, requests) = request.into_parts();
+        let lost = self.leader.lost(metadata.as_ref());
+        let rounds = requests.ready_chunks(KEEP_ALIVES_A_ROUND);
         let answers = rounds.then(move |round| keep_alive_round(backend.clone(), round));
         let answers = answers.flat_map(stream::iter).take_until(self.stop.clone().cancelled_owned());
         let stopped = stream::once(std::future::ready(Err(WireError::Stopped.into())));
         // `take_until` also ends when the client has ended its side, and then nothing is wrong.
         let stop = self.stop.clone();
         let end = stopped.filter(move |_| std::future::ready(stop.is_cancelled()));
-        Ok(Response::new(Box::pin(answers.chain(end))))
+        let answers = answers.chain(end);
+        let Some(lost) = lost else { return Ok(Response::new(Box::pin(answers))) };
+        let no_leader = lost.clone().cancelled_owned().map(|()| Err(WireError::NoLeader.into()));
+        let leaderless = stream::once(no_leader);
+        Ok(Response::new(Box::pin(answers.take_until(lost.cancelled_owned()).chain(leaderless))))
     }
 
     async fn lease_time_to_live(

@@ -16,7 +16,8 @@ mod members;
 mod overlap;
 mod quota;
 mod range;
-pub mod status;
+pub mod require_leader;
+mod status;
 pub mod version;
 mod watch;
 
@@ -26,4 +27,5 @@ pub use cluster::ClusterService;
 pub use kv::KvService;
 pub use lease::LeaseService;
 pub use maintenance::MaintenanceService;
+pub use require_leader::RequireLeader;
 pub use watch::{WatchAnswers, WatchService, WatchSettings};

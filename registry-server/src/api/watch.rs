@@ -15,6 +15,8 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::require_leader::RequireLeader;
+use super::status::WireError;
 use crate::watch::{Headers, Hub, Limits, WatchStream};
 
 /// A shorter interval is raised to this, as in etcd.
@@ -38,6 +40,7 @@ pub struct WatchService {
     hub: Arc<Hub>,
     headers: Headers,
     settings: WatchSettings,
+    leader: Arc<RequireLeader>,
     shutdown: CancellationToken,
 }
 
@@ -52,6 +55,8 @@ pub struct WatchAnswers<R> {
     rest: Option<Pin<Box<Sleep>>>,
     rest_interval: Duration,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Of a client that wants a leader: there is none.
+    leaderless: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// Requests are read next. Taking turns, neither requests nor events starve the other.
     requests_first: bool,
     ended: bool,
@@ -66,12 +71,18 @@ impl Default for WatchSettings {
 impl WatchService {
     /// A service whose streams end when `shutdown` is cancelled.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, headers: Headers, settings: WatchSettings, shutdown: CancellationToken) -> Self {
-        Self { hub, headers, settings, shutdown }
+    pub fn new(
+        hub: Arc<Hub>,
+        headers: Headers,
+        settings: WatchSettings,
+        leader: Arc<RequireLeader>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { hub, headers, settings, leader, shutdown }
     }
 
-    /// Serves the requests of one client.
-    pub fn answers<R>(&self, requests: R) -> WatchAnswers<R> {
+    /// Serves the requests of one client, until `lost` is cancelled, if it is given.
+    pub fn answers<R>(&self, requests: R, lost: Option<CancellationToken>) -> WatchAnswers<R> {
         let base = self.settings.progress_interval.max(MIN_PROGRESS_INTERVAL);
         let progress_interval = base + base.mul_f64(fastrand::f64() / 10.0);
         WatchAnswers {
@@ -82,6 +93,7 @@ impl WatchService {
             rest: None,
             rest_interval: self.settings.limits.rest,
             shutdown: Box::pin(self.shutdown.clone().cancelled_owned()),
+            leaderless: lost.map(|lost| Box::pin(lost.cancelled_owned())),
             requests_first: true,
             ended: false,
         }
@@ -93,7 +105,9 @@ impl Watch for WatchService {
     type WatchStream = WatchAnswers<Streaming<WatchRequest>>;
 
     async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Self::WatchStream>, Status> {
-        Ok(Response::new(self.answers(request.into_inner())))
+        let (metadata, _, requests) = request.into_parts();
+        let lost = self.leader.lost(metadata.as_ref());
+        Ok(Response::new(self.answers(requests, lost)))
     }
 }
 
@@ -115,6 +129,9 @@ impl<R: Stream<Item = Result<WatchRequest, Status>> + Unpin> WatchAnswers<R> {
     fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Result<WatchResponse, Status>> {
         if self.shutdown.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(Status::unavailable("etcdserver: server stopped")));
+        }
+        if self.leaderless.as_mut().is_some_and(|lost| lost.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Err(WireError::NoLeader.into()));
         }
         self.poll_timer(cx);
         if !self.requests_first
@@ -216,9 +233,11 @@ mod tests {
     fn opened() -> (WatchService, Requests, Answers) {
         let headers = |revision: Revision| ResponseHeader { revision: revision.0, ..ResponseHeader::default() };
         let hub = Hub::new(Arc::new(Empty));
-        let service = WatchService::new(hub, Arc::new(headers), WatchSettings::default(), CancellationToken::new());
+        let leader = Arc::new(RequireLeader::new(|| true));
+        let service =
+            WatchService::new(hub, Arc::new(headers), WatchSettings::default(), leader, CancellationToken::new());
         let (sender, receiver) = tokio::sync::mpsc::channel(64);
-        let answers = service.answers(ReceiverStream::new(receiver));
+        let answers = service.answers(ReceiverStream::new(receiver), None);
         (service, sender, answers)
     }
 
@@ -285,7 +304,7 @@ mod tests {
         let told = (0..20).map(|_| {
             let (requests, receiver) = tokio::sync::mpsc::channel(1);
             requests.try_send(Ok(create())).unwrap();
-            let mut answers = service.answers(ReceiverStream::new(receiver));
+            let mut answers = service.answers(ReceiverStream::new(receiver), None);
             async move {
                 assert!(answers.next().await.unwrap().unwrap().created);
                 assert!(answers.next().await.unwrap().unwrap().events.is_empty());
@@ -306,7 +325,7 @@ mod tests {
         service.settings.progress_interval = Duration::from_millis(1);
         let (requests, receiver) = tokio::sync::mpsc::channel(1);
         requests.try_send(Ok(create())).unwrap();
-        let mut answers = service.answers(ReceiverStream::new(receiver));
+        let mut answers = service.answers(ReceiverStream::new(receiver), None);
         answers.next().await.unwrap().unwrap();
         let before = Instant::now();
         answers.next().await.unwrap().unwrap();

@@ -29,6 +29,7 @@ use super::calls::{Call, Calls};
 use super::config::Config;
 use super::counted::{Counted, code_in};
 use super::methods::is_served;
+use crate::api::RequireLeader;
 use crate::consensus::PeerService;
 use crate::http::Paths;
 
@@ -43,6 +44,7 @@ pub struct Services<K, W, L, C, M> {
     health: HealthServer<HealthService>,
     paths: Paths,
     calls: Arc<Calls>,
+    leader: Arc<RequireLeader>,
 }
 
 /// Only the plain HTTP paths, for probes on ports of their own.
@@ -94,6 +96,8 @@ pub struct Parts<K, W, L, C, M> {
     pub paths: Paths,
     /// Where gRPC calls are counted.
     pub calls: Arc<Calls>,
+    /// For those who want a leader.
+    pub leader: Arc<RequireLeader>,
 }
 
 impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C, M> {
@@ -110,6 +114,7 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
             health: HealthServer::new(health).max_decoding_message_size(limit),
             paths: parts.paths,
             calls: parts.calls,
+            leader: parts.leader,
         }
     }
 
@@ -127,6 +132,9 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
             let text = format!("unknown method {method} for service {service}");
             return Answer::refused(&Status::unimplemented(text));
         };
+        if let Err(status) = self.leader.check(request.headers()) {
+            return Answer::refused(&status);
+        }
         let counted = |request: Request<Incoming>| request.map(|body| Counted::request(body, Some(call.clone())));
         // A generated service is a counted pointer and a few settings: cloning it is cheap.
         let under_way = match service {

@@ -35,8 +35,8 @@ use super::slow::slow_applies;
 use super::urls::MemberUrl;
 use super::workers::FrontDoor;
 use crate::api::{
-    Backend, ClusterService, KvService, LeaseService, Limits, MaintenanceService, SharedBackend, WatchService,
-    WatchSettings, answer_questions,
+    Backend, ClusterService, KvService, LeaseService, Limits, MaintenanceService, RequireLeader, SharedBackend,
+    WatchService, WatchSettings, answer_questions,
 };
 use crate::apply::{Machine, State};
 use crate::command::Command;
@@ -523,16 +523,23 @@ fn open_door(
         let backend = backend.clone();
         Arc::new(move |revision| backend.header(revision))
     };
+    let leader = {
+        let node = backend.node.clone();
+        Arc::new(RequireLeader::new(move || node.status().leader.is_some()))
+    };
+    let (watching, node, patience) = (leader.clone(), backend.node.clone(), 3 * config.election_timeout);
+    drop(tokio::spawn(async move { node.while_running(watching.watch::<Production>(patience)).await }));
     let services = Services::new(
         Parts {
             kv: KvService::new(backend.clone()),
-            watch: WatchService::new(hub.clone(), headers, watch_settings(config), stop.clone()),
-            lease: LeaseService::new(backend.clone(), stop.clone()),
+            watch: WatchService::new(hub.clone(), headers, watch_settings(config), leader.clone(), stop.clone()),
+            lease: LeaseService::new(backend.clone(), leader.clone(), stop.clone()),
             cluster: ClusterService::new(backend.clone()),
             maintenance: MaintenanceService::new(backend.clone()),
             health: health.clone(),
             paths,
             calls,
+            leader,
         },
         config,
     );

@@ -14,7 +14,9 @@ use registry_proto::etcdserverpb::watch_request::RequestUnion;
 use registry_proto::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, WatchCreateRequest, WatchRequest, WatchResponse,
 };
-use registry_server::api::{Backend, KvService, LeaseService, Limits, WatchAnswers, WatchService, WatchSettings};
+use registry_server::api::{
+    Backend, KvService, LeaseService, Limits, RequireLeader, WatchAnswers, WatchService, WatchSettings,
+};
 use registry_server::apply::{Machine, State};
 use registry_server::consensus::{NoPeers, Node, NodeOptions, PeerNode};
 use registry_server::lease::Keeper;
@@ -102,19 +104,21 @@ impl InProcessNode {
             has_peer_port: false,
         });
         let stop = CancellationToken::new();
+        let leader = Arc::new(RequireLeader::new(|| true));
         let headers = {
             let backend = backend.clone();
             Arc::new(move |revision| backend.header(revision))
         };
         let (requests, receiver) = mpsc::channel(1);
-        let mut client = LeaseClient::new(LeaseServer::new(LeaseService::new(backend.clone(), stop.clone())));
+        let mut client =
+            LeaseClient::new(LeaseServer::new(LeaseService::new(backend.clone(), leader.clone(), stop.clone())));
         let answers = client.lease_keep_alive(ReceiverStream::new(receiver)).await.expect("the stream opens");
         Self {
             vfs,
             node,
             kv: KvService::new(backend.clone()),
-            lease: LeaseService::new(backend, stop.clone()),
-            watch: WatchService::new(hub, headers, WatchSettings::default(), stop.clone()),
+            lease: LeaseService::new(backend, leader.clone(), stop.clone()),
+            watch: WatchService::new(hub, headers, WatchSettings::default(), leader, stop.clone()),
             keep_alive: Mutex::new((requests, answers.into_inner())),
             stop,
         }
@@ -173,7 +177,7 @@ impl Subject for InProcessNode {
 
     async fn watch(&self, request: WatchCreateRequest) -> InProcessFeed {
         let request = WatchRequest { request_union: Some(RequestUnion::CreateRequest(request)) };
-        InProcessFeed(Box::pin(self.watch.answers(tokio_stream::iter(vec![Ok(request)]))))
+        InProcessFeed(Box::pin(self.watch.answers(tokio_stream::iter(vec![Ok(request)]), None)))
     }
 }
 
