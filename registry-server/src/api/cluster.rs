@@ -97,6 +97,13 @@ impl<R: Runtime, V: Vfs> Cluster for ClusterService<R, V> {
     ) -> Result<Response<MemberUpdateResponse>, Status> {
         let MemberUpdateRequest { id, peer_ur_ls } = request.into_inner();
         let kind = MemberChangeKind::Update.into();
+        // As in etcd, which looks for the member first.
+        if self.0.state.cluster.read().get(MemberId(id)).is_none() {
+            self.0.read_barrier().await?;
+            if self.0.state.cluster.read().get(MemberId(id)).is_none() {
+                return Err(WireError::MemberNotFound.into());
+            }
+        }
         let peer_urls = checked(peer_ur_ls)?;
         let (header, members) = self.change(MemberChange { kind, id, peer_urls, is_learner: false }).await?;
         Ok(Response::new(MemberUpdateResponse { header, members }))

@@ -381,10 +381,12 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
     /// What this node knows now.
     #[must_use]
     pub fn status(&self) -> RaftStatus {
+        // Before the metrics are borrowed: who borrows them twice waits for the writer that waits for him.
+        let leader = self.leaders.present(self.election_timeout);
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         RaftStatus {
-            leader: self.leaders.present(self.election_timeout),
+            leader,
             term: metrics.current_term,
             last_index: metrics.last_log_index.unwrap_or(0),
             committed_index: metrics.local_committed.map_or(0, |log_id| log_id.index),

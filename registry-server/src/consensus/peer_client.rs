@@ -6,6 +6,7 @@
 use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -61,7 +62,8 @@ pub struct GrpcTransport {
 impl Transport for GrpcTransport {
     fn link(&self, to: MemberId, node: &PeerNode) -> Arc<dyn Link> {
         let state = Mutex::new(State::Idle);
-        Arc::new(GrpcLink(Arc::new(Shares { transport: self.clone(), to, peer_urls: node.peer_urls.clone(), state })))
+        let (transport, peer_urls, is_reached) = (self.clone(), node.peer_urls.clone(), AtomicBool::new(true));
+        Arc::new(GrpcLink(Arc::new(Shares { transport, to, peer_urls, state, is_reached })))
     }
 }
 
@@ -74,6 +76,8 @@ struct Shares {
     /// Where it is unless the directory knows better.
     peer_urls: Vec<String>,
     state: Mutex<State>,
+    /// The last attempt to connect came through; until the first, it counts as if.
+    is_reached: AtomicBool,
 }
 
 type Connecting = Shared<BoxFuture<'static, Result<Connection, String>>>;
@@ -112,6 +116,7 @@ impl Shares {
                     let mut state = self.state.lock();
                     // Whoever comes first notes the result.
                     if matches!(&*state, State::Connecting(_)) {
+                        self.tell(&connected);
                         *state = connected.clone().map_or(State::Idle, State::Open);
                     }
                     connected.map_err(LinkError::NotSent)?
@@ -132,6 +137,18 @@ impl Shares {
         tokio::spawn(async move { drop(done.send(connect(&urls, silence).await)) });
         let connected = connected.map(|result| result.unwrap_or_else(|_| Err("the runtime has stopped".to_owned())));
         connected.boxed().shared()
+    }
+
+    /// Logs a change: it is tried often.
+    fn tell(&self, connected: &Result<Connection, String>) {
+        let is_reached = connected.is_ok();
+        if self.is_reached.swap(is_reached, Ordering::Relaxed) == is_reached {
+            return;
+        }
+        match connected {
+            Ok(_) => tracing::info!(peer = %self.to, "the peer is reached again"),
+            Err(why) => tracing::warn!(peer = %self.to, why, "the peer cannot be reached; it is tried again"),
+        }
     }
 
     fn failed(&self, status: &Status) -> LinkError {

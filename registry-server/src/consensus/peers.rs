@@ -164,10 +164,13 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftNetworkV2<Config<S, R>> for Peer<S
     where
         I: Stream<Item = AppendEntriesRequest<Config<S, R>>> + OptionalSend + Unpin + 'static,
     {
-        let requests = input.map(|request| append_to_bytes(&request)).boxed();
-        let begun = self.link.append(requests, option.hard_ttl());
+        let mut requests = input.map(|request| append_to_bytes(&request));
         Box::pin(async move {
-            let answers = begun.await.map_err(rpc_error)?;
+            // openraft waits in this stream before it tries a peer again that could not be reached: whoever connects
+            // before the first request knows of no pause.
+            let Some(first) = requests.next().await else { return Ok(stream::empty().boxed()) };
+            let requests = stream::iter([first]).chain(requests).boxed();
+            let answers = self.link.append(requests, option.hard_ttl()).await.map_err(rpc_error)?;
             let read = |answer: Result<Bytes, LinkError>| {
                 appended_from_bytes(answer.map_err(rpc_error)?).map_err(|error| network(error))
             };

@@ -4,6 +4,7 @@ mod power_loss;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -319,4 +320,26 @@ fn bytes_that_are_no_entry_vote_or_batch_are_an_error_and_never_a_panic() {
     put_command(&mut batch, b"a whole command");
     let cut = batch.freeze().slice(..10);
     assert!(commands(batch_of(cut)).next().unwrap().is_err());
+}
+
+/// Metrics are behind a lock whose readers must not nest: a writer in between stopped the node for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_asks_for_the_status_all_the_time_stops_nobody() {
+    let (node, _) = start(&disk(), u64::MAX).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (asked, stopped) = (node.clone(), stop.clone());
+    let asker = std::thread::spawn(move || {
+        let mut times = 0;
+        while !stopped.load(Ordering::Relaxed) {
+            assert_eq!(asked.status().leader, Some(MemberId(1)));
+            times += 1;
+        }
+        times
+    });
+    for number in 0..300 {
+        tokio::time::timeout(Duration::from_secs(20), node.propose(command(number))).await.unwrap().unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(asker.join().unwrap() > 300);
+    node.shutdown().await;
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::{Layer, Registry, fmt};
 use super::config::{Config, LogFormat, LogLevel, LogOutput};
 
 /// Libraries whose inner life is of no interest above debug.
-const QUIET: [&str; 6] = ["h2", "hyper", "hyper_util", "openraft", "tonic", "tower"];
+const QUIET: [&str; 5] = ["h2", "hyper", "hyper_util", "tonic", "tower"];
 
 /// Sends this process's log lines where `config` says.
 ///
@@ -40,7 +40,11 @@ fn filter(level: LogLevel) -> Targets {
     };
     // At debug the libraries tell what an operator wants at info; their frames are never wanted.
     let libraries = if level == LevelFilter::DEBUG { LevelFilter::INFO } else { level.min(LevelFilter::WARN) };
-    QUIET.iter().fold(Targets::new().with_default(level), |targets, library| targets.with_target(*library, libraries))
+    let all = Targets::new().with_default(level);
+    let quiet = QUIET.iter().fold(all, |targets, library| targets.with_target(*library, libraries));
+    // It warns of each attempt at a peer that is away, several times a second; the transport says it once.
+    let raft = if level == LevelFilter::DEBUG { libraries } else { LevelFilter::ERROR };
+    quiet.with_target("openraft", raft)
 }
 
 fn is_terminal(output: LogOutput) -> bool {
@@ -61,7 +65,9 @@ mod tests {
         let filter = filter(LogLevel::Info);
         assert!(filter.would_enable("registry_server::server", &Level::INFO));
         assert!(!filter.would_enable("openraft::core", &Level::INFO));
-        assert!(filter.would_enable("openraft::core", &Level::WARN));
+        assert!(!filter.would_enable("openraft::core", &Level::WARN));
+        assert!(filter.would_enable("openraft::core", &Level::ERROR));
+        assert!(filter.would_enable("hyper::client", &Level::WARN));
     }
 
     #[test]

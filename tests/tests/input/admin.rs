@@ -53,8 +53,8 @@ fn maintenance_rows() -> Vec<Row> {
         not_yet(call("/etcdserverpb.Maintenance/Defragment"), "Defragment").etcd_takes("", NOT_YET),
         not_yet(call("/etcdserverpb.Maintenance/Hash"), "Hash").etcd_takes("", NOT_YET),
         not_yet(call("/etcdserverpb.Maintenance/Snapshot"), "Snapshot").etcd_takes("", NOT_YET),
-        not_yet(row("no such member", "/etcdserverpb.Maintenance/MoveLeader", &move_leader), "MoveLeader")
-            .etcd_refuses(FailedPrecondition, "bad leader transferee", NOT_YET),
+        row("no such member", "/etcdserverpb.Maintenance/MoveLeader", &move_leader)
+            .refused(FailedPrecondition, "bad leader transferee"),
         not_yet(ask("no version", downgrade("", 0)), "Downgrade").etcd_refuses_plainly(Unimplemented, newer, NOT_YET),
         not_yet(ask("an unknown action", downgrade("3.6", 9)), "Downgrade").etcd_refuses_plainly(
             Unimplemented,
@@ -68,10 +68,6 @@ fn cluster_rows() -> Vec<Row> {
     let urls = |url: &str| vec![url.to_owned()];
     let path = "/etcdserverpb.Cluster/MemberAdd";
     let add = |what, url: &str| row(what, path, &MemberAddRequest { peer_ur_ls: urls(url), is_learner: false });
-    let one = |row: Row, call: &str| {
-        let text = format!("{call}: this version runs clusters of one member, which cannot be changed");
-        row.refused_plainly(Unimplemented, &text)
-    };
     let bad = "given member URLs are invalid";
     let gone = "member not found";
     let remove = row("remove: unknown", "/etcdserverpb.Cluster/MemberRemove", &MemberRemoveRequest { id: 404 });
@@ -81,13 +77,13 @@ fn cluster_rows() -> Vec<Row> {
     let bad_update = row("update: a bad URL", "/etcdserverpb.Cluster/MemberUpdate", &bad_update);
     let promote = row("promote: unknown", "/etcdserverpb.Cluster/MemberPromote", &MemberPromoteRequest { id: 404 });
     vec![
-        one(add("no URL at all", ""), "MemberAdd").etcd_refuses(InvalidArgument, bad, NOT_YET),
-        one(add("no port", "http://127.0.0.1"), "MemberAdd").etcd_refuses(InvalidArgument, bad, NOT_YET),
-        one(add("another scheme", "ftp://127.0.0.1:1"), "MemberAdd").etcd_refuses(InvalidArgument, bad, NOT_YET),
-        one(remove, "MemberRemove").etcd_refuses(NotFound, gone, NOT_YET),
-        one(update, "MemberUpdate").etcd_refuses(NotFound, gone, NOT_YET),
-        one(bad_update, "MemberUpdate").etcd_refuses(NotFound, gone, NOT_YET),
-        one(promote, "MemberPromote").etcd_refuses(NotFound, gone, NOT_YET),
+        add("no URL at all", "").refused(InvalidArgument, bad),
+        add("no port", "http://127.0.0.1").refused(InvalidArgument, bad),
+        add("another scheme", "ftp://127.0.0.1:1").refused(InvalidArgument, bad),
+        remove.refused(NotFound, gone),
+        update.refused(NotFound, gone),
+        bad_update.refused(NotFound, gone),
+        promote.refused(NotFound, gone),
         row("list", "/etcdserverpb.Cluster/MemberList", &MemberListRequest { linearizable: true }),
     ]
 }
