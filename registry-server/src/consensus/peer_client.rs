@@ -31,7 +31,7 @@ use tonic::metadata::MetadataValue;
 use tower_service::Service;
 
 use super::messages::Description;
-use super::peer_service::{CLUSTER, FROM, REFUSED, REMOVED, TO};
+use super::peer_service::{CLUSTER, FROM, MISMATCH, REFUSED, REMOVED, TO};
 use super::transport::{Answers, Call, Directory, Link, LinkError, Messages, Transport};
 use super::types::PeerNode;
 use crate::types::{ClusterId, MemberId};
@@ -62,8 +62,9 @@ pub struct GrpcTransport {
 impl Transport for GrpcTransport {
     fn link(&self, to: MemberId, node: &PeerNode) -> Arc<dyn Link> {
         let state = Mutex::new(State::Idle);
-        let (transport, peer_urls, is_reached) = (self.clone(), node.peer_urls.clone(), AtomicBool::new(true));
-        Arc::new(GrpcLink(Arc::new(Shares { transport, to, peer_urls, state, is_reached })))
+        let (transport, peer_urls) = (self.clone(), node.peer_urls.clone());
+        let (is_reached, is_mismatched) = (AtomicBool::new(true), AtomicBool::new(false));
+        Arc::new(GrpcLink(Arc::new(Shares { transport, to, peer_urls, state, is_reached, is_mismatched })))
     }
 }
 
@@ -78,6 +79,8 @@ struct Shares {
     state: Mutex<State>,
     /// The last attempt to connect came through; until the first, it counts as if.
     is_reached: AtomicBool,
+    /// It has said that another cluster or member is meant.
+    is_mismatched: AtomicBool,
 }
 
 type Connecting = Shared<BoxFuture<'static, Result<Connection, String>>>;
@@ -154,6 +157,12 @@ impl Shares {
     fn failed(&self, status: &Status) -> LinkError {
         if status.code() == REMOVED {
             self.transport.removed.cancel();
+            return LinkError::Refused(status.message().to_owned());
+        }
+        if status.code() == MISMATCH {
+            if !self.is_mismatched.swap(true, Ordering::Relaxed) {
+                tracing::warn!(peer = %self.to, "the peer refuses this member: {}", status.message());
+            }
             return LinkError::Refused(status.message().to_owned());
         }
         failed(status)

@@ -1,5 +1,6 @@
 //! Peers over gRPC, the answering side: from the service to the node's receiver.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -7,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use registry_proto::peer::Message;
 use registry_proto::peer::peer_server::Peer;
 use tonic::metadata::MetadataMap;
@@ -25,6 +27,12 @@ pub(super) const TO: &str = "registry-to";
 /// What a refusal is told with: the receiver has done nothing.
 pub(super) const REFUSED: Code = Code::FailedPrecondition;
 
+/// What a peer is told that means another cluster or member.
+pub(super) const MISMATCH: Code = Code::InvalidArgument;
+
+/// Strangers that are told of in the log, at most.
+const MAX_TOLD: usize = 64;
+
 /// What a member is told that was removed.
 pub(super) const REMOVED: Code = Code::PermissionDenied;
 
@@ -34,6 +42,8 @@ pub struct PeerService {
     directory: Arc<dyn Directory>,
     cluster: ClusterId,
     member: MemberId,
+    /// Whose refusal is in the log already.
+    told: Mutex<BTreeSet<u64>>,
 }
 
 impl PeerService {
@@ -44,7 +54,7 @@ impl PeerService {
         cluster: ClusterId,
         member: MemberId,
     ) -> Self {
-        Self { receiver, directory, cluster, member }
+        Self { receiver, directory, cluster, member, told: Mutex::default() }
     }
 
     /// Refuses what another cluster or member is meant by, and who was removed: nobody else tells it.
@@ -61,12 +71,19 @@ impl PeerService {
             if meant != own {
                 let mend = "check --initial-cluster and --initial-cluster-token of both members";
                 let text = format!("this is {what} {own:x}, and the call is for {meant:x}: {mend}");
-                let from = from.map(MemberId);
-                tracing::warn!(?from, "a peer was refused: {text}");
-                return Err(Status::new(REFUSED, text));
+                self.tell_once(from.unwrap_or_default(), &text);
+                return Err(Status::new(MISMATCH, text));
             }
         }
         Ok(())
+    }
+
+    /// Such a peer calls many times a second.
+    fn tell_once(&self, from: u64, text: &str) {
+        let mut told = self.told.lock();
+        if told.len() < MAX_TOLD && told.insert(from) {
+            tracing::warn!(from = %MemberId(from), "a peer is refused: {text}");
+        }
     }
 
     async fn answer(&self, call: Call, request: Request<Message>) -> Result<Response<Message>, Status> {

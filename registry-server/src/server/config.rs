@@ -45,7 +45,7 @@ pub struct Config {
     /// What clients are told to connect to; empty for "where clients are served", with the ports that were
     /// really bound. Default: empty.
     pub advertise_client_urls: Vec<MemberUrl>,
-    /// Where peers are to be served; nothing listens there while a cluster has one member. Default: `http://localhost:2380`.
+    /// Where peers are served. A node that is alone goes on without it if the port is taken. Default: `http://localhost:2380`.
     pub listen_peer_urls: Vec<MemberUrl>,
     /// What peers are told to connect to. Default: `http://localhost:2380`.
     pub initial_advertise_peer_urls: Vec<MemberUrl>,

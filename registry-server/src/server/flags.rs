@@ -209,7 +209,7 @@ struct MemberFlags {
     /// What clients are told to connect to [default: where clients are served].
     #[arg(long, value_name = "URLS", value_parser = urls)]
     advertise_client_urls: Option<Urls>,
-    /// Where peers are to be served; nothing listens there while a cluster has one member.
+    /// Where peers are served; a node that is alone goes on without it if the port is taken.
     #[arg(long, value_name = "URLS", value_parser = urls, default_value = "http://localhost:2380")]
     listen_peer_urls: Urls,
     /// How many threads serve clients [default: one a core].
