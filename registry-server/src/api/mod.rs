@@ -16,8 +16,8 @@ mod members;
 mod overlap;
 mod quota;
 mod range;
-pub mod require_leader;
-mod status;
+mod require_leader;
+pub mod status;
 pub mod version;
 mod watch;
 
