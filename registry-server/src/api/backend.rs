@@ -67,6 +67,11 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
         self.header(self.state.store.read().revision())
     }
 
+    /// Whether this member has no vote, and is to have none yet.
+    pub fn is_learner(&self) -> bool {
+        self.state.cluster.read().get(self.member).is_some_and(|member| member.is_learner)
+    }
+
     /// Proposes a command if the quota has room for it, waits until it was applied here, and tells what it did.
     ///
     /// # Errors

@@ -78,7 +78,7 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
             raft_applied_index: raft.applied_index,
             errors: self.ailments(&raft),
             db_size_in_use: (EMPTY_STORE_BYTES + sizes.live_bytes) as i64,
-            is_learner: false,
+            is_learner: self.0.is_learner(),
             storage_version: STORAGE_VERSION.to_owned(),
             db_size_quota: self.0.limits.quota_bytes as i64,
             downgrade_info: None,

@@ -9,6 +9,7 @@ use registry_proto::stored::Records;
 use tonic::Status;
 
 use super::backend::{SharedBackend, mvcc_status};
+use super::status::WireError;
 use crate::apply::range_query;
 use crate::mvcc::{RangeAnswer, RangeCursor};
 use crate::storage::Vfs;
@@ -28,6 +29,9 @@ impl<R: Runtime, V: Vfs> Ranges<R, V> {
     /// Confirms a linearizable read and pins its revision.
     pub(super) async fn begin(backend: &SharedBackend<R, V>, request: &RangeRequest) -> Result<Self, Status> {
         if !request.serializable {
+            if backend.is_learner() {
+                return Err(WireError::NotSupportedForLearner.into());
+            }
             backend.read_barrier().await?;
         }
         let cursor = backend.state.store.read().range_cursor(range_query(request)).map_err(mvcc_status)?;

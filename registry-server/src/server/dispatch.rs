@@ -29,7 +29,7 @@ use super::calls::{Call, Calls};
 use super::config::Config;
 use super::counted::{Counted, code_in};
 use super::methods::is_served;
-use crate::api::RequireLeader;
+use crate::api::{LearnerCalls, RequireLeader};
 use crate::consensus::PeerService;
 use crate::http::Paths;
 
@@ -45,6 +45,7 @@ pub struct Services<K, W, L, C, M> {
     paths: Paths,
     calls: Arc<Calls>,
     leader: Arc<RequireLeader>,
+    learner: LearnerCalls,
 }
 
 /// Only the plain HTTP paths, for probes on ports of their own.
@@ -98,6 +99,8 @@ pub struct Parts<K, W, L, C, M> {
     pub calls: Arc<Calls>,
     /// For those who want a leader.
     pub leader: Arc<RequireLeader>,
+    /// What a learner does not do.
+    pub learner: LearnerCalls,
 }
 
 impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C, M> {
@@ -115,6 +118,7 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
             paths: parts.paths,
             calls: parts.calls,
             leader: parts.leader,
+            learner: parts.learner,
         }
     }
 
@@ -132,7 +136,8 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
             let text = format!("unknown method {method} for service {service}");
             return Answer::refused(&Status::unimplemented(text));
         };
-        if let Err(status) = self.leader.check(request.headers()) {
+        let may = self.leader.check(request.headers()).and_then(|()| self.learner.check(path));
+        if let Err(status) = may {
             return Answer::refused(&status);
         }
         let counted = |request: Request<Incoming>| request.map(|body| Counted::request(body, Some(call.clone())));

@@ -26,7 +26,7 @@ use tonic::{Code, Status};
 use tonic_health::server::HealthReporter;
 
 use super::{Calls, Config, FrontDoor, Listener, Parts, Services};
-use crate::api::RequireLeader;
+use crate::api::{LearnerCalls, RequireLeader};
 use crate::http::{HealthSource, Paths, ReadFuture};
 
 type Answer<T> = Result<tonic::Response<T>, Status>;
@@ -148,6 +148,7 @@ fn open(echo: Echo, change: impl FnOnce(&mut Config)) -> FrontDoor {
         paths: Paths::new(Arc::new(Well), Arc::new(String::new)),
         calls: Calls::new(config.warning_unary_request_duration),
         leader: Arc::new(RequireLeader::new(|| true)),
+        learner: LearnerCalls::new(|| false),
     };
     let bound = Listener::bind(&config.listen_client_urls).unwrap();
     FrontDoor::start(bound, Services::new(parts, &config), &config).unwrap()

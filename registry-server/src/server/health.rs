@@ -37,6 +37,6 @@ impl<R: Runtime, V: Vfs> HealthSource for BackendHealth<R, V> {
     }
 
     fn is_learner(&self) -> bool {
-        false
+        self.0.is_learner()
     }
 }

@@ -54,7 +54,7 @@ impl<R: Runtime, V: Vfs> NodeMetrics<R, V> {
         let help = "Whether or not this member is a leader. 1 if is, 0 otherwise.";
         text.gauge("etcd_server_is_leader", help, u8::from(is_leader));
         let help = "Whether or not this member is a learner. 1 if is, 0 otherwise.";
-        text.gauge("etcd_server_is_learner", help, 0);
+        text.gauge("etcd_server_is_learner", help, u8::from(self.backend.is_learner()));
         let help = "The number of leader changes seen.";
         text.counter("etcd_server_leader_changes_seen_total", help, counts.leader_changes.get());
         let help = "The total number of failed read indexes seen.";

@@ -35,8 +35,8 @@ use super::slow::slow_applies;
 use super::urls::MemberUrl;
 use super::workers::FrontDoor;
 use crate::api::{
-    Backend, ClusterService, KvService, LeaseService, Limits, MaintenanceService, RequireLeader, SharedBackend,
-    WatchService, WatchSettings, answer_questions,
+    Backend, ClusterService, KvService, LearnerCalls, LeaseService, Limits, MaintenanceService, RequireLeader,
+    SharedBackend, WatchService, WatchSettings, answer_questions,
 };
 use crate::apply::{Machine, State};
 use crate::command::Command;
@@ -540,6 +540,10 @@ fn open_door(
             paths,
             calls,
             leader,
+            learner: {
+                let backend = backend.clone();
+                LearnerCalls::new(move || backend.is_learner())
+            },
         },
         config,
     );
