@@ -175,8 +175,13 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
                 if let Some(answer) = here().await? {
                     return Ok(answer);
                 }
-                if let Ok(answer) = self.node.ask_leader(question.to_bytes()).await {
-                    return answered(answer);
+                match self.node.ask_leader(question.to_bytes()).await {
+                    Ok(answer) => return answered(answer),
+                    // It may have been done, and a second time it would be refused.
+                    Err(ReadError::TimedOut) if matches!(question, Question::ChangeMember(_)) => {
+                        return Err(WireError::Timeout.into());
+                    }
+                    Err(_) => {}
                 }
                 R::sleep(PAUSE).await;
             }

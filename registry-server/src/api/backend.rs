@@ -44,6 +44,8 @@ pub struct Backend<R: Runtime, V: Vfs> {
     pub limits: Limits,
     /// Held while this node proposes the alarm that it is out of space.
     pub raising: tokio::sync::Mutex<()>,
+    /// Held while this node, as leader, changes the members: what was checked must still hold when Raft follows.
+    pub changing: tokio::sync::Mutex<()>,
     /// Whether other members can reach this one.
     pub has_peer_port: bool,
 }

@@ -25,6 +25,7 @@ pub(super) async fn change_member<R: Runtime, V: Vfs>(
     backend: &Backend<R, V>,
     change: &MemberChange,
 ) -> Result<Option<()>, Status> {
+    let _one_at_a_time = backend.changing.lock().await;
     if backend.node.confirm_leading().await.is_err() {
         return Ok(None);
     }

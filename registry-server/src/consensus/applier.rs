@@ -217,6 +217,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftStateMachine<TypeConfig<S, R>> for
 
     async fn install_snapshot(&mut self, meta: &RaftSnapshotMeta, snapshot: PathBuf) -> io::Result<()> {
         let snapshots = self.snapshots.clone();
+        self.snapshots.end_incoming(&snapshot).await?;
         let path = snapshot.clone();
         self.on_lane(move |machine| snapshots.restore_into(&path, machine)).await?.map_err(io::Error::other)?;
         self.pending.skipped(meta.last_log_id.map(|last| last.leader_id.into()).unwrap_or_default());

@@ -17,7 +17,7 @@ use super::encoding::put_command;
 use super::error::ProposeError;
 use super::leaders::{Leader, Leaders};
 use super::messages::{Proposed, Taken};
-use super::pending::{Carried, Outcome, Pending, Waiter};
+use super::pending::{Attempt, Carried, Outcome, Pending, Waiter};
 use super::state_machine::StateMachine;
 use super::transport::{Call, LinkError};
 use super::types::{Batch, Callback, Leadership, TypeConfig};
@@ -173,13 +173,11 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Way<S, R, V> {
             }
         };
         let (number, commands) = (batch.number, batch.commands.clone());
-        if !self.pending.sending(leadership, batch) {
-            return true;
-        }
-        let under_way = UnderWay { pending: self.pending.clone(), number, has_ended: false };
+        let Some(attempt) = self.pending.sending(leadership, batch, permit) else { return true };
+        let under_way = UnderWay { pending: self.pending.clone(), number, attempt, has_ended: false };
         let done = Callback::new(move |result: ClientWriteResult<TypeConfig<S, R>>| {
             under_way.ended(&result);
-            drop((reservation, permit));
+            drop(reservation);
         });
         let entry = Batch { origin: self.pending.origin(number), commands };
         self.raft.write(entry).responder(done).with_leader(leadership).await.is_ok()
@@ -194,48 +192,50 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Way<S, R, V> {
         unknown: Arc<Semaphore>,
     ) {
         let (number, commands) = (batch.number, batch.commands.clone());
-        if !self.pending.sending(leadership, batch) {
-            return;
-        }
+        let Some(attempt) = self.pending.sending(leadership, batch, permit) else { return };
         let link = self.leaders.link(leadership.member);
         let (pending, timeout) = (self.pending.clone(), self.request_timeout);
         let proposed = Proposed { leader: leadership, origin: pending.origin(number), commands };
         drop(R::spawn(async move {
-            let Some(link) = link else {
-                R::sleep(REFUSED_PAUSE).await;
-                return pending.refused(number);
+            let taken = match link {
+                None => Taken::NotLeader,
+                Some(link) => match link.call(Call::Propose, proposed.to_bytes(), timeout).await {
+                    Ok(answer) => Taken::from_bytes(answer).unwrap_or(Taken::Unknown),
+                    Err(LinkError::NotSent(_) | LinkError::Refused(_)) => Taken::NotLeader,
+                    Err(LinkError::Lost(_)) => Taken::Unknown,
+                },
             };
-            let answer = link.call(Call::Propose, proposed.to_bytes(), timeout).await;
             drop(proposed);
-            let taken = match answer {
-                Ok(answer) => Taken::from_bytes(answer).unwrap_or(Taken::Unknown),
-                Err(LinkError::NotSent(_) | LinkError::Refused(_)) => Taken::NotLeader,
-                Err(LinkError::Lost(_)) => Taken::Unknown,
-            };
             match taken {
-                Taken::Committed => {}
-                Taken::NotLeader => {
-                    R::sleep(REFUSED_PAUSE).await;
-                    pending.refused(number);
-                }
-                Taken::NoSpace => refuse(&pending, number, ProposeError::NoSpace),
-                Taken::TooLarge => refuse(&pending, number, ProposeError::TooLarge),
+                Taken::Committed => pending.committed(number, attempt),
+                Taken::NotLeader => again_soon::<S, R>(&pending, number, attempt).await,
+                Taken::NoSpace => refuse(&pending, number, attempt, ProposeError::NoSpace),
+                Taken::TooLarge => refuse(&pending, number, attempt, ProposeError::TooLarge),
                 Taken::Unknown => {
                     // It makes room for others, as long as there are not too many of its kind.
-                    let parked = unknown.try_acquire_owned();
-                    let kept = parked.is_err().then_some(permit);
+                    if let Ok(parked) = unknown.try_acquire_owned() {
+                        pending.park(number, attempt, parked);
+                    }
                     // Until then it may still be applied, or turn out to be lost.
                     R::sleep(timeout).await;
-                    drop((parked, kept));
-                    refuse(&pending, number, ProposeError::TimedOut);
+                    refuse(&pending, number, attempt, ProposeError::TimedOut);
                 }
             }
         }));
     }
 }
 
-fn refuse<S: StateMachine>(pending: &Pending<S>, number: u64, error: ProposeError) {
-    if let Some(batch) = pending.take(number) {
+/// A leader has refused a batch before it was in any log: it is sent again after a pause. It is taken out first, so that
+/// nothing else sends it meanwhile.
+async fn again_soon<S: StateMachine, R: Runtime>(pending: &Pending<S>, number: u64, attempt: Attempt) {
+    if let Some(batch) = pending.take(number, attempt) {
+        R::sleep(REFUSED_PAUSE).await;
+        pending.send_again(batch);
+    }
+}
+
+fn refuse<S: StateMachine>(pending: &Pending<S>, number: u64, attempt: Attempt, error: ProposeError) {
+    if let Some(batch) = pending.take(number, attempt) {
         batch.answer_all(error);
     }
 }
@@ -244,6 +244,7 @@ fn refuse<S: StateMachine>(pending: &Pending<S>, number: u64, error: ProposeErro
 struct UnderWay<S: StateMachine> {
     pending: Arc<Pending<S>>,
     number: u64,
+    attempt: Attempt,
     has_ended: bool,
 }
 
@@ -255,14 +256,10 @@ impl<S: StateMachine> UnderWay<S> {
             // entries is applied.
             Ok(_) | Err(ClientWriteError::LogEntryDiscarded(_)) => {}
             Err(ClientWriteError::ForwardToLeader(_)) => {
-                let pending = self.pending.clone();
-                let number = self.number;
-                drop(R::spawn(async move {
-                    R::sleep(REFUSED_PAUSE).await;
-                    pending.refused(number);
-                }));
+                let (pending, number, attempt) = (self.pending.clone(), self.number, self.attempt);
+                drop(R::spawn(async move { again_soon::<S, R>(&pending, number, attempt).await }));
             }
-            Err(_) => refuse(&self.pending, self.number, ProposeError::LeaderChanged),
+            Err(_) => refuse(&self.pending, self.number, self.attempt, ProposeError::LeaderChanged),
         }
     }
 }
@@ -270,7 +267,7 @@ impl<S: StateMachine> UnderWay<S> {
 impl<S: StateMachine> Drop for UnderWay<S> {
     fn drop(&mut self) {
         if !self.has_ended {
-            refuse(&self.pending, self.number, ProposeError::Stopped);
+            refuse(&self.pending, self.number, self.attempt, ProposeError::Stopped);
         }
     }
 }

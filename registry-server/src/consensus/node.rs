@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +26,7 @@ use super::reads::{Reads, confirm, holds_lease};
 use super::receiver::{Ask, Receive, Receiver};
 use super::snapshots::Snapshots;
 use super::state_machine::StateMachine;
-use super::transport::{Call, Transport};
+use super::transport::{Call, LinkError, Transport};
 use super::types::PeerNode;
 use crate::storage::{Vfs, Wal, WalOptions};
 use crate::types::{Executor, Lane, MemberId, Runtime};
@@ -36,6 +37,9 @@ const KEEP_ENTRIES: u64 = 100;
 
 /// Before a new leader whom no quorum confirms asks again.
 const CONFIRM_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long snapshots wait for one that is being sent, at most: the log grows meanwhile.
+const MAX_SENDING_SECONDS: u32 = 600;
 
 /// How often a full disk is asked again.
 const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
@@ -93,7 +97,8 @@ impl NodeOptions {
             max_in_snapshot_log_to_keep: if self.founders.len() == 1 { 0 } else { KEEP_ENTRIES },
             // A restored leader may have lost entries that it sent in the same term before it synced them.
             enable_leader_restore: Some(false),
-            install_snapshot_timeout: 30_000,
+            // For all of a snapshot, however large; a peer that is silent loses its connection long before.
+            install_snapshot_timeout: 3_600_000,
             ..Config::default()
         };
         Ok(config.validate()?)
@@ -190,6 +195,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         applier.replay(&log_store).await?;
         let files = Files { vfs, lane: read_lane.clone() };
         let peers = Peers::new(transport.clone(), files, options.election_timeout);
+        let sending = peers.sending();
         let raft = Raft::new(options.member.0, config, peers, log_store, applier).await.map_err(stopped)?;
         let raft: RaftHandle<S, R, V> = Arc::new(raft);
         form_cluster(&raft, options).await?;
@@ -207,7 +213,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let way = Way { raft: raft.clone(), wal: wal.clone(), leaders: leaders.clone(), pending, request_timeout };
 
         let stop = CancellationToken::new();
-        in_background::<R>(&stop, write_snapshots(raft.clone(), since_snapshot));
+        in_background::<R>(&stop, write_snapshots(raft.clone(), since_snapshot, sending));
         in_background::<R>(&stop, look_for_room::<R, V>(wal.clone()));
         in_background::<R>(&stop, count_leaders(raft.clone(), counts.clone()));
         Ok(Self {
@@ -239,11 +245,15 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
     /// Asks the member that leads, which is not this one.
     ///
     /// # Errors
-    /// [`ReadError::NoLeader`] when no leader is known, or it is this node, or it did not answer.
+    /// [`ReadError::NoLeader`] when no leader is known, or it is this node, or it has refused to answer: it has done nothing.
+    /// [`ReadError::TimedOut`] when it may have.
     pub async fn ask_leader(&self, question: Bytes) -> Result<Bytes, ReadError> {
         let Some(Leader::Other(leadership)) = self.leaders.now() else { return Err(ReadError::NoLeader) };
         let link = self.leaders.link(leadership.member).ok_or(ReadError::NoLeader)?;
-        link.call(Call::Ask, question, self.request_timeout).await.map_err(|_| ReadError::NoLeader)
+        link.call(Call::Ask, question, self.request_timeout).await.map_err(|error| match error {
+            LinkError::NotSent(_) | LinkError::Refused(_) => ReadError::NoLeader,
+            LinkError::Lost(_) => ReadError::TimedOut,
+        })
     }
 
     /// Confirms that this node leads, and has applied all that was committed when it was asked; gives its term.
@@ -502,9 +512,17 @@ async fn look_for_room<R: Runtime, V: Vfs>(wal: Wal<V>) {
 async fn write_snapshots<S: StateMachine, R: Runtime, V: Vfs>(
     raft: RaftHandle<S, R, V>,
     since_snapshot: Arc<SinceSnapshot>,
+    sending: Arc<AtomicUsize>,
 ) {
     loop {
         since_snapshot.due.notified().await;
+        // The log behind a snapshot that a peer is getting must still be there when the peer has it.
+        for _ in 0..MAX_SENDING_SECONDS {
+            if sending.load(Ordering::Relaxed) == 0 {
+                break;
+            }
+            R::sleep(Duration::from_secs(1)).await;
+        }
         if raft.trigger().snapshot().await.is_err() {
             return;
         }

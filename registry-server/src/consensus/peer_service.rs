@@ -60,7 +60,9 @@ impl PeerService {
     /// Refuses what another cluster or member is meant by, and who was removed: nobody else tells it.
     fn check(&self, metadata: &MetadataMap) -> Result<(), Status> {
         let from = metadata.get(FROM).and_then(|from| u64::from_str_radix(from.to_str().ok()?, 16).ok());
-        if from.is_some_and(|from| self.directory.was_removed(MemberId(from))) {
+        // Not before Raft has removed it: until then it may have to hand over, and counts for the quorum.
+        let is_out = |id: MemberId| self.directory.was_removed(id) && !self.receiver.is_member(id);
+        if from.is_some_and(|from| is_out(MemberId(from))) {
             return Err(Status::new(REMOVED, "the member has been permanently removed from the cluster"));
         }
         for (name, own, what) in [(CLUSTER, self.cluster.0, "cluster"), (TO, self.member.0, "member")] {

@@ -6,6 +6,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,6 +40,8 @@ pub(super) struct Peers<V> {
     files: Files<V>,
     /// Votes are answered within this, or not at all.
     vote_limit: Duration,
+    /// Snapshots that are being sent.
+    sending: Arc<AtomicUsize>,
 }
 
 /// Where a snapshot's file is read, off the async threads.
@@ -92,7 +95,12 @@ impl<V: Vfs> Sending<V> {
 
 impl<V: Vfs> Peers<V> {
     pub(super) fn new(transport: Arc<dyn Transport>, files: Files<V>, vote_limit: Duration) -> Self {
-        Self { transport, files, vote_limit }
+        Self { transport, files, vote_limit, sending: Arc::default() }
+    }
+
+    /// How many snapshots are being sent.
+    pub(super) fn sending(&self) -> Arc<AtomicUsize> {
+        self.sending.clone()
     }
 }
 
@@ -101,7 +109,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftNetworkFactory<TypeConfig<S, R>> f
 
     async fn new_client(&mut self, target: u64, node: &PeerNode) -> Self::Network {
         let link = self.transport.link(MemberId(target), node);
-        Peer { link, files: self.files.clone(), vote_limit: self.vote_limit, types: PhantomData }
+        let (files, vote_limit, sending) = (self.files.clone(), self.vote_limit, self.sending.clone());
+        Peer { link, files, vote_limit, sending, types: PhantomData }
     }
 }
 
@@ -110,7 +119,24 @@ pub(super) struct Peer<S, R, V> {
     link: Arc<dyn Link>,
     files: Files<V>,
     vote_limit: Duration,
+    sending: Arc<AtomicUsize>,
     types: PhantomData<fn() -> (S, R)>,
+}
+
+/// One snapshot that is being sent, as long as it is there.
+struct OneSending(Arc<AtomicUsize>);
+
+impl OneSending {
+    fn begin(sending: &Arc<AtomicUsize>) -> Self {
+        sending.fetch_add(1, Ordering::Relaxed);
+        Self(sending.clone())
+    }
+}
+
+impl Drop for OneSending {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 type Config<S, R> = TypeConfig<S, R>;
@@ -209,6 +235,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftNetworkV2<Config<S, R>> for Peer<S
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Config<S, R>>, StreamingError<Config<S, R>>> {
+        let _sending = OneSending::begin(&self.sending);
         let head = SnapshotHead { vote, meta: snapshot.meta };
         let parts = self.files.clone().parts(snapshot.snapshot, head.to_bytes());
         let installing = std::pin::pin!(R::timeout(option.hard_ttl(), self.link.install(parts)));

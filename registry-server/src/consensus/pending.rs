@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::error::ProposeError;
 use super::state_machine::StateMachine;
@@ -37,6 +37,7 @@ pub(super) struct Pending<S: StateMachine> {
 }
 
 struct Inner<S: StateMachine> {
+    attempts: u64,
     sent: BTreeMap<u64, Sent<S>>,
     /// Whose entry was the last to be applied.
     reached: Leadership,
@@ -45,8 +46,15 @@ struct Inner<S: StateMachine> {
 
 struct Sent<S: StateMachine> {
     to: Leadership,
+    attempt: Attempt,
     batch: Carried<S>,
+    /// Given back when the batch is here no more, so that others may be sent.
+    permit: OwnedSemaphorePermit,
 }
+
+/// One sending of a batch. What becomes known of one says nothing of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempt(u64);
 
 impl<S: StateMachine> Carried<S> {
     /// Nobody waits any more.
@@ -67,7 +75,7 @@ impl<S: StateMachine> Pending<S> {
     /// There are never more than `bound` batches.
     pub(super) fn new(node: u64, bound: usize) -> (Self, mpsc::Receiver<Carried<S>>) {
         let (again, lost) = mpsc::channel(bound);
-        let inner = Inner { sent: BTreeMap::new(), reached: Leadership::default(), closed: false };
+        let inner = Inner { attempts: 0, sent: BTreeMap::new(), reached: Leadership::default(), closed: false };
         (Self { node, inner: Mutex::new(inner), again }, lost)
     }
 
@@ -76,32 +84,46 @@ impl<S: StateMachine> Pending<S> {
         Origin { node: self.node, number }
     }
 
-    /// Notes a batch that is about to be sent. False if that leadership is over, and the batch is to be sent to
-    /// another: it is then in the queue of those.
-    pub(super) fn sending(&self, to: Leadership, batch: Carried<S>) -> bool {
+    /// Notes a batch that is about to be sent. None if that leadership is over, and the batch is to be sent to another: it is
+    /// then in the queue of those.
+    pub(super) fn sending(&self, to: Leadership, batch: Carried<S>, permit: OwnedSemaphorePermit) -> Option<Attempt> {
         let mut inner = self.inner.lock();
         if inner.closed {
             drop(inner);
             batch.answer_all(ProposeError::Stopped);
-            return false;
+            return None;
         }
         if to < inner.reached {
             self.send_again(batch);
-            return false;
+            return None;
         }
-        inner.sent.insert(batch.number, Sent { to, batch });
-        true
+        inner.attempts += 1;
+        let attempt = Attempt(inner.attempts);
+        inner.sent.insert(batch.number, Sent { to, attempt, batch, permit });
+        Some(attempt)
     }
 
-    /// Takes a batch of which it is known that it was applied, or not put into any log.
-    pub(super) fn take(&self, number: u64) -> Option<Carried<S>> {
-        self.inner.lock().sent.remove(&number).map(|sent| sent.batch)
+    /// Takes a batch if it is still this attempt of which something became known: it may have been sent again since, and
+    /// that one may succeed.
+    pub(super) fn take(&self, number: u64, attempt: Attempt) -> Option<Carried<S>> {
+        let mut inner = self.inner.lock();
+        if inner.sent.get(&number).is_none_or(|sent| sent.attempt != attempt) {
+            return None;
+        }
+        inner.sent.remove(&number).map(|sent| sent.batch)
     }
 
-    /// It was not put into any log: it is sent again.
-    pub(super) fn refused(&self, number: u64) {
-        if let Some(batch) = self.take(number) {
-            self.send_again(batch);
+    /// The leader says that the batch was committed: it will be applied here, and its bytes are not needed any more.
+    pub(super) fn committed(&self, number: u64, attempt: Attempt) {
+        if let Some(sent) = self.inner.lock().sent.get_mut(&number).filter(|sent| sent.attempt == attempt) {
+            sent.batch.commands = Bytes::new();
+        }
+    }
+
+    /// Nobody knows what became of the batch: it waits with another permit, so that others may be sent.
+    pub(super) fn park(&self, number: u64, attempt: Attempt, permit: OwnedSemaphorePermit) {
+        if let Some(sent) = self.inner.lock().sent.get_mut(&number).filter(|sent| sent.attempt == attempt) {
+            sent.permit = permit;
         }
     }
 
@@ -110,7 +132,8 @@ impl<S: StateMachine> Pending<S> {
         if origin.node != self.node {
             return Vec::new();
         }
-        self.take(origin.number).map_or_else(Vec::new, |batch| batch.waiters)
+        let sent = self.inner.lock().sent.remove(&origin.number);
+        sent.map_or_else(Vec::new, |sent| sent.batch.waiters)
     }
 
     /// All entries up to one of this leadership were applied. What was sent to earlier ones and is still here is lost.
@@ -148,7 +171,8 @@ impl<S: StateMachine> Pending<S> {
         }
     }
 
-    fn send_again(&self, batch: Carried<S>) {
+    /// It is known not to have happened.
+    pub(super) fn send_again(&self, batch: Carried<S>) {
         match self.again.try_send(batch) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(batch)) => batch.answer_all(ProposeError::TooManyRequests),

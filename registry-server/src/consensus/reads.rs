@@ -72,14 +72,15 @@ pub(super) async fn holds_lease<S: StateMachine, R: Runtime, V: Vfs>(raft: &Raft
     raft.get_read_log_id(ReadPolicy::LeaseRead).await.is_ok()
 }
 
-/// Waits until an entry was applied here.
+/// Waits until an entry was applied here, or one of a later leader: the entry may be one that a leader wrote and lost, and
+/// what was committed before it is in the later leader's log.
 pub(super) async fn applied<S: StateMachine, R: Runtime, V: Vfs>(
     raft: &RaftHandle<S, R, V>,
-    index: u64,
+    log_id: RaftLogId,
 ) -> Result<(), ReadError> {
     let mut metrics = raft.data_metrics();
     loop {
-        if metrics.borrow_and_update().last_applied.is_some_and(|last| last.index >= index) {
+        if metrics.borrow_and_update().last_applied >= Some(log_id) {
             return Ok(());
         }
         metrics.changed().await.map_err(|_| ReadError::Stopped)?;
@@ -92,11 +93,10 @@ pub(super) async fn confirm<S: StateMachine, R: Runtime, V: Vfs>(
     leaders: &Leaders<S, R, V>,
 ) -> Result<Leadership, ReadError> {
     let Some(Leader::Myself(leadership)) = leaders.now() else { return Err(ReadError::NoLeader) };
-    let log_id = read_index(raft).await?;
+    applied(raft, read_index(raft).await?).await?;
     if leaders.now() != Some(Leader::Myself(leadership)) {
         return Err(ReadError::NoLeader);
     }
-    applied(raft, log_id.index).await?;
     Ok(leadership)
 }
 
@@ -138,5 +138,5 @@ async fn one_round<S: StateMachine, R: Runtime, V: Vfs>(
             read_index_from_bytes(answer).ok().flatten().ok_or(ReadError::NoLeader)?
         }
     };
-    applied(raft, log_id.index).await
+    applied(raft, log_id).await
 }

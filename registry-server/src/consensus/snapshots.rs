@@ -1,5 +1,6 @@
 //! Snapshot files: written on a lane of their own while later entries are applied, read at start.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -41,6 +42,8 @@ pub(super) struct Snapshots<V: Vfs> {
     /// The newest that counts. The directory may show a newer one whose name could not be synced: to purge the
     /// log behind that would lose both at the next power loss.
     newest: Arc<Mutex<Option<PathBuf>>>,
+    /// What has come from other members and is not installed yet.
+    incoming: Arc<Mutex<BTreeMap<PathBuf, Incoming<V>>>>,
 }
 
 impl<V: Vfs> Clone for Snapshots<V> {
@@ -52,6 +55,7 @@ impl<V: Vfs> Clone for Snapshots<V> {
             since_snapshot: self.since_snapshot.clone(),
             at_least_bytes: self.at_least_bytes,
             newest: self.newest.clone(),
+            incoming: self.incoming.clone(),
         }
     }
 }
@@ -72,7 +76,7 @@ impl<V: Vfs> Snapshots<V> {
         let last = latest(&vfs, &dir).map_err(io::Error::other)?;
         let last_bytes = last.as_ref().map_or(0, |file| file.bytes);
         let newest = Arc::new(Mutex::new(last.map(|file| file.path)));
-        let snapshots = Self { vfs, dir, lane, since_snapshot, at_least_bytes, newest };
+        let snapshots = Self { vfs, dir, lane, since_snapshot, at_least_bytes, newest, incoming: Arc::default() };
         snapshots.set_due_behind(last_bytes);
         Ok(snapshots)
     }
@@ -109,10 +113,28 @@ impl<V: Vfs> Snapshots<V> {
         self.lane.run(write).await.map_err(io::Error::other)?.map_err(io::Error::other)
     }
 
-    /// Makes it whole and durable.
-    pub(super) async fn end_incoming(&self, incoming: Incoming<V>) -> io::Result<PathBuf> {
-        let finish = move || incoming.0.finish().map(|file| file.path);
-        self.lane.run(finish).await.map_err(io::Error::other)?.map_err(io::Error::other)
+    /// Keeps one that has come whole until it is installed, under the path that it will have. Before that it must not count:
+    /// the log may have entries that contradict it.
+    pub(super) fn hold_incoming(&self, incoming: Incoming<V>) -> PathBuf {
+        let path = incoming.0.path().to_owned();
+        self.incoming.lock().insert(path.clone(), incoming);
+        path
+    }
+
+    /// Makes one that is being installed whole and durable.
+    pub(super) async fn end_incoming(&self, path: &Path) -> io::Result<()> {
+        let incoming = self.incoming.lock().remove(path);
+        let incoming = incoming.ok_or_else(|| io::Error::other("the snapshot to install was not received"))?;
+        self.lane.run(move || incoming.0.finish().map(drop)).await.map_err(io::Error::other)?.map_err(io::Error::other)
+    }
+
+    /// Removes one that was not installed.
+    pub(super) async fn forget_incoming(&self, path: PathBuf) {
+        let incoming = self.incoming.lock().remove(&path);
+        if incoming.is_some() {
+            // A lane that has ended drops it all the same.
+            self.lane.run(move || drop(incoming)).await.ok();
+        }
     }
 
     /// A snapshot that came from another member has replaced the state: it is the newest, and the log may be purged

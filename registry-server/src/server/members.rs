@@ -32,10 +32,15 @@ pub(super) async fn keep_members<R: Runtime, V: Vfs>(node: Node<Machine, R, V>, 
 }
 
 async fn take_step<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, state: &State, own: MemberId) {
-    let step = {
-        let cluster = state.cluster.read();
-        next_step(&cluster, &node.membership(), &node.progress(), node.status().last_index)
+    let find = || {
+        let (raft, progress, last) = (node.membership(), node.progress(), node.status().last_index);
+        next_step(&state.cluster.read(), &raft, &progress, last, own)
     };
+    // Looked for again once all that was committed has been applied here: a new leader may not know of a change yet.
+    if find().is_none() || node.confirm_leading().await.is_err() {
+        return;
+    }
+    let step = find();
     let outcome = match &step {
         None => return,
         Some(MembershipChange::Remove(id)) if *id == own => {
@@ -50,28 +55,32 @@ async fn take_step<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, state: &State
     }
 }
 
-/// What is to be done next: removals first, as they make quorums smaller.
+/// What is to be done next: removals first, as they make quorums smaller. This node itself goes last, when there is
+/// somebody to hand over to.
 fn next_step(
     cluster: &Cluster,
     raft: &Membership,
     progress: &BTreeMap<MemberId, Progress>,
     last_index: u64,
+    own: MemberId,
 ) -> Option<MembershipChange> {
-    if let Some(id) = raft.members.iter().find(|id| cluster.was_removed(**id)) {
+    let mut out = raft.members.iter().filter(|id| cluster.was_removed(**id));
+    if let Some(id) = out.clone().find(|id| **id != own) {
         return Some(MembershipChange::Remove(*id));
     }
     let has_caught_up = |id: &MemberId| {
         let progress = progress.get(id).copied().unwrap_or_default();
         progress.is_present && progress.matched_index + CAUGHT_UP_ENTRIES >= last_index
     };
-    cluster.members().find_map(|member| {
+    let joining = cluster.members().find_map(|member| {
         let id = MemberId(member.id);
         if !raft.members.contains(&id) {
             return Some(MembershipChange::Add(id, PeerNode { peer_urls: member.peer_ur_ls.clone() }));
         }
         let waits = !member.is_learner && !raft.voters.contains(&id);
         (waits && has_caught_up(&id)).then_some(MembershipChange::Promote(id))
-    })
+    });
+    joining.or_else(|| out.next().map(|own| MembershipChange::Remove(*own)))
 }
 
 #[cfg(test)]
@@ -97,10 +106,10 @@ mod tests {
         let cluster = Cluster::restored([member(1, false), member(2, false)], []);
         let alone = Membership { voters: ids(&[1]), members: ids(&[1]) };
         let node = PeerNode { peer_urls: vec!["http://m2:1".to_owned()] };
-        let added = next_step(&cluster, &alone, &BTreeMap::new(), 1_000);
+        let added = next_step(&cluster, &alone, &BTreeMap::new(), 1_000, MemberId(1));
         assert_eq!(added, Some(MembershipChange::Add(MemberId(2), node)));
         let joined = Membership { voters: ids(&[1]), members: ids(&[1, 2]) };
-        let step = |progress| next_step(&cluster, &joined, &[(MemberId(2), progress)].into(), 1_000);
+        let step = |progress| next_step(&cluster, &joined, &[(MemberId(2), progress)].into(), 1_000, MemberId(1));
         assert_eq!(step(at(10, true)), None);
         assert_eq!(step(at(1_000, false)), None);
         assert_eq!(step(at(990, true)), Some(MembershipChange::Promote(MemberId(2))));
@@ -111,8 +120,14 @@ mod tests {
         let cluster = Cluster::restored([member(1, false), member(2, true), member(4, false)], [3]);
         let raft = Membership { voters: ids(&[1, 3]), members: ids(&[1, 2, 3]) };
         let progress = [(MemberId(2), at(1_000, true))].into();
-        assert_eq!(next_step(&cluster, &raft, &progress, 1_000), Some(MembershipChange::Remove(MemberId(3))));
+        assert_eq!(
+            next_step(&cluster, &raft, &progress, 1_000, MemberId(1)),
+            Some(MembershipChange::Remove(MemberId(3)))
+        );
+        let own_last = next_step(&cluster, &raft, &progress, 1_000, MemberId(3));
+        let node = PeerNode { peer_urls: vec!["http://m4:1".to_owned()] };
+        assert_eq!(own_last, Some(MembershipChange::Add(MemberId(4), node)));
         let raft = Membership { voters: ids(&[1, 4]), members: ids(&[1, 2, 4]) };
-        assert_eq!(next_step(&cluster, &raft, &progress, 1_000), None);
+        assert_eq!(next_step(&cluster, &raft, &progress, 1_000, MemberId(1)), None);
     }
 }

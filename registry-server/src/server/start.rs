@@ -56,6 +56,9 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a member says, and ends, that was removed.
 const REMOVED: &str = "the member has been permanently removed from the cluster; its data directory can be removed";
 
+/// Before a member tells of itself again.
+const PUBLISH_PAUSE: Duration = Duration::from_millis(100);
+
 /// Connections to the extra URLs of figures and health checks, at most.
 const SIDE_CONNECTIONS: usize = 64;
 
@@ -285,6 +288,7 @@ impl Serving {
             member: identity.member,
             limits: limits(config),
             raising: tokio::sync::Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
             has_peer_port: !peer_bound.addresses().is_empty(),
         });
         answer_questions(&backend);
@@ -503,6 +507,7 @@ async fn publish(
             if !config.has_others() || status.code() != tonic::Code::Unavailable {
                 return Err(ConsensusError::Raft(status.message().to_owned()).into());
             }
+            tokio::time::sleep(PUBLISH_PAUSE).await;
         }
     }
     tracing::info!(name = %config.name, "published local member to cluster through raft");

@@ -101,6 +101,7 @@ impl InProcessNode {
                 quota_bytes: 0,
             },
             raising: Mutex::default(),
+            changing: Mutex::default(),
             has_peer_port: false,
         });
         let stop = CancellationToken::new();

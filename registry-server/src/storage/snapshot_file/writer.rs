@@ -48,6 +48,12 @@ impl<V: Vfs> SnapshotWriter<V> {
         Ok(Self { vfs, file, unfinished, target, buffer, synced_bytes: 0, blocks: 0, total_crc: 0 })
     }
 
+    /// Where it will be once it counts.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.target.path
+    }
+
     /// Adds a block.
     ///
     /// # Errors
