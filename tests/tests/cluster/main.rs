@@ -6,9 +6,11 @@
 //! afterwards with what the clients asked for and were told (`readings`, and the kit's ledger and chronicle).
 //! `partitions` and `one_way` cut paths under the same load, `paused` has a leader stand still, and `mixed` does
 //! all of that at random. `swaps` is one careful client. `failover` and `stops` say how long writes wait for a
-//! new leader, and how many fail. `members` adds, promotes and removes members while a `pulse` of writes goes on,
-//! `growth` does so under load, `joining` is about those who may not join, and `transfer` hands leadership over.
+//! new leader, and how many fail, as does `rolling` where all are restarted, with clients that are `careful`.
+//! `members` adds, promotes and removes members while a `pulse` of writes goes on, `growth` does so under load,
+//! `joining` is about those who may not join, and `transfer` hands leadership over.
 
+mod careful;
 mod failover;
 mod growth;
 mod joining;
@@ -22,6 +24,7 @@ mod partitions;
 mod paused;
 mod pulse;
 mod readings;
+mod rolling;
 mod settings;
 mod stops;
 mod swaps;

@@ -8,7 +8,7 @@ use crate::load::Load;
 use crate::{settings, start};
 
 /// Handovers under load, and writes between them.
-const MOVES: usize = 6;
+const MOVES: usize = 4;
 const WRITES: usize = 50;
 
 async fn move_leader(cluster: &Cluster, by: usize, target_id: u64) -> Result<(), Status> {
