@@ -221,6 +221,14 @@ impl Client {
         self.open_keep_alive(Some(LeaseKeepAliveRequest { id })).await.expect("the stream opens")
     }
 
+    /// The same on a member that may be gone.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn try_keep_alive_of(&self, id: i64) -> Result<KeepAlive, Status> {
+        self.open_keep_alive(Some(LeaseKeepAliveRequest { id })).await
+    }
+
     async fn open_keep_alive(&self, first: Option<LeaseKeepAliveRequest>) -> Result<KeepAlive, Status> {
         let (requests, receiver) = mpsc::channel(16);
         if let Some(first) = first {
@@ -256,9 +264,13 @@ impl KeepAlive {
     /// # Errors
     /// With which the stream ended.
     pub async fn try_renew(&mut self, id: i64) -> Result<Option<LeaseKeepAliveResponse>, Status> {
-        // When the stream has ended, its answers tell why.
-        let _ = self.requests.send(LeaseKeepAliveRequest { id }).await;
+        self.ask(id).await;
         self.next().await
+    }
+
+    /// Asks for a renewal. When the stream has ended, its answers tell why.
+    pub async fn ask(&self, id: i64) {
+        let _ = self.requests.send(LeaseKeepAliveRequest { id }).await;
     }
 
     /// What the stream says next.

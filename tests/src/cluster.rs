@@ -2,36 +2,36 @@
 //!
 //! It is made of the registry's server or of etcd, which take the same flags and speak the same API. A
 //! member keeps its ports through all its lives. With [`Network`], what members tell each other goes through
-//! proxies, and can be cut.
+//! proxies, and can be cut. Members can be added and removed (`growth`), as long as there are no proxies; what
+//! is said of all members leaves out who is not added yet and who was removed. What members say of themselves
+//! is in `standing`.
 //!
 //! What always holds: no process outlives its cluster, be it that the test panics; each member's log is in
 //! its directory, and its end is printed when a test fails. `CLUSTER_KEEP=1` leaves the directory of a
 //! failed test behind and says where.
 
+mod growth;
 mod member;
 mod port;
 mod program;
+mod standing;
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::time::Duration;
 
-use registry_proto::etcdserverpb::{HashKvRequest, StatusRequest};
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 
-use self::member::Member;
+use self::member::{Member, Place};
 pub use self::program::Program;
-use crate::budget::{SOON, START};
+pub use self::standing::Standing;
+use self::standing::ask;
+use crate::budget::START;
 use crate::client::Client;
 use crate::etcd;
 use crate::proxy::Network;
 use crate::wait::eventually;
 
-/// What a member that lives says of itself within this; one that is paused says nothing.
-const STATUS: Duration = Duration::from_secs(2);
 /// Lines of each member's log that a failed test prints.
 const LAST_LINES: usize = 60;
 
@@ -61,21 +61,6 @@ pub struct Cluster {
     dir: TempDir,
 }
 
-/// What one member says of the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// Which one says it.
-    pub member: usize,
-    /// Its id.
-    pub id: u64,
-    /// The id of the member that it takes for the leader; 0 for none.
-    pub leader: u64,
-    /// Its term.
-    pub term: u64,
-    /// Its revision.
-    pub revision: i64,
-}
-
 impl Plan {
     /// So many members of a program, which talk directly.
     #[must_use]
@@ -103,14 +88,14 @@ impl Cluster {
     /// When one does not serve within [`START`].
     pub async fn start(plan: Plan) -> Self {
         let dir = etcd::fast_dir();
-        let members: Vec<_> = (0..plan.members).map(|number| Member::new(number, dir.path())).collect();
+        let members: Vec<_> = (0..plan.members).map(|number| Member::new(number, dir.path(), Place::Founder)).collect();
         let clients = members.iter().map(|member| Client::lazy(&member.client.url())).collect();
         let doors: Vec<_> = members.iter().map(|member| member.peer.address()).collect();
         let network = plan.has_proxies.then(|| Network::start(&doors));
         let ids = vec![None; plan.members];
         let mut cluster = Self { plan, members, clients, ids, network, dir };
-        (0..cluster.len()).for_each(|member| cluster.spawn(member));
-        for member in 0..cluster.len() {
+        (0..cluster.plan.members).for_each(|member| cluster.spawn(member));
+        for member in 0..cluster.plan.members {
             cluster.wait_until_it_serves(member).await;
         }
         cluster.wait_for_leader().await;
@@ -127,7 +112,13 @@ impl Cluster {
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "no cluster is empty")]
     pub fn len(&self) -> usize {
-        self.members.len()
+        self.members().len()
+    }
+
+    /// Its members, dead or alive.
+    #[must_use]
+    pub fn members(&self) -> Vec<usize> {
+        (0..self.members.len()).filter(|member| self.members[*member].is_in()).collect()
     }
 
     /// Where a member serves clients, in all its lives.
@@ -139,7 +130,16 @@ impl Cluster {
     /// Where all members serve clients.
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
-        (0..self.len()).map(|member| self.url(member)).collect()
+        self.members().into_iter().map(|member| self.url(member)).collect()
+    }
+
+    /// Where a member is to be found by the others.
+    #[must_use]
+    pub fn peer_url(&self, member: usize) -> String {
+        match &self.network {
+            Some(network) => network.url(member),
+            None => self.members[member].peer.url(),
+        }
     }
 
     /// A client of one member. It connects when it is used, and again after the member was away.
@@ -151,7 +151,7 @@ impl Cluster {
     /// A client of each member.
     #[must_use]
     pub fn clients(&self) -> Vec<Client> {
-        self.clients.clone()
+        self.members().into_iter().map(|member| self.client(member)).collect()
     }
 
     /// Where a member's data is.
@@ -202,9 +202,31 @@ impl Cluster {
 
     /// Starts a member again on its data, after [`Self::kill`] or [`Self::stop`], without waiting for it.
     pub fn spawn(&mut self, member: usize) {
-        let flags = self.flags(member);
+        self.spawn_with(member, &[]);
+    }
+
+    /// The same with more flags, which win over those that it has.
+    pub fn spawn_with(&mut self, member: usize, more: &[String]) {
+        let mut flags = self.flags(member);
+        flags.extend_from_slice(more);
         self.members[member].spawn(&self.plan.program, &flags);
         self.tell_pids();
+    }
+
+    /// Waits until a member's process has ended by itself, and tells how.
+    ///
+    /// # Panics
+    /// When it goes on beyond [`crate::budget::SOON`].
+    pub async fn wait_until_it_ends(&mut self, member: usize) -> ExitStatus {
+        let status = self.members[member].ended_within(crate::budget::SOON).await;
+        self.tell_pids();
+        status
+    }
+
+    /// A member's log of all its lives.
+    #[must_use]
+    pub fn log(&self, member: usize) -> Vec<String> {
+        self.members[member].last_of_log(usize::MAX)
     }
 
     /// Starts a member again on its data, and waits until it serves.
@@ -251,98 +273,38 @@ impl Cluster {
     /// The members that run and are not paused.
     #[must_use]
     pub fn alive(&self) -> Vec<usize> {
-        (0..self.len()).filter(|member| self.members[*member].runs() && !self.members[*member].is_paused).collect()
+        let mut members = self.members();
+        members.retain(|member| self.members[*member].runs() && !self.members[*member].is_paused);
+        members
     }
 
     /// All members but one, dead or alive.
     #[must_use]
     pub fn others(&self, member: usize) -> Vec<usize> {
-        (0..self.len()).filter(|other| *other != member).collect()
-    }
-
-    /// What the members that answer say, in their order.
-    pub async fn standings(&self) -> Vec<Standing> {
-        let mut asked = JoinSet::new();
-        for member in self.alive() {
-            asked.spawn(ask(member, self.client(member)));
-        }
-        let mut standings: Vec<_> = asked.join_all().await.into_iter().flatten().collect();
-        standings.sort_unstable_by_key(|standing| standing.member);
-        standings
-    }
-
-    /// The member that says it leads, in the latest term that anybody knows; none while there is no such one.
-    pub async fn leader(&self) -> Option<usize> {
-        let standings = self.standings().await;
-        let term = standings.iter().map(|standing| standing.term).max()?;
-        let leads = |standing: &&Standing| standing.term == term && standing.leader == standing.id;
-        standings.iter().find(leads).map(|standing| standing.member)
-    }
-
-    /// Waits for a leader on which all members agree that answer.
-    ///
-    /// # Panics
-    /// When there is none within [`SOON`].
-    pub async fn wait_for_leader(&self) -> usize {
-        self.wait_for_leader_of(&self.alive()).await
-    }
-
-    /// Waits for a leader among some members, on which they agree: the others may think what they like.
-    ///
-    /// # Panics
-    /// When there is none within [`SOON`].
-    pub async fn wait_for_leader_of(&self, members: &[usize]) -> usize {
-        let found = parking_lot::Mutex::new(None);
-        eventually(SOON, &format!("members {members:?} agree on a leader among them"), async || {
-            let mut standings = self.standings().await;
-            standings.retain(|standing| members.contains(&standing.member));
-            let Some(first) = standings.first().copied() else { return false };
-            let agree = standings.iter().all(|other| (other.leader, other.term) == (first.leader, first.term));
-            let leader = standings.iter().find(|standing| standing.id == first.leader);
-            *found.lock() = leader.map(|leader| leader.member);
-            agree && standings.len() == members.len() && leader.is_some()
-        })
-        .await;
-        found.into_inner().expect("set when the wait ended")
-    }
-
-    /// The hash of all members' key-values at one revision, which must be one and the same; members that are
-    /// behind are waited for.
-    ///
-    /// # Panics
-    /// When the hashes differ, and when a member has none within [`SOON`].
-    pub async fn assert_equal_hashes(&self, revision: i64) -> u32 {
-        let hashes = parking_lot::Mutex::new(Vec::new());
-        for member in 0..self.len() {
-            eventually(SOON, &format!("member {member} has revision {revision}"), async || {
-                let mut maintenance = self.client(member).maintenance;
-                let Ok(answer) = maintenance.hash_kv(HashKvRequest { revision }).await else { return false };
-                let answer = answer.into_inner();
-                hashes.lock().push((answer.hash, answer.compact_revision));
-                true
-            })
-            .await;
-        }
-        let hashes = hashes.into_inner();
-        assert!(hashes.iter().all(|hash| *hash == hashes[0]), "at revision {revision}: {hashes:?}");
-        hashes[0].0
+        self.members().into_iter().filter(|other| *other != member).collect()
     }
 
     /// The flags that a member has in addition to its own addresses.
     fn flags(&self, member: usize) -> Vec<String> {
-        let peer_url = |member: usize| match &self.network {
-            Some(network) => network.url(member),
-            None => self.members[member].peer.url(),
+        let (state, members) = match &self.members[member].place {
+            Place::Founder => ("new", self.listed(0..self.plan.members)),
+            Place::Enrolled => ("existing", self.listed(self.members().into_iter().chain([member]))),
+            Place::Added(listed) => ("existing", listed.clone()),
         };
-        let cluster: Vec<_> = (0..self.len()).map(|i| format!("{}={}", self.members[i].name, peer_url(i))).collect();
         let mut flags = vec![
-            format!("--initial-advertise-peer-urls={}", peer_url(member)),
-            format!("--initial-cluster={}", cluster.join(",")),
-            "--initial-cluster-state=new".to_owned(),
+            format!("--initial-advertise-peer-urls={}", self.peer_url(member)),
+            format!("--initial-cluster={members}"),
+            format!("--initial-cluster-state={state}"),
             "--initial-cluster-token=registry-tests".to_owned(),
         ];
         flags.extend(self.plan.flags.iter().cloned());
         flags
+    }
+
+    /// Members as `--initial-cluster` lists them.
+    fn listed(&self, members: impl IntoIterator<Item = usize>) -> String {
+        let of = |member: usize| format!("{}={}", self.members[member].name, self.peer_url(member));
+        members.into_iter().map(of).collect::<Vec<_>>().join(",")
     }
 
     /// The proxies tell by its process which member connects.
@@ -359,15 +321,6 @@ impl Cluster {
             member.last_of_log(LAST_LINES).iter().for_each(|line| eprintln!("{line}"));
         }
     }
-}
-
-/// Asks a member for its status.
-async fn ask(member: usize, client: Client) -> Option<Standing> {
-    let mut maintenance = client.maintenance;
-    let answer = timeout(STATUS, maintenance.status(StatusRequest {})).await.ok()?.ok()?.into_inner();
-    let header = answer.header?;
-    let (id, revision) = (header.member_id, header.revision);
-    Some(Standing { member, id, leader: answer.leader, term: answer.raft_term, revision })
 }
 
 impl Drop for Cluster {

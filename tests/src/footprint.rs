@@ -5,6 +5,8 @@
 pub struct Footprint {
     /// Resident memory in KiB.
     pub resident_kib: usize,
+    /// The most that it was so far, in KiB.
+    pub peak_kib: usize,
     /// Open file descriptors.
     pub descriptors: usize,
 }
@@ -19,9 +21,11 @@ impl Footprint {
     pub fn of(pid: u32) -> Self {
         let status = std::fs::read(format!("/proc/{pid}/status")).expect("the process is there");
         let status = String::from_utf8_lossy(&status);
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("a live process has memory");
-        let number = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok());
+        let kib = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).expect("a live process has memory");
+            line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("it is a number")
+        };
         let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process is there").count();
-        Self { resident_kib: number.expect("it is a number"), descriptors }
+        Self { resident_kib: kib("VmRSS"), peak_kib: kib("VmHWM"), descriptors }
     }
 }

@@ -6,6 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,23 +17,50 @@ use super::program::Program;
 use crate::budget::STOP;
 use crate::wait::eventually;
 
+/// How a member comes to its cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It was there from the beginning.
+    Founder,
+    /// It has addresses and a directory, and the cluster does not know of it.
+    Enrolled,
+    /// It was added to the cluster that ran, which had the members that are listed here.
+    Added(String),
+}
+
 /// A member, whether it runs or not. Dropping it kills and reaps its process.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) name: String,
     /// Its log and its data.
     dir: PathBuf,
-    pub(super) client: Port,
-    pub(super) peer: Port,
+    pub(super) client: Arc<Port>,
+    pub(super) peer: Arc<Port>,
+    pub(super) place: Place,
+    pub(super) is_removed: bool,
     child: Option<Child>,
     pub(super) is_paused: bool,
 }
 
 impl Member {
-    pub(super) fn new(number: usize, parent: &Path) -> Self {
+    pub(super) fn new(number: usize, parent: &Path, place: Place) -> Self {
+        Self::at(number, parent, place, Arc::new(Port::take()), Arc::new(Port::take()))
+    }
+
+    /// One at the addresses of another, which does not run any more.
+    pub(super) fn in_place_of(former: &Self, number: usize, parent: &Path) -> Self {
+        Self::at(number, parent, Place::Enrolled, former.client.clone(), former.peer.clone())
+    }
+
+    fn at(number: usize, parent: &Path, place: Place, client: Arc<Port>, peer: Arc<Port>) -> Self {
         let name = format!("m{number}");
         let dir = parent.join(&name);
-        Self { name, dir, client: Port::take(), peer: Port::take(), child: None, is_paused: false }
+        Self { name, dir, client, peer, place, is_removed: false, child: None, is_paused: false }
+    }
+
+    /// The cluster counts it among its members.
+    pub(super) fn is_in(&self) -> bool {
+        self.place != Place::Enrolled && !self.is_removed
     }
 
     pub(super) fn data_dir(&self) -> PathBuf {
@@ -86,8 +115,13 @@ impl Member {
     /// SIGTERM; the process must end within [`STOP`].
     pub(super) async fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
+        self.ended_within(STOP).await
+    }
+
+    /// How the process ends, which it must do by itself.
+    pub(super) async fn ended_within(&mut self, limit: Duration) -> ExitStatus {
         let ended = Mutex::new((&mut *self, None));
-        eventually(STOP, "the member ends", async || {
+        eventually(limit, "the member ends", async || {
             let (member, status) = &mut *ended.lock();
             *status = member.has_ended();
             status.is_some()
@@ -101,7 +135,7 @@ impl Member {
     /// The last lines of the log.
     pub(super) fn last_of_log(&self, count: usize) -> Vec<String> {
         let Ok(log) = OpenOptions::new().read(true).open(self.log_file()) else { return Vec::new() };
-        let mut last = VecDeque::with_capacity(count);
+        let mut last = VecDeque::new();
         for line in BufReader::new(log).lines().map_while(Result::ok) {
             if last.len() == count {
                 last.pop_front();

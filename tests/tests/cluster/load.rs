@@ -88,13 +88,17 @@ impl Clients {
 
 impl Load {
     pub(crate) fn new(cluster: &Cluster, random: &mut fastrand::Rng) -> Self {
-        Self {
-            ledger: Arc::default(),
-            readings: Arc::default(),
-            chronicle: Chronicle::default(),
-            watchers: Watchers::start(&cluster.clients(), random),
-            standings: Vec::new(),
-        }
+        Self::watched_by(Watchers::start(&cluster.clients(), random))
+    }
+
+    /// On members that come and go.
+    pub(crate) fn on_changing(members: &[Client], random: &mut fastrand::Rng) -> Self {
+        Self::watched_by(Watchers::start_roaming(members, random))
+    }
+
+    fn watched_by(watchers: Watchers) -> Self {
+        let (ledger, readings, chronicle) = (Arc::default(), Arc::default(), Chronicle::default());
+        Self { ledger, readings, chronicle, watchers, standings: Vec::new() }
     }
 
     /// Has clients work with all members.
@@ -169,8 +173,9 @@ impl Load {
 
     /// Members are who they were, and none goes back.
     fn compare_standings(&mut self, now: Vec<Standing>) {
-        for (before, now) in self.standings.iter().zip(&now) {
-            assert_eq!((before.member, before.id), (now.member, now.id));
+        for now in &now {
+            let Some(before) = self.standings.iter().find(|before| before.member == now.member) else { continue };
+            assert_eq!(before.id, now.id, "member {} is another one", now.member);
             assert!(now.term >= before.term, "the term went back: {before:?}, {now:?}");
             assert!(now.revision >= before.revision, "the revision went back: {before:?}, {now:?}");
         }

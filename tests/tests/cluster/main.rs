@@ -6,20 +6,33 @@
 //! afterwards with what the clients asked for and were told (`readings`, and the kit's ledger and chronicle).
 //! `partitions` and `one_way` cut paths under the same load, `paused` has a leader stand still, and `mixed` does
 //! all of that at random. `swaps` is one careful client. `failover` and `stops` say how long writes wait for a
-//! new leader, and how many fail.
+//! new leader, and how many fail, as does `rolling` where all are restarted, with clients that are `careful`.
+//! `away` has a follower miss more than the log keeps, and `leases` kills leaders while `instances` are kept alive.
+//! `members` adds, promotes and removes members while a `pulse` of writes goes on, `growth` does so under load,
+//! `joining` is about those who may not join, and `transfer` hands leadership over.
 
+mod away;
+mod careful;
 mod failover;
+mod growth;
+mod instances;
+mod joining;
 mod kills;
 mod kit;
+mod leases;
 mod load;
+mod members;
 mod mixed;
 mod one_way;
 mod partitions;
 mod paused;
+mod pulse;
 mod readings;
+mod rolling;
 mod settings;
 mod stops;
 mod swaps;
+mod transfer;
 mod watchers;
 mod workers;
 

@@ -1,4 +1,6 @@
 //! One client that compares and swaps through a follower: nobody else writes, so nothing may be in its way.
+//!
+//! `SWAP_ROUNDS` sets how often.
 
 use registry_proto::etcdserverpb::TxnRequest;
 use registry_proto::etcdserverpb::compare::{CompareResult, TargetUnion};
@@ -6,7 +8,7 @@ use registry_tests::budget::SOON;
 use registry_tests::requests::{Operation, compare, put, txn};
 use registry_tests::{Cluster, eventually};
 
-use crate::start;
+use crate::{settings, start};
 
 const ROUNDS: usize = 1_000;
 const KEY: &str = "swapped";
@@ -22,13 +24,14 @@ async fn term(cluster: &Cluster) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_swaps_through_a_follower_succeed() {
+async fn swaps_through_a_follower_succeed() {
     let Some(cluster) = start(3).await else { return };
+    let (rounds, mut elections) = (settings::rounds("SWAP_ROUNDS", ROUNDS), 0);
     let follower = cluster.others(cluster.wait_for_leader().await)[0];
     let client = cluster.client(follower);
     let mut mod_revision = client.put(KEY, "0").await;
     let mut before = term(&cluster).await;
-    for round in 1..=ROUNDS {
+    for round in 1..=rounds {
         // Half of them read what they compare with; the others were told it by the last swap.
         if round.is_multiple_of(2) {
             let found = client.get(KEY).await.expect("the key is there");
@@ -46,9 +49,11 @@ async fn a_thousand_swaps_through_a_follower_succeed() {
                 eventually(SOON, &format!("round {round}: an election explains {status}"), has_changed).await;
                 cluster.wait_for_leader().await;
                 before = term(&cluster).await;
+                elections += 1;
                 mod_revision = client.put(KEY, &round.to_string()).await;
             }
         }
     }
-    assert_eq!(client.value(KEY).await.expect("the key is there"), ROUNDS.to_string());
+    assert_eq!(client.value(KEY).await.expect("the key is there"), rounds.to_string());
+    println!("{rounds} swaps, {elections} of them again after an election");
 }

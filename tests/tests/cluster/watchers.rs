@@ -44,10 +44,16 @@ struct Watcher {
 impl Watchers {
     /// One of everything for each member, which is loyal to it, and three that go about.
     pub(crate) fn start(clients: &[Client], random: &mut fastrand::Rng) -> Self {
-        let mut watchers = Self { watchers: Vec::new(), checked: 1, _tasks: JoinSet::new() };
+        let mut watchers = Self::start_roaming(clients, random);
         for client in clients {
             watchers.add(watch_everything(0), vec![client.clone()], random.fork());
         }
+        watchers
+    }
+
+    /// Those that go about only: members come and go.
+    pub(crate) fn start_roaming(clients: &[Client], random: &mut fastrand::Rng) -> Self {
+        let mut watchers = Self { watchers: Vec::new(), checked: 1, _tasks: JoinSet::new() };
         for request in [watch_everything(0), watch_prefix("put/"), watch(COUNTER)] {
             watchers.add(request, clients.to_vec(), random.fork());
         }
