@@ -140,18 +140,18 @@ impl<V: Vfs> Snapshots<V> {
     /// A snapshot that came from another member has replaced the state: it is the newest, and the log may be purged
     /// behind it.
     pub(super) async fn installed(&self, path: PathBuf) -> io::Result<()> {
-        let (vfs, dir) = (self.vfs.clone(), self.dir.clone());
-        let find = move || {
-            let newest = latest(&vfs, &dir)?.filter(|file| file.path == path);
-            if let Some(newest) = &newest {
-                remove_older(&vfs, &dir, newest)?;
+        let (vfs, dir, newest) = (self.vfs.clone(), self.dir.clone(), self.newest.clone());
+        let replace = move || {
+            let installed = latest(&vfs, &dir)?.filter(|file| file.path == path);
+            if let Some(installed) = &installed {
+                *newest.lock() = Some(installed.path.clone());
+                remove_older(&vfs, &dir, installed)?;
             }
-            Ok(newest)
+            Ok(installed.map(|installed| installed.bytes))
         };
-        let newest = self.lane.run(find).await.map_err(io::Error::other)?;
-        if let Some(newest) = newest.map_err(|error: SnapshotError| io::Error::other(error))? {
-            self.set_due_behind(newest.bytes);
-            *self.newest.lock() = Some(newest.path);
+        let bytes = self.lane.run(replace).await.map_err(io::Error::other)?;
+        if let Some(bytes) = bytes.map_err(|error: SnapshotError| io::Error::other(error))? {
+            self.set_due_behind(bytes);
         }
         Ok(())
     }
@@ -184,10 +184,10 @@ impl<V: Vfs> Snapshots<V> {
         let (vfs, dir) = (self.vfs.clone(), self.dir.clone());
         let head = snapshot_meta_to_bytes(&meta);
         let index = meta.last_log_id.map_or(0, |log_id| log_id.index);
-        let write = move || write_file(&vfs, &dir, index, &head, source);
+        let newest = self.newest.clone();
+        let write = move || write_file(&vfs, &dir, index, &head, source, &newest);
         let (path, bytes) = self.lane.run(write).await.map_err(io::Error::other)?.map_err(io::Error::other)?;
         self.set_due_behind(bytes);
-        *self.newest.lock() = Some(path.clone());
         Ok(RaftSnapshot { meta, snapshot: path })
     }
 }
@@ -236,6 +236,7 @@ fn write_file<V: Vfs>(
     index: u64,
     head: &Bytes,
     mut source: impl SnapshotSource,
+    newest: &Mutex<Option<PathBuf>>,
 ) -> Result<(PathBuf, u64), SnapshotError> {
     let mut writer = SnapshotWriter::create(vfs.clone(), dir, index, head)?;
     let mut bytes = 0;
@@ -244,6 +245,8 @@ fn write_file<V: Vfs>(
         writer.write_block(&block)?;
     }
     let file = writer.finish()?;
+    // In this order: whoever asks for the newest next finds one that is there. openraft stops at one that is not.
+    *newest.lock() = Some(file.path.clone());
     // The new one counts; what is left of the old ones only takes space.
     if let Err(error) = remove_older(vfs, dir, &file) {
         tracing::warn!(%error, "cannot remove older snapshots");
