@@ -1,5 +1,7 @@
 //! A node over files in memory, with a state machine that is a list of what it was given.
 
+mod messages;
+mod pending;
 mod power_loss;
 
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use crate::types::{MemberId, ThreadExecutor};
 /// Every command that was applied, in order.
 type Applied = Arc<Mutex<Vec<Bytes>>>;
 
+#[derive(Debug)]
 struct List(Applied);
 
 struct ListSnapshot(std::vec::IntoIter<Bytes>);
