@@ -98,6 +98,11 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Leaders<S, R, V> {
         is_present.then_some(MemberId(id))
     }
 
+    /// Whether there is one voter, who needs nobody's word for being the leader.
+    pub(super) fn is_alone(&self) -> bool {
+        self.raft.server_metrics().borrow_watched().membership_config.voter_ids().count() == 1
+    }
+
     /// Waits until a leader is known; none when the node has stopped.
     pub(super) async fn known(&self) -> Option<Leader> {
         let mut metrics = self.raft.server_metrics();

@@ -261,8 +261,11 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
     /// # Errors
     /// [`ReadError::NoLeader`] when another member leads, or nobody.
     pub async fn confirm_leading(&self) -> Result<u64, ReadError> {
-        let confirmed = R::timeout(self.request_timeout, confirm(&self.raft, &self.leaders)).await;
-        confirmed.unwrap_or(Err(ReadError::TimedOut)).map(|leadership| leadership.term)
+        let Some(Leader::Myself(before)) = self.leaders.now() else { return Err(ReadError::NoLeader) };
+        // A round that is shared with all reads. Nobody leads twice in one term, so it was this node's if it still leads.
+        let confirmed = R::timeout(self.request_timeout, self.reads.barrier()).await;
+        confirmed.unwrap_or(Err(ReadError::TimedOut))?;
+        if self.leaders.now() == Some(Leader::Myself(before)) { Ok(before.term) } else { Err(ReadError::NoLeader) }
     }
 
     /// Raft's members, as this node's log says.
@@ -296,7 +299,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
 
     /// Whether this node still leads in a term, by its own clock and what a quorum has last told it.
     pub async fn still_leads(&self, term: u64) -> bool {
-        holds_lease(&self.raft).await && self.leaders.now().is_some_and(|leader| leader.is_me_in(term))
+        (self.leaders.is_alone() || holds_lease(&self.raft).await)
+            && self.leaders.now().is_some_and(|leader| leader.is_me_in(term))
     }
 
     /// How long a request may take.
