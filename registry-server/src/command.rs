@@ -152,6 +152,22 @@ impl Command {
         }
     }
 
+    /// Whether it changes keys, their history, or leases.
+    #[must_use]
+    pub fn is_of_data(&self) -> bool {
+        match self {
+            Self::Put(_)
+            | Self::DeleteRange(_)
+            | Self::Txn(_)
+            | Self::Compact(_)
+            | Self::LeaseGrant(_)
+            | Self::LeaseRevoke(_)
+            | Self::LeaseExpire(_) => true,
+            // What remains of a lease is recorded of leases that live: none is to end sooner for it.
+            Self::LeaseCheckpoint(_) | Self::Publish(_) | Self::Alarm(_) | Self::Member(_) => false,
+        }
+    }
+
     /// The command's bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {

@@ -1,10 +1,12 @@
-//! What a member asks the leader on behalf of its clients: only the leader knows the deadlines of leases.
+//! What members ask each other: the leader on behalf of clients, as only it knows the deadlines of leases, and the others
+//! whether they hold the same as the leader.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
+use registry_proto::etcdserverpb::HashKvResponse;
 use tonic::{Code, Status};
 
 use super::backend::{Backend, SharedBackend};
@@ -14,12 +16,12 @@ use super::status::WireError;
 use crate::command::MemberChange;
 use crate::consensus::{Ask, ReadError};
 use crate::storage::Vfs;
-use crate::types::{LeaseId, Runtime};
+use crate::types::{LeaseId, MemberId, Revision, Runtime};
 
 /// Before the leader is asked again, when there was none.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A question to the leader. On the wire it is a version byte, a kind byte and a message.
+/// A question to another member. On the wire it is a version byte, a kind byte and a message.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Question {
     /// Renew leases. Answered with [`Renewals`].
@@ -28,6 +30,8 @@ pub(super) enum Question {
     Remaining(i64),
     /// Change a member. Answered with nothing.
     ChangeMember(MemberChange),
+    /// The hash of the store up to a revision. Answered with a [`HashKvResponse`], by any member, once it has come so far.
+    Hash(Revision),
 }
 
 /// The TTLs of renewed leases, in seconds and in the order in which they were asked for; 0 for one that is not there.
@@ -54,6 +58,7 @@ const VERSION: u8 = 1;
 const RENEW: u8 = 1;
 const REMAINING: u8 = 2;
 const CHANGE_MEMBER: u8 = 3;
+const HASH: u8 = 4;
 
 impl Question {
     fn to_bytes(&self) -> Bytes {
@@ -61,6 +66,7 @@ impl Question {
             Self::Renew(ids) => encoded(RENEW, &Ids { ids: ids.clone() }),
             Self::Remaining(id) => encoded(REMAINING, &Ids { ids: vec![*id] }),
             Self::ChangeMember(change) => encoded(CHANGE_MEMBER, change),
+            Self::Hash(at) => encoded(HASH, &Ids { ids: vec![at.0] }),
         }
     }
 
@@ -74,6 +80,7 @@ impl Question {
         match (version, kind, ids.as_slice()) {
             (VERSION, RENEW, _) => Ok(Self::Renew(ids)),
             (VERSION, REMAINING, [id]) => Ok(Self::Remaining(*id)),
+            (VERSION, HASH, [at]) => Ok(Self::Hash(Revision(*at))),
             _ => Err(format!("a question of version {version} and kind {kind} is not known to this server")),
         }
     }
@@ -103,6 +110,7 @@ pub fn answer_questions<R: Runtime, V: Vfs>(backend: &SharedBackend<R, V>) {
                 Question::Renew(ids) => answer(renew(&backend, &ids).await),
                 Question::Remaining(id) => answer(remaining(&backend, id).await),
                 Question::ChangeMember(change) => answer(change_member(&backend, &change).await),
+                Question::Hash(at) => answer(hash_when_there(&backend, at).await.map(Some)),
             }
         })
     });
@@ -138,6 +146,12 @@ fn answered<T: Message + Default>(bytes: Bytes) -> Result<T, Status> {
     T::decode(message).map_err(malformed)
 }
 
+/// The hash up to a revision that the asking member has: with a barrier this one has it as well.
+async fn hash_when_there<R: Runtime, V: Vfs>(backend: &Backend<R, V>, at: Revision) -> Result<HashKvResponse, Status> {
+    backend.read_barrier().await?;
+    backend.hash_kv(at).await
+}
+
 /// What remains of a lease by this leader's clock; none if it does not lead.
 ///
 /// # Errors
@@ -157,6 +171,15 @@ pub(super) async fn remaining<R: Runtime, V: Vfs>(
 }
 
 impl<R: Runtime, V: Vfs> Backend<R, V> {
+    /// The hash of another member's store up to a revision that this one has.
+    ///
+    /// # Errors
+    /// When it does not answer, or has no hash of that revision.
+    pub(super) async fn hash_of(&self, member: MemberId, at: Revision) -> Result<HashKvResponse, Status> {
+        let answer = self.node.ask(member, Question::Hash(at).to_bytes()).await;
+        answered(answer.map_err(|_| Status::from(WireError::Timeout))?)
+    }
+
     /// Does on this member what only the leader can, or asks the leader for it; for as long as a request may take.
     ///
     /// # Errors
@@ -196,7 +219,13 @@ mod tests {
 
     #[test]
     fn questions_survive_their_bytes_and_unknown_ones_are_refused() {
-        for question in [Question::Renew(vec![1, -2, 3]), Question::Renew(Vec::new()), Question::Remaining(7)] {
+        let questions = [
+            Question::Renew(vec![1, -2, 3]),
+            Question::Renew(Vec::new()),
+            Question::Remaining(7),
+            Question::Hash(Revision(9)),
+        ];
+        for question in questions {
             assert_eq!(Question::from_bytes(question.to_bytes()), Ok(question));
         }
         for bytes in [b"".as_slice(), b"\x01", b"\x02\x01", b"\x01\x09", b"\x01\x02", b"\x01\x01\xff"] {

@@ -121,6 +121,7 @@ fn apply_status(error: ApplyError) -> Status {
         ApplyError::LeaseNotFound => WireError::LeaseNotFound.into(),
         ApplyError::KeyNotFound => WireError::KeyNotFound.into(),
         ApplyError::NoSpace => WireError::NoSpace.into(),
+        ApplyError::Corrupt => WireError::Corrupt.into(),
         ApplyError::TooManyAlarms => WireError::TooManyRequests.into(),
     }
 }

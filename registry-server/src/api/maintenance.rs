@@ -13,7 +13,7 @@ use registry_proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status};
 
-use super::backend::{SharedBackend, mismatch, mvcc_status};
+use super::backend::{SharedBackend, mismatch};
 use super::status::WireError;
 use super::version::{ETCD_VERSION, STORAGE_VERSION};
 use crate::apply::Outcome;
@@ -22,8 +22,6 @@ use crate::consensus::{HandoverError, RaftStatus};
 use crate::storage::Vfs;
 use crate::types::{MemberId, Revision, Runtime};
 
-/// Keys hashed under one lock.
-const HASH_KEYS: usize = 4_000;
 /// What a store without keys is said to take. etcd's file is never empty, so its clients read a size of 0 as
 /// "not told".
 const EMPTY_STORE_BYTES: u64 = 4096;
@@ -94,27 +92,7 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
     }
 
     async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
-        let store = &self.0.state.store;
-        let at = Revision(request.into_inner().revision);
-        let (mut cursor, header, hash_revision) = {
-            let store = store.read();
-            // etcd hashes nothing at a negative revision; the newest is at least something to compare with.
-            let at = if at.0 <= 0 { store.revision() } else { at };
-            (store.hash_cursor(at).map_err(mvcc_status)?, self.0.header(store.revision()), at.0)
-        };
-        loop {
-            let slice = store.read().hash_slice(&mut cursor, HASH_KEYS);
-            if let Some((hash, compacted)) = slice {
-                return Ok(Response::new(HashKvResponse {
-                    header: Some(header),
-                    hash,
-                    compact_revision: compacted.0,
-                    hash_revision,
-                }));
-            }
-            // Other connections of this thread go on in between.
-            tokio::task::yield_now().await;
-        }
+        self.0.hash_kv(Revision(request.into_inner().revision)).await.map(Response::new)
     }
 
     type SnapshotStream = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send>>;

@@ -39,8 +39,9 @@ impl<R: Runtime, V: Vfs> Ranges<R, V> {
         Ok(Self { backend: backend.clone(), cursor })
     }
 
-    fn slice(&mut self) -> RangeAnswer {
-        self.backend.state.store.read().range_slice(&mut self.cursor, SLICE_KEYS, SLICE_BYTES)
+    fn slice(&mut self) -> Result<RangeAnswer, Status> {
+        let store = self.backend.state.store.read();
+        store.range_slice(&mut self.cursor, SLICE_KEYS, SLICE_BYTES).map_err(mvcc_status)
     }
 
     fn response(&self, kvs: Bytes, last: &RangeAnswer) -> RangeResponse {
@@ -59,7 +60,7 @@ pub(super) async fn range<R: Runtime, V: Vfs>(
     request: &RangeRequest,
 ) -> Result<RangeResponse, Status> {
     let mut ranges = Ranges::begin(backend, request).await?;
-    let mut slice = ranges.slice();
+    let mut slice = ranges.slice()?;
     if ranges.cursor.is_sorted() {
         return sorted(ranges, slice).await;
     }
@@ -70,7 +71,7 @@ pub(super) async fn range<R: Runtime, V: Vfs>(
     while !slice.done {
         // Other connections of this thread go on in between.
         tokio::task::yield_now().await;
-        slice = ranges.slice();
+        slice = ranges.slice()?;
         kvs.extend_from_slice(&slice.kvs);
     }
     Ok(ranges.response(kvs.freeze(), &slice))
@@ -82,7 +83,7 @@ async fn sorted<R: Runtime, V: Vfs>(mut ranges: Ranges<R, V>, first: RangeAnswer
     let mut slices = 1;
     while !last.done {
         tokio::task::yield_now().await;
-        last = ranges.slice();
+        last = ranges.slice()?;
         slices += 1;
     }
     if slices == 1 {
@@ -97,26 +98,33 @@ async fn sorted<R: Runtime, V: Vfs>(mut ranges: Ranges<R, V>, first: RangeAnswer
     sorted.await.map_err(|_| Status::internal("sorting a range ended without an answer"))
 }
 
-/// One answer a slice; header, more and count are on the last one only.
+/// One answer a slice; header, more and count are on the last one only. It ends at an error.
 pub(super) fn range_stream<R: Runtime, V: Vfs>(
     ranges: Ranges<R, V>,
 ) -> impl Stream<Item = Result<RangeStreamResponse, Status>> + Send {
     stream::unfold(Some(ranges), |ranges| async move {
-        let mut ranges = ranges?;
-        let mut slice = ranges.slice();
-        // A count and a sorted range have nothing to send before all was seen.
-        while slice.kvs.is_empty() && !slice.done {
-            tokio::task::yield_now().await;
-            slice = ranges.slice();
+        match next_part(ranges?).await {
+            Ok((part, rest)) => Some((Ok(RangeStreamResponse { range_response: Some(part) }), rest)),
+            Err(status) => Some((Err(status), None)),
         }
-        if slice.done && ranges.cursor.is_sorted() {
-            slice = ranges.cursor.sorted();
-        }
-        let response = match slice.done {
-            true => ranges.response(slice.kvs.clone(), &slice),
-            false => RangeResponse { kvs: Records::Stored(slice.kvs), ..RangeResponse::default() },
-        };
-        let rest = (!slice.done).then_some(ranges);
-        Some((Ok(RangeStreamResponse { range_response: Some(response) }), rest))
     })
+}
+
+/// The next part of a stream, and what is left then.
+async fn next_part<R: Runtime, V: Vfs>(
+    mut ranges: Ranges<R, V>,
+) -> Result<(RangeResponse, Option<Ranges<R, V>>), Status> {
+    let mut slice = ranges.slice()?;
+    // A count and a sorted range have nothing to send before all was seen.
+    while slice.kvs.is_empty() && !slice.done {
+        tokio::task::yield_now().await;
+        slice = ranges.slice()?;
+    }
+    if slice.done && ranges.cursor.is_sorted() {
+        slice = ranges.cursor.sorted();
+    }
+    if slice.done {
+        return Ok((ranges.response(slice.kvs.clone(), &slice), None));
+    }
+    Ok((RangeResponse { kvs: Records::Stored(slice.kvs), ..RangeResponse::default() }, Some(ranges)))
 }

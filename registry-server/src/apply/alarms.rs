@@ -1,7 +1,8 @@
 //! The alarms: what is wrong with which member, replicated, so that every member refuses the same commands.
 //!
 //! Raising one is always an entry of the log. While any member is out of space, whatever costs room is
-//! refused (see [`cost`](super::cost)); a corrupt member is shown to whoever asks and stops nothing yet.
+//! refused (see [`cost`](super::cost)); while any is corrupt, whatever changes keys or leases is, as in etcd: nobody
+//! knows which of the members to believe. What is read is answered still.
 
 use std::collections::BTreeSet;
 
@@ -36,6 +37,12 @@ impl Alarms {
         self.0.iter().any(|(_, alarm)| *alarm == AlarmType::Nospace)
     }
 
+    /// Some member holds something else than the others.
+    #[must_use]
+    pub fn corrupt(&self) -> bool {
+        self.0.iter().any(|(_, alarm)| *alarm == AlarmType::Corrupt)
+    }
+
     /// The alarms of one kind, or all of them, in the wire's words.
     #[must_use]
     pub fn of(&self, kind: AlarmType) -> Vec<AlarmMember> {
@@ -60,6 +67,11 @@ impl Alarms {
             AlarmAction::Deactivate if self.0.remove(&(member, alarm)) => Ok(vec![wire(member, alarm)]),
             AlarmAction::Deactivate => Ok(Vec::new()),
         }
+    }
+
+    /// Clears the alarms of a member that is none any more.
+    pub(super) fn forget(&mut self, member: MemberId) {
+        self.0.retain(|(raised, _)| *raised != member);
     }
 
     /// What a snapshot holds of them, and the way back; a kind that this version does not know is left out.
@@ -105,6 +117,16 @@ mod tests {
         alarms.change(&request(AlarmAction::Deactivate, 1, AlarmType::Nospace)).unwrap();
         assert!(alarms.no_space());
         assert_eq!(alarms.of(AlarmType::Corrupt).len(), 1);
+    }
+
+    #[test]
+    fn a_member_that_is_none_any_more_has_no_alarms() {
+        let mut alarms = Alarms::default();
+        alarms.change(&request(AlarmAction::Activate, 1, AlarmType::Corrupt)).unwrap();
+        alarms.change(&request(AlarmAction::Activate, 2, AlarmType::Nospace)).unwrap();
+        assert!(alarms.corrupt());
+        alarms.forget(MemberId(1));
+        assert!(!alarms.corrupt() && alarms.no_space());
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLockWriteGuard;
+use registry_proto::etcdserverpb::alarm_request::AlarmAction;
 use registry_proto::etcdserverpb::{
     AlarmRequest, DeleteRangeRequest, LeaseGrantRequest, Member, PutRequest, TxnRequest,
 };
 
+use super::alarms::Alarms;
 use super::reply::{ApplyError, Outcome, Reply};
 use super::snapshot::{Restored, StateSnapshot, restore};
 use super::state::State;
@@ -66,8 +68,8 @@ impl Machine {
     }
 
     fn command(&mut self, at: Position, command: Command) -> Reply {
-        if self.state.alarms.read().no_space() && cost(&command) > 0 {
-            return self.reply(Err(ApplyError::NoSpace));
+        if let Some(refusal) = refusal(&self.state.alarms.read(), &command) {
+            return self.reply(Err(refusal));
         }
         match command {
             Command::Put(request) => self.put(&request),
@@ -169,8 +171,8 @@ impl Machine {
 
     fn change_member(&mut self, change: MemberChange) -> Reply {
         let mut cluster = self.state.cluster.write();
-        let id = MemberId(change.id);
-        let result = match change.kind() {
+        let (id, kind) = (MemberId(change.id), change.kind());
+        let result = match kind {
             MemberChangeKind::Add => cluster.add(Member {
                 id: change.id,
                 peer_ur_ls: change.peer_urls,
@@ -183,11 +185,20 @@ impl Machine {
             MemberChangeKind::Unknown => Err(MemberError::NotFound),
         };
         drop(cluster);
+        if kind == MemberChangeKind::Remove && result.is_ok() {
+            self.state.alarms.write().forget(id);
+        }
         self.reply(result.map(|()| Outcome::Done).map_err(ApplyError::Member))
     }
 
     fn alarm(&mut self, request: &AlarmRequest) -> Reply {
-        let result = self.state.alarms.write().change(request);
+        // What was found out of a member before it was removed may come after that.
+        let is_of_nobody = request.action() == AlarmAction::Activate
+            && self.state.cluster.read().was_removed(MemberId(request.member_id));
+        let result = match is_of_nobody {
+            true => Ok(Vec::new()),
+            false => self.state.alarms.write().change(request),
+        };
         self.reply(result.map(Outcome::Alarm))
     }
 
@@ -215,6 +226,14 @@ impl Machine {
     fn reply(&self, outcome: Result<Outcome, ApplyError>) -> Reply {
         Reply { revision: self.state.store.read().revision(), outcome }
     }
+}
+
+/// What the alarms that are raised say against a command.
+fn refusal(alarms: &Alarms, command: &Command) -> Option<ApplyError> {
+    if alarms.corrupt() && command.is_of_data() {
+        return Some(ApplyError::Corrupt);
+    }
+    (alarms.no_space() && cost(command) > 0).then_some(ApplyError::NoSpace)
 }
 
 /// Whether what the leader of a term has decided stands in its own log; 0 was decided without a look at the term.

@@ -1,11 +1,10 @@
 //! Whole commands, one after the other, on a machine without consensus.
 
-use registry_proto::etcdserverpb::alarm_request::AlarmAction;
 use registry_proto::etcdserverpb::request_op::Request;
 use registry_proto::etcdserverpb::{AlarmType, CompactionRequest, LeaseRevokeRequest, RangeRequest, RequestOp};
 
 use super::*;
-use crate::command::LeaseCheckpoint;
+use crate::command::{LeaseCheckpoint, LeaseExpiry};
 use crate::consensus::SnapshotSource;
 
 struct Deaf;
@@ -73,6 +72,42 @@ fn while_space_is_exceeded_only_what_adds_to_it_is_refused() {
     for command in &accepted {
         apply(&mut machine, command).unwrap();
     }
+}
+
+#[test]
+fn while_a_member_is_corrupt_nothing_changes_but_members_and_alarms() {
+    let (mut machine, state) = machine();
+    let member = |kind: MemberChangeKind, id| {
+        let peer_urls = vec![format!("http://m{id}:1")];
+        Command::Member(MemberChange { kind: kind.into(), id, peer_urls, is_learner: false })
+    };
+    let corrupt = |id| {
+        let (action, alarm) = (AlarmAction::Activate.into(), AlarmType::Corrupt.into());
+        Command::Alarm(AlarmRequest { action, member_id: id, alarm })
+    };
+    apply(&mut machine, &member(MemberChangeKind::Add, 1)).unwrap();
+    apply(&mut machine, &Command::Put(put("k"))).unwrap();
+    apply(&mut machine, &Command::LeaseGrant(LeaseGrantRequest { id: 1, ttl: 60 })).unwrap();
+    apply(&mut machine, &corrupt(2)).unwrap();
+    let before = state.store.read().revision();
+    let refused = [
+        Command::Put(put("k")),
+        Command::DeleteRange(DeleteRangeRequest { key: "k".into(), ..DeleteRangeRequest::default() }),
+        txn(Request::RequestRange(RangeRequest { key: "k".into(), ..RangeRequest::default() })),
+        Command::Compact(CompactionRequest { revision: 2, physical: false }),
+        Command::LeaseGrant(LeaseGrantRequest { id: 2, ttl: 60 }),
+        Command::LeaseRevoke(LeaseRevokeRequest { id: 1 }),
+        Command::LeaseExpire(LeaseExpiry::new(leases::any_life(LeaseId(1)), 0)),
+    ];
+    for command in &refused {
+        assert_eq!(apply(&mut machine, command), Err(ApplyError::Corrupt), "{command:?}");
+    }
+    assert_eq!((state.store.read().revision(), state.leases.read().len()), (before, 1));
+    // The alarm goes with the member, and does not come again after it.
+    apply(&mut machine, &member(MemberChangeKind::Add, 2)).unwrap();
+    apply(&mut machine, &member(MemberChangeKind::Remove, 2)).unwrap();
+    apply(&mut machine, &corrupt(2)).unwrap();
+    apply(&mut machine, &Command::Put(put("k"))).unwrap();
 }
 
 #[test]

@@ -55,6 +55,9 @@ pub enum ApplyError {
     /// A member is out of space, and the command would take more of it.
     #[error("database space exceeded")]
     NoSpace,
+    /// A member holds something else than the others, so nothing changes until that is mended.
+    #[error("corrupt cluster")]
+    Corrupt,
     /// So many alarms are raised that no other can be.
     #[error("too many alarms")]
     TooManyAlarms,

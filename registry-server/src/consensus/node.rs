@@ -237,7 +237,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         Arc::new(self.receiver.clone())
     }
 
-    /// Sets what answers [`Node::ask_leader`] of other members.
+    /// Sets what answers [`Node::ask`] and [`Node::ask_leader`] of other members.
     pub fn answer_with(&self, ask: Ask) {
         *self.receiver.ask.write() = Some(ask);
     }
@@ -249,7 +249,15 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
     /// [`ReadError::TimedOut`] when it may have.
     pub async fn ask_leader(&self, question: Bytes) -> Result<Bytes, ReadError> {
         let Some(Leader::Other(leadership)) = self.leaders.now() else { return Err(ReadError::NoLeader) };
-        let link = self.leaders.link(leadership.member).ok_or(ReadError::NoLeader)?;
+        self.ask(MemberId(leadership.member), question).await
+    }
+
+    /// Asks another member, whether it leads or not.
+    ///
+    /// # Errors
+    /// As [`Node::ask_leader`]; [`ReadError::NoLeader`] also when there is no such member.
+    pub async fn ask(&self, member: MemberId, question: Bytes) -> Result<Bytes, ReadError> {
+        let link = self.leaders.link(member.0).ok_or(ReadError::NoLeader)?;
         link.call(Call::Ask, question, self.request_timeout).await.map_err(|error| match error {
             LinkError::NotSent(_) | LinkError::Refused(_) => ReadError::NoLeader,
             LinkError::Lost(_) => ReadError::TimedOut,

@@ -202,7 +202,7 @@ mod tests {
         store.compact(Revision(5)).unwrap();
         sweep_all(&mut store);
         assert_eq!(store.index.get(b"a").unwrap().changes_from(Revision(0)).count(), 3);
-        let answer = store.range_slice(&mut cursor, 10, usize::MAX);
+        let answer = store.range_slice(&mut cursor, 10, usize::MAX).unwrap();
         let record = Record::parse(body_of(&answer.kvs)).unwrap();
         assert_eq!((record.mod_revision, record.value), (Revision(3), b"2".as_slice()));
         drop(cursor);

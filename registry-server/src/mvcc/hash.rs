@@ -19,7 +19,7 @@ pub struct HashCursor {
     crc: u32,
     /// The key and the change of it that are looked at next; none at the beginning.
     next: Option<(Box<[u8]>, Revision)>,
-    _pin: Pin,
+    pin: Pin,
 }
 
 impl Store {
@@ -31,7 +31,7 @@ impl Store {
     pub fn hash_kv(&self, at: Revision) -> Result<(u32, Revision), MvccError> {
         let mut cursor = self.hash_cursor(at)?;
         loop {
-            if let Some(hash) = self.hash_slice(&mut cursor, usize::MAX) {
+            if let Some(hash) = self.hash_slice(&mut cursor, usize::MAX)? {
                 return Ok(hash);
             }
         }
@@ -44,12 +44,25 @@ impl Store {
     pub fn hash_cursor(&self, at: Revision) -> Result<HashCursor, MvccError> {
         let at = self.readable(at, self.revision)?;
         let pin = self.pins.pin(self.compacted);
-        Ok(HashCursor { at, compacted: self.compacted, crc: 0, next: None, _pin: pin })
+        Ok(HashCursor { at, compacted: self.compacted, crc: 0, next: None, pin })
     }
 
     /// Looks at `max_changes` more changes or about 1 MiB of them, whichever comes first; the hash and its
     /// compacted revision once all are done.
-    pub fn hash_slice(&self, cursor: &mut HashCursor, max_changes: usize) -> Option<(u32, Revision)> {
+    ///
+    /// # Errors
+    /// [`MvccError::Compacted`] if the store was restored from a snapshot meanwhile that counts from a later compaction.
+    pub fn hash_slice(
+        &self,
+        cursor: &mut HashCursor,
+        max_changes: usize,
+    ) -> Result<Option<(u32, Revision)>, MvccError> {
+        if !cursor.pin.is_of(&self.pins) {
+            if self.compacted != cursor.compacted {
+                return Err(MvccError::Compacted);
+            }
+            cursor.pin = self.pins.pin(self.compacted);
+        }
         let mut budget = Budget { records: max_changes.max(1), ..Budget::SLICE };
         let next = cursor.next.take();
         let start = next.as_ref().map_or(Bound::Unbounded, |(key, _)| Bound::Included(key.as_ref()));
@@ -59,7 +72,7 @@ impl Store {
             for change in history.changes_from(from) {
                 if budget.is_spent() {
                     cursor.next = Some((key.into(), change.revision));
-                    return None;
+                    return Ok(None);
                 }
                 // One that is too new costs as much, and every key has one change at least: so keys that are
                 // all newer than the hash end a slice too.
@@ -70,7 +83,7 @@ impl Store {
                 }
             }
         }
-        Some((cursor.crc, cursor.compacted))
+        Ok(Some((cursor.crc, cursor.compacted)))
     }
 
     /// Hashes a change if it counts, and says how many bytes that was.
@@ -97,7 +110,7 @@ mod tests {
     }
 
     fn slices(store: &Store, cursor: &mut HashCursor, max_changes: usize) -> usize {
-        1 + std::iter::from_fn(|| store.hash_slice(cursor, max_changes).is_none().then_some(())).count()
+        1 + std::iter::from_fn(|| store.hash_slice(cursor, max_changes).unwrap().is_none().then_some(())).count()
     }
 
     #[test]

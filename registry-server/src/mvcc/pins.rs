@@ -26,6 +26,13 @@ impl Pin {
     }
 }
 
+impl Pin {
+    /// Whether it holds anything in this store: not when that was restored from a snapshot since, in place of another.
+    pub(super) fn is_of(&self, store: &Pins) -> bool {
+        Arc::ptr_eq(&self.pins.0, &store.0)
+    }
+}
+
 impl Drop for Pin {
     fn drop(&mut self) {
         let on_unpin = self.pins.0.lock().release(self.revision);

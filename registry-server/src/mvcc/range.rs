@@ -17,7 +17,7 @@ use crate::types::{LeaseId, Revision};
 pub struct RangeCursor {
     query: RangeQuery,
     progress: Progress,
-    _pin: Pin,
+    pin: Pin,
 }
 
 /// What one pass may take before it stops.
@@ -63,16 +63,29 @@ impl Store {
     pub fn range_cursor(&self, query: RangeQuery) -> Result<RangeCursor, MvccError> {
         let pin = self.pin(query.revision)?;
         let progress = self.progress(&query, pin.revision(), self.revision);
-        Ok(RangeCursor { query, progress, _pin: pin })
+        Ok(RangeCursor { query, progress, pin })
     }
 
     /// The next slice of a range: it ends after `max_keys` keys were looked at or `max_bytes` bytes filled
     /// (the record that reaches them is still in it). `count` and `more` are final in the answer that is
     /// `done`; after it come empty ones. The slices of a sorted range are empty: its records are what
     /// [`RangeCursor::sorted`] gives once all was seen.
-    #[must_use]
-    pub fn range_slice(&self, cursor: &mut RangeCursor, max_keys: usize, max_bytes: usize) -> RangeAnswer {
-        self.range_part(&cursor.query, &mut cursor.progress, Slice { keys: max_keys.max(1), bytes: max_bytes })
+    ///
+    /// A store that was restored from a snapshot meanwhile has the same keys at the same revision.
+    ///
+    /// # Errors
+    /// [`MvccError::Compacted`] if that store has not got the revision any more.
+    pub fn range_slice(
+        &self,
+        cursor: &mut RangeCursor,
+        max_keys: usize,
+        max_bytes: usize,
+    ) -> Result<RangeAnswer, MvccError> {
+        if !cursor.pin.is_of(&self.pins) {
+            cursor.pin = self.pin(cursor.pin.revision())?;
+        }
+        let slice = Slice { keys: max_keys.max(1), bytes: max_bytes };
+        Ok(self.range_part(&cursor.query, &mut cursor.progress, slice))
     }
 
     /// A range that may see revisions up to `current`.
@@ -328,7 +341,7 @@ mod tests {
         let mut cursor = store.range_cursor(all()).unwrap();
         let mut found = String::new();
         loop {
-            let answer = store.range_slice(&mut cursor, 2, usize::MAX);
+            let answer = store.range_slice(&mut cursor, 2, usize::MAX).unwrap();
             let done = answer.done;
             assert!(answer.len <= 2);
             found += &keys(answer);
@@ -340,7 +353,7 @@ mod tests {
             txn.end();
         }
         assert_eq!(found, "abcde");
-        assert_eq!(store.range_slice(&mut cursor, 2, usize::MAX).len, 0);
+        assert_eq!(store.range_slice(&mut cursor, 2, usize::MAX).unwrap().len, 0);
     }
 
     #[test]
@@ -348,7 +361,7 @@ mod tests {
         let mut store = store();
         let mut cursor = store.range_cursor(RangeQuery { sort_order: SortOrder::Descend, ..all() }).unwrap();
         let mut slices = 0;
-        while !store.range_slice(&mut cursor, 1, 1).done {
+        while !store.range_slice(&mut cursor, 1, 1).unwrap().done {
             slices += 1;
             let mut txn = store.write();
             txn.delete_range(b"\0", b"\0");
@@ -356,7 +369,7 @@ mod tests {
         }
         assert_eq!(slices, 5);
         assert_eq!(keys(cursor.sorted()), "edcba");
-        let answer = store.range_slice(&mut cursor, 1, 1);
+        let answer = store.range_slice(&mut cursor, 1, 1).unwrap();
         assert_eq!((answer.len, answer.count, answer.done), (0, 5, true));
     }
 
@@ -364,12 +377,12 @@ mod tests {
     fn what_a_limit_skips_is_counted_but_not_visited() {
         let store = store();
         let mut cursor = store.range_cursor(RangeQuery { limit: 1, ..all() }).unwrap();
-        let answer = store.range_slice(&mut cursor, 1, usize::MAX);
+        let answer = store.range_slice(&mut cursor, 1, usize::MAX).unwrap();
         assert_eq!((answer.len, answer.count, answer.more, answer.done), (1, 5, false, false));
-        let answer = store.range_slice(&mut cursor, 1, usize::MAX);
+        let answer = store.range_slice(&mut cursor, 1, usize::MAX).unwrap();
         assert_eq!((answer.len, answer.count, answer.more, answer.done), (0, 5, true, true), "at the key after it");
         let mut count = store.range_cursor(RangeQuery { count_only: true, ..all() }).unwrap();
-        let answer = store.range_slice(&mut count, 1, usize::MAX);
+        let answer = store.range_slice(&mut count, 1, usize::MAX).unwrap();
         assert_eq!((answer.count, answer.done), (5, true));
         let old = RangeQuery { count_only: true, revision: Revision(3), ..all() };
         assert_eq!(store.range(&old).unwrap().count, 2);

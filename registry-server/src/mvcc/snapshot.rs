@@ -92,7 +92,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mvcc::RangeQuery;
+    use crate::mvcc::{HashCursor, MvccError, RangeCursor, RangeQuery};
     use crate::types::LeaseId;
 
     fn put(store: &mut Store, key: u32, value: &[u8]) {
@@ -124,6 +124,52 @@ mod tests {
         assert_eq!(restored.hash_kv(Revision(0)).unwrap(), expected);
         let all = RangeQuery::range("\0", "\0");
         assert_eq!(restored.range(&all).unwrap().len, 35);
+    }
+
+    /// A store with the same keys and history, as a snapshot of it gives.
+    fn restored(store: &Store) -> Store {
+        let (mut cursor, mut restore) = (store.snapshot(), Store::restore());
+        while let Some(block) = store.snapshot_block(&mut cursor) {
+            restore.block(block.into()).unwrap();
+        }
+        restore.finish(cursor.revision(), cursor.compacted()).unwrap()
+    }
+
+    /// A store of ten keys at revision 11, with a range and a hash of it under way.
+    fn half_read() -> (Store, RangeCursor, HashCursor) {
+        let mut store = Store::new();
+        (0..10).for_each(|key| put(&mut store, key, b"old"));
+        let mut range = store.range_cursor(RangeQuery::range("\0", "\0")).unwrap();
+        assert_eq!(store.range_slice(&mut range, 4, usize::MAX).unwrap().len, 4);
+        let mut hash = store.hash_cursor(Revision(0)).unwrap();
+        assert_eq!(store.hash_slice(&mut hash, 4), Ok(None));
+        (store, range, hash)
+    }
+
+    #[test]
+    fn what_is_half_read_goes_on_in_a_store_that_was_restored_meanwhile() {
+        let (mut store, mut range, mut hash) = half_read();
+        let expected = store.hash_kv(Revision(0)).unwrap();
+        (0..10).for_each(|key| put(&mut store, key, b"newer"));
+        let mut store = restored(&store);
+        assert_eq!(store.hash_slice(&mut hash, 1), Ok(None));
+        assert_eq!(store.range_slice(&mut range, 2, usize::MAX).unwrap().len, 2);
+        // What is still to be read is held from there on.
+        store.compact(store.revision()).unwrap();
+        while !store.compact_step(100) {}
+        assert_eq!(store.hash_slice(&mut hash, usize::MAX), Ok(Some(expected)));
+        let rest = store.range_slice(&mut range, usize::MAX, usize::MAX).unwrap();
+        assert_eq!((rest.len, rest.count, rest.done), (4, 10, true));
+    }
+
+    #[test]
+    fn what_is_half_read_ends_where_a_restored_store_has_not_got_it_any_more() {
+        let (mut store, mut range, mut hash) = half_read();
+        (0..10).for_each(|key| put(&mut store, key, b"newer"));
+        store.compact(store.revision()).unwrap();
+        let store = restored(&store);
+        assert_eq!(store.range_slice(&mut range, 4, usize::MAX), Err(MvccError::Compacted));
+        assert_eq!(store.hash_slice(&mut hash, 4), Err(MvccError::Compacted));
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub struct Config {
     pub wal_segment_bytes: u64,
     /// Acknowledge writes that are not on disk yet. A power loss then loses them. Default: off.
     pub unsafe_no_fsync: bool,
+    /// How often the leader compares what all members hold; zero never does. Default: 1 h.
+    pub corrupt_check_time: Duration,
     /// How often an idle watcher is told how far it is. Default: 10 min.
     pub watch_progress_notify_interval: Duration,
     /// A command that takes longer to apply is told in the log. Default: 100 ms.
@@ -221,6 +223,7 @@ impl Default for Config {
             snapshot_log_bytes: 64 * 1024 * 1024,
             wal_segment_bytes: 64 * 1024 * 1024,
             unsafe_no_fsync: false,
+            corrupt_check_time: Duration::from_secs(60 * 60),
             watch_progress_notify_interval: Duration::from_secs(600),
             warning_apply_duration: Duration::from_millis(100),
             warning_unary_request_duration: Duration::from_millis(300),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::{Either, FutureExt, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::apply::Machine;
+use crate::apply::{ApplyError, Machine};
 use crate::command::{Command, LeaseExpiry};
 use crate::consensus::{Node, ProposeError, ReadError};
 use crate::lease::Keeper;
@@ -26,8 +26,19 @@ const PAUSE: Duration = Duration::from_millis(500);
 trait Revoker {
     /// Returns once this node was seen to lead; says in which term.
     fn confirm(&self) -> impl Future<Output = Result<u64, ReadError>> + Send;
-    /// Revokes a lease in the log of a term; false if this life of it had ended before, or the term.
-    fn revoke(&self, grant: Grant, term: u64) -> impl Future<Output = Result<bool, ProposeError>> + Send;
+    /// Revokes a lease in the log of a term.
+    fn revoke(&self, grant: Grant, term: u64) -> impl Future<Output = Result<Revocation, ProposeError>> + Send;
+}
+
+/// What became of a revocation that was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Revocation {
+    /// The lease is gone by it.
+    Revoked,
+    /// This life of it had ended before, or the term.
+    TooLate,
+    /// Nothing is revoked while a member is corrupt.
+    Refused,
 }
 
 impl<R: Runtime, V: Vfs> Revoker for Node<Machine, R, V> {
@@ -35,9 +46,13 @@ impl<R: Runtime, V: Vfs> Revoker for Node<Machine, R, V> {
         self.confirm_leading()
     }
 
-    async fn revoke(&self, grant: Grant, term: u64) -> Result<bool, ProposeError> {
+    async fn revoke(&self, grant: Grant, term: u64) -> Result<Revocation, ProposeError> {
         let reply = self.propose(Command::LeaseExpire(LeaseExpiry::new(grant, term)).encode()).await?;
-        Ok(reply.outcome.is_ok())
+        Ok(match reply.outcome {
+            Ok(_) => Revocation::Revoked,
+            Err(ApplyError::Corrupt) => Revocation::Refused,
+            Err(_) => Revocation::TooLate,
+        })
     }
 }
 
@@ -84,8 +99,8 @@ async fn revoke<R: Runtime>(node: &impl Revoker, keeper: &Keeper<R>, term: u64, 
         };
         match outcome {
             // Applying it told the keeper. One that is gone already probably went at an earlier attempt.
-            Ok(was_there) => {
-                if was_there || may_have_happened {
+            Ok(revocation @ (Revocation::Revoked | Revocation::TooLate)) => {
+                if revocation == Revocation::Revoked || may_have_happened {
                     keeper.note_expired();
                     tracing::debug!(lease = %grant.id, "lease expired");
                 }
@@ -94,12 +109,14 @@ async fn revoke<R: Runtime>(node: &impl Revoker, keeper: &Keeper<R>, term: u64, 
             Err(ProposeError::Stopped) => return,
             Err(ProposeError::TimedOut | ProposeError::LeaderChanged) => may_have_happened = true,
             // Nothing happened now, but an earlier attempt may still come through.
-            Err(
+            Ok(Revocation::Refused)
+            | Err(
                 ProposeError::TooManyRequests | ProposeError::TooLarge | ProposeError::NoLeader | ProposeError::NoSpace,
-            ) if may_have_happened => {}
-            Err(
-                ProposeError::TooManyRequests | ProposeError::TooLarge | ProposeError::NoLeader | ProposeError::NoSpace,
-            ) => return keeper.not_revoked(term, grant),
+            ) => {
+                if !may_have_happened {
+                    return keeper.not_revoked(term, grant);
+                }
+            }
         }
         R::sleep(PAUSE).await;
     }

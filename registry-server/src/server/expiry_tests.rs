@@ -33,6 +33,8 @@ struct Scripted {
 enum Answer {
     /// After a while.
     Fails(Duration, ProposeError),
+    /// It was applied, and refused.
+    Refuses,
     /// Never.
     Hangs,
 }
@@ -43,18 +45,19 @@ impl Revoker for Scripted {
         if left.is_ok() { Err(ReadError::NoLeader) } else { Ok(TERM) }
     }
 
-    async fn revoke(&self, grant: Grant, _term: u64) -> Result<bool, ProposeError> {
+    async fn revoke(&self, grant: Grant, _term: u64) -> Result<Revocation, ProposeError> {
         self.asked.lock().push(grant);
         let answer = self.answers.lock().get_mut(&grant.id).filter(|left| !left.is_empty()).map(|left| left.remove(0));
         match answer {
             Some(Answer::Hangs) => std::future::pending().await,
+            Some(Answer::Refuses) => Ok(Revocation::Refused),
             Some(Answer::Fails(after, error)) => {
                 tokio::time::sleep(after).await;
                 Err(error)
             }
             None => {
                 self.keeper.revoked(grant.id);
-                Ok(true)
+                Ok(Revocation::Revoked)
             }
         }
     }
@@ -145,9 +148,10 @@ async fn a_lease_whose_revocation_has_an_unknown_outcome_is_not_renewed_and_is_r
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_revocation_lets_the_lease_be_renewed() {
-    for unconfirmed in [0, 1] {
-        let answers = [Answer::Fails(Duration::ZERO, ProposeError::TooManyRequests)];
-        let node = Scripted::with(&[(1, if unconfirmed == 0 { &answers } else { &[] })]);
+    let fails = [Answer::Fails(Duration::ZERO, ProposeError::TooManyRequests)];
+    let [by_node, by_apply, by_nobody] = [(0, fails.as_slice()), (0, &[Answer::Refuses]), (1, &[])];
+    for (unconfirmed, answers) in [by_node, by_apply, by_nobody] {
+        let node = Scripted::with(&[(1, answers)]);
         node.unconfirmed.store(unconfirmed, Ordering::Relaxed);
         node.grant(1);
         let begin = Instant::now();

@@ -245,6 +245,9 @@ struct ClusterFlags {
     /// How many bytes the log grows before a snapshot is taken; a quarter of the last snapshot's if that is more.
     #[arg(long, value_name = "BYTES", default_value_t = Config::default().snapshot_log_bytes)]
     snapshot_log_bytes: u64,
+    /// How often the leader compares what all members hold, and raises CORRUPT if that differs; 0 never does.
+    #[arg(long, value_name = "DURATION", value_parser = go_values::duration, default_value = "1h")]
+    corrupt_check_time: Duration,
     /// How large one file of the log is.
     #[arg(long, value_name = "BYTES", default_value_t = Config::default().wal_segment_bytes)]
     wal_segment_bytes: u64,
@@ -319,6 +322,7 @@ impl Flags {
             heartbeat_interval: Duration::from_millis(cluster.heartbeat_interval),
             election_timeout: Duration::from_millis(cluster.election_timeout),
             snapshot_log_bytes: cluster.snapshot_log_bytes,
+            corrupt_check_time: cluster.corrupt_check_time,
             wal_segment_bytes: cluster.wal_segment_bytes,
             quota_bytes: quota(limits.quota_backend_bytes),
             max_txn_ops: limits.max_txn_ops,

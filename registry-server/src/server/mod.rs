@@ -11,6 +11,7 @@ mod checkpoints;
 mod config;
 mod connection;
 mod corked;
+mod corruption;
 mod counted;
 mod directory;
 mod dispatch;

@@ -21,6 +21,7 @@ use tonic_health::server::HealthReporter;
 use super::calls::Calls;
 use super::checkpoints::record_leases;
 use super::config::{ClusterState, Config, ConfigError};
+use super::corruption::look_for_corruption;
 use super::directory::Members;
 use super::dispatch::{Parts, Peers, Probes, Services};
 use super::expiry::expire_leases;
@@ -389,6 +390,7 @@ async fn open(
     drop(tokio::spawn(keep_members(backend.node.clone(), backend.state.clone(), backend.member)));
     drop(tokio::spawn(expire_leases(backend.node.clone(), backend.keeper.clone())));
     drop(tokio::spawn(record_leases(backend.node.clone(), backend.keeper.clone())));
+    drop(tokio::spawn(look_for_corruption(backend.clone(), config.corrupt_check_time)));
     let (cluster, member) = (backend.cluster, backend.member);
     tracing::info!(%cluster, %member, urls = ?urls.client, "ready to serve client requests");
     Ok(Open { urls, door, side_door, health })

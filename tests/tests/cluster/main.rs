@@ -9,10 +9,12 @@
 //! new leader, and how many fail, as does `rolling` where all are restarted, with clients that are `careful`.
 //! `away` has a follower miss more than the log keeps, and `leases` kills leaders while `instances` are kept alive.
 //! `members` adds, promotes and removes members while a `pulse` of writes goes on, `growth` does so under load,
-//! `joining` is about those who may not join, and `transfer` hands leadership over.
+//! `joining` is about those who may not join, and `transfer` hands leadership over. `corruption` has a member hold
+//! something else than the others.
 
 mod away;
 mod careful;
+mod corruption;
 mod failover;
 mod growth;
 mod instances;

@@ -274,7 +274,7 @@ impl Pair {
 
     fn slice(&mut self, max_keys: usize, max_bytes: usize) {
         let Some((cursor, answers, expected)) = &mut self.sliced else { return };
-        answers.push(self.store.range_slice(cursor, max_keys, max_bytes));
+        answers.push(self.store.range_slice(cursor, max_keys, max_bytes).unwrap());
         if answers.last().unwrap().done {
             if cursor.is_sorted() {
                 answers.push(cursor.sorted());
@@ -356,7 +356,7 @@ impl Pair {
 
     fn hash_slice(&mut self, max_changes: usize) {
         let Some((cursor, expected)) = &mut self.hash else { return };
-        if let Some(hash) = self.store.hash_slice(cursor, max_changes) {
+        if let Some(hash) = self.store.hash_slice(cursor, max_changes).unwrap() {
             assert_eq!(hash, *expected);
             self.hash = None;
         }
