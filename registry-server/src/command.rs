@@ -40,6 +40,19 @@ pub enum Command {
     LeaseExpire(LeaseExpiry),
     /// Add, remove, update or promote a member.
     Member(MemberChange),
+    /// A member tells which version it knows.
+    MemberVersion(MemberVersion),
+}
+
+/// Which version a member knows.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct MemberVersion {
+    /// Who.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// [`KNOWN_VERSION`](crate::cluster::KNOWN_VERSION) of its program.
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
 }
 
 /// What becomes of a member. Raft's own membership follows it.
@@ -149,6 +162,27 @@ impl Command {
             Self::LeaseCheckpoint(_) => "lease_checkpoint",
             Self::LeaseExpire(_) => "lease_expire",
             Self::Member(_) => "member",
+            Self::MemberVersion(_) => "member_version",
+        }
+    }
+
+    /// The cluster's version that it needs: a member of before would stop at it.
+    #[must_use]
+    pub fn since_version(&self) -> u32 {
+        match self {
+            // What was there before versions were told.
+            Self::Put(_)
+            | Self::DeleteRange(_)
+            | Self::Txn(_)
+            | Self::Compact(_)
+            | Self::LeaseGrant(_)
+            | Self::LeaseRevoke(_)
+            | Self::Publish(_)
+            | Self::Alarm(_)
+            | Self::LeaseCheckpoint(_)
+            | Self::LeaseExpire(_)
+            | Self::Member(_)
+            | Self::MemberVersion(_) => 0,
         }
     }
 
@@ -164,7 +198,9 @@ impl Command {
             | Self::LeaseRevoke(_)
             | Self::LeaseExpire(_) => true,
             // What remains of a lease is recorded of leases that live: none is to end sooner for it.
-            Self::LeaseCheckpoint(_) | Self::Publish(_) | Self::Alarm(_) | Self::Member(_) => false,
+            Self::LeaseCheckpoint(_) | Self::Publish(_) | Self::Alarm(_) | Self::Member(_) | Self::MemberVersion(_) => {
+                false
+            }
         }
     }
 
@@ -185,6 +221,7 @@ impl Command {
             Self::LeaseCheckpoint(message) => encode(12, message),
             Self::LeaseExpire(message) => encode(13, message),
             Self::Member(message) => encode(14, message),
+            Self::MemberVersion(message) => encode(15, message),
         }
     }
 
@@ -210,6 +247,7 @@ impl Command {
             9 | 10 | 12 => Self::LeaseCheckpoint(LeaseCheckpoints::decode(bytes)?),
             11 | 13 => Self::LeaseExpire(LeaseExpiry::decode(bytes)?),
             14 => Self::Member(MemberChange::decode(bytes)?),
+            15 => Self::MemberVersion(MemberVersion::decode(bytes)?),
             kind => return Err(CommandError::Unknown { version, kind }),
         })
     }

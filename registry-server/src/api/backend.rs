@@ -83,10 +83,22 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
         if bytes.len() > self.limits.max_request_bytes {
             return Err(WireError::RequestTooLarge.into());
         }
+        self.check_version(command.since_version())?;
         self.check_quota(cost(command)).await?;
         let reply = self.node.propose(bytes).await.map_err(propose_status)?;
         let outcome = reply.outcome.map_err(apply_status)?;
         Ok((reply.revision, outcome))
+    }
+
+    /// Keeps out of the log what a member does not know yet.
+    fn check_version(&self, needed: u32) -> Result<(), Status> {
+        let cluster = self.state.cluster.read().version();
+        if needed <= cluster {
+            return Ok(());
+        }
+        let mend = "start the newer server on every member";
+        let text = format!("the cluster has version {cluster} and this needs {needed}: {mend}");
+        Err(Status::failed_precondition(text))
     }
 
     /// Makes the reads that follow linearizable.
@@ -133,6 +145,7 @@ fn member_error(error: MemberError) -> WireError {
         MemberError::NotFound => WireError::MemberNotFound,
         MemberError::NotLearner => WireError::MemberNotLearner,
         MemberError::TooManyLearners => WireError::TooManyLearners,
+        MemberError::TooOld => WireError::NotCapable,
         MemberError::LastVoter => WireError::MemberNotEnoughStarted,
     }
 }

@@ -27,7 +27,8 @@ pub fn cost(command: &Command) -> u64 {
         | Command::Alarm(_)
         | Command::LeaseCheckpoint(_)
         | Command::LeaseExpire(_)
-        | Command::Member(_) => 0,
+        | Command::Member(_)
+        | Command::MemberVersion(_) => 0,
     }
 }
 

@@ -86,6 +86,10 @@ impl Machine {
             Command::LeaseCheckpoint(request) if is_of_term(request.term, at) => self.lease_checkpoint(&request),
             Command::LeaseExpire(request) if is_of_term(request.term, at) => self.lease_revoke(request.grant()),
             Command::Member(change) => self.change_member(change),
+            Command::MemberVersion(told) => {
+                let result = self.state.cluster.write().tell_version(MemberId(told.id), told.version);
+                self.reply(result.map(|()| Outcome::Done).map_err(ApplyError::Member))
+            }
             Command::LeaseCheckpoint(_) | Command::LeaseExpire(_) => self.reply(Err(ApplyError::OtherTerm)),
         }
     }

@@ -13,11 +13,12 @@ use registry_proto::etcdserverpb::{AlarmMember, AlarmType, Member};
 
 use super::alarms::Alarms;
 use super::state::State;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, KNOWN_VERSION};
+use crate::command::MemberVersion;
 use crate::consensus::{RestoreError, SnapshotSource};
 use crate::lease::{Lease, Leases};
 use crate::mvcc::{Restore, SnapshotCursor, Store};
-use crate::types::{Grant, GrantNumber, LeaseId, Revision};
+use crate::types::{Grant, GrantNumber, LeaseId, MemberId, Revision};
 
 const WHAT: &str = "a snapshot of the state";
 
@@ -44,6 +45,12 @@ struct Head {
     /// Ids of members that were removed.
     #[prost(uint64, repeated, tag = "8")]
     removed: Vec<u64>,
+    /// The version that all members know.
+    #[prost(uint32, tag = "9")]
+    cluster_version: u32,
+    /// What each has told.
+    #[prost(message, repeated, tag = "10")]
+    versions: Vec<MemberVersion>,
 }
 
 /// Some of the leases, in the order of their ids.
@@ -97,6 +104,13 @@ impl StateSnapshot {
             alarms: state.alarms.read().of(AlarmType::None),
             last_grant: state.leases.read().last_grant().0,
             removed: state.cluster.read().removed().map(|id| id.0).collect(),
+            cluster_version: state.cluster.read().version(),
+            versions: state
+                .cluster
+                .read()
+                .versions()
+                .map(|(id, version)| MemberVersion { id: id.0, version })
+                .collect(),
         };
         drop(store);
         let small = std::iter::once(head.encode_to_vec().into()).chain(leases).collect();
@@ -152,6 +166,13 @@ pub(super) fn restore(blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreErro
         let why = format!("version {} is not known to this server (it knows {VERSION})", head.version);
         return Err(RestoreError::new(WHAT, why));
     }
+    if head.cluster_version > KNOWN_VERSION {
+        let why = format!(
+            "it is of a cluster of version {}, and this server knows {KNOWN_VERSION}: use the newer server",
+            head.cluster_version
+        );
+        return Err(RestoreError::new(WHAT, why));
+    }
     let mut granted = Vec::new();
     for _ in 0..head.lease_blocks {
         let block = blocks.next().ok_or_else(|| RestoreError::new(WHAT, "its leases are cut off"))??;
@@ -170,7 +191,8 @@ pub(super) fn restore(blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreErro
     if has_leases {
         attach_keys(&mut leases, &store);
     }
-    let cluster = Cluster::restored(head.members, head.removed);
+    let told = head.versions.iter().map(|told| (MemberId(told.id), told.version));
+    let cluster = Cluster::restored(head.members, head.removed).with_versions(told, head.cluster_version);
     Ok(Restored { store, leases, cluster, alarms: Alarms::restore(&head.alarms) })
 }
 
@@ -213,6 +235,21 @@ mod tests {
         assert_eq!(blocks.len(), 2, "the head, and all records in one block");
         let Restored { store, .. } = restore(&mut blocks.into_iter().map(Ok)).unwrap();
         assert_eq!((store.revision(), store.keys()), (newest, 3));
+    }
+
+    #[test]
+    fn the_versions_come_back_and_a_newer_cluster_is_refused() {
+        let state = Arc::new(State::default());
+        let told = |version| Cluster::default().with_versions([(MemberId(1), version)], version);
+        *state.cluster.write() = told(KNOWN_VERSION);
+        let restored = |state: &Arc<State>| {
+            let mut source = StateSnapshot::new(state.clone());
+            restore(&mut std::iter::from_fn(|| source.next_block().map(Ok)))
+        };
+        assert_eq!(restored(&state).map(|restored| restored.cluster).unwrap(), told(KNOWN_VERSION));
+        *state.cluster.write() = told(KNOWN_VERSION + 1);
+        let refused = restored(&state).map(|_| ()).unwrap_err().to_string();
+        assert!(refused.contains("use the newer server"), "{refused}");
     }
 
     /// What was written before there were alarms and checkpoints of leases.

@@ -1,9 +1,13 @@
 //! The members of the cluster as clients see them: replicated names and URLs, and how ids come about.
 
+mod version;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use registry_proto::etcdserverpb::Member;
 
+pub use self::version::KNOWN_VERSION;
+use self::version::Versions;
 use crate::types::{ClusterId, MemberId};
 
 /// The members by id, and who was one. Raft follows: the leader takes its members to what stands here, one at a time.
@@ -12,6 +16,7 @@ pub struct Cluster {
     members: BTreeMap<MemberId, Member>,
     /// Ids are never given twice: who was removed stays out.
     removed: BTreeSet<MemberId>,
+    versions: Versions,
 }
 
 /// Learners that a cluster has at most, as in etcd.
@@ -35,6 +40,9 @@ pub enum MemberError {
     /// There are as many as there may be.
     #[error("too many learner members in cluster")]
     TooManyLearners,
+    /// The cluster's version is above the member's: its log says what the member does not know.
+    #[error("the member's version is below the cluster's")]
+    TooOld,
     /// The last voter is not removed.
     #[error("re-configuration failed due to not enough started members")]
     LastVoter,
@@ -44,7 +52,13 @@ impl Cluster {
     /// The members of a snapshot.
     pub fn restored(members: impl IntoIterator<Item = Member>, removed: impl IntoIterator<Item = u64>) -> Self {
         let members = members.into_iter().map(|member| (MemberId(member.id), member)).collect();
-        Self { members, removed: removed.into_iter().map(MemberId).collect() }
+        Self { members, removed: removed.into_iter().map(MemberId).collect(), versions: Versions::default() }
+    }
+
+    /// The same with the versions of a snapshot: the members', and the cluster's.
+    #[must_use]
+    pub fn with_versions(self, told: impl IntoIterator<Item = (MemberId, u32)>, cluster: u32) -> Self {
+        Self { versions: Versions::restored(told, cluster), ..self }
     }
 
     /// A member that Raft knows, from the founding of the cluster or from an older version's log.
@@ -96,7 +110,42 @@ impl Cluster {
         }
         self.members.remove(&id);
         self.removed.insert(id);
+        self.versions.forget(id);
+        self.versions.raise(self.members.keys().copied());
         Ok(())
+    }
+
+    /// Takes a member's word for the version that it knows.
+    ///
+    /// # Errors
+    /// It is no member, or its version is below the cluster's.
+    pub fn tell_version(&mut self, id: MemberId, version: u32) -> Result<(), MemberError> {
+        if !self.members.contains_key(&id) {
+            return Err(MemberError::NotFound);
+        }
+        if !self.versions.admits(version) {
+            return Err(MemberError::TooOld);
+        }
+        self.versions.tell(id, version);
+        self.versions.raise(self.members.keys().copied());
+        Ok(())
+    }
+
+    /// The version that all members know; 0 before each has told its own.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.versions.of_cluster()
+    }
+
+    /// What a member has told.
+    #[must_use]
+    pub fn version_of(&self, id: MemberId) -> Option<u32> {
+        self.versions.of(id)
+    }
+
+    /// What members have told.
+    pub fn versions(&self) -> impl Iterator<Item = (MemberId, u32)> {
+        self.versions.told()
     }
 
     /// Says where peers reach a member from now on.
@@ -225,6 +274,27 @@ mod tests {
         cluster.promote(MemberId(2)).unwrap();
         cluster.remove(MemberId(1)).unwrap();
         assert_eq!(cluster.remove(MemberId(1)), Err(MemberError::NotFound));
+    }
+
+    #[test]
+    fn the_version_is_what_every_member_knows_and_never_goes_down() {
+        let mut cluster = Cluster::restored([member(1, "http://a:1", false), member(2, "http://b:1", true)], []);
+        let [a, b] = [MemberId(1), MemberId(2)];
+        cluster.tell_version(a, 3).unwrap();
+        assert_eq!(cluster.version(), 0, "one has not told its own");
+        cluster.tell_version(b, 2).unwrap();
+        assert_eq!(cluster.version(), 2);
+        assert_eq!(cluster.tell_version(b, 1), Err(MemberError::TooOld));
+        assert_eq!(cluster.version_of(b), Some(2));
+        // One that has not started yet holds the version up, and lowers nothing.
+        cluster.add(member(3, "http://c:1", false)).unwrap();
+        cluster.tell_version(b, 3).unwrap();
+        assert_eq!(cluster.version(), 2);
+        cluster.remove(MemberId(3)).unwrap();
+        assert_eq!(cluster.version(), 3, "those who are left know it");
+        assert_eq!(cluster.tell_version(MemberId(3), 9), Err(MemberError::NotFound));
+        let restored = Cluster::restored(cluster.members().cloned(), cluster.removed().map(|id| id.0));
+        assert_eq!(restored.with_versions(cluster.versions(), cluster.version()), cluster);
     }
 
     #[test]

@@ -348,6 +348,8 @@ pub struct Description {
     pub cluster: ClusterId,
     /// Its members, and where peers reach them.
     pub members: Vec<(MemberId, PeerNode)>,
+    /// The version that a member has to know.
+    pub version: u32,
 }
 
 impl Description {
@@ -356,6 +358,7 @@ impl Description {
         out.put_u8(VERSION);
         out.put_u64_le(self.cluster.0);
         put_nodes(&mut out, self.members.iter().map(|(id, node)| (id.0, node)));
+        out.put_u32_le(self.version);
         out.freeze()
     }
 
@@ -364,7 +367,8 @@ impl Description {
         version(&mut bytes, what)?;
         let cluster = ClusterId(bytes.try_get_u64_le().map_err(short(what))?);
         let members = get_nodes(&mut bytes, what)?;
-        Ok(Self { cluster, members: members.into_iter().map(|(id, node)| (MemberId(id), node)).collect() })
+        let version = bytes.try_get_u32_le().map_err(short(what))?;
+        Ok(Self { cluster, version, members: members.into_iter().map(|(id, node)| (MemberId(id), node)).collect() })
     }
 }
 

@@ -155,7 +155,8 @@ impl Peer for PeerService {
     }
 
     async fn describe(&self, _: Request<Message>) -> Result<Response<Message>, Status> {
-        let description = Description { cluster: self.cluster, members: self.directory.members() };
+        let (members, version) = (self.directory.members(), self.directory.version());
+        let description = Description { cluster: self.cluster, members, version };
         Ok(Response::new(Message { body: description.to_bytes() }))
     }
 

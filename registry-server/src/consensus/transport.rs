@@ -77,6 +77,9 @@ pub trait Directory: Send + Sync + 'static {
     /// Whether this was a member, and is none for good.
     fn was_removed(&self, member: MemberId) -> bool;
 
+    /// The version that members have to know.
+    fn version(&self) -> u32;
+
     /// All members.
     fn members(&self) -> Vec<(MemberId, PeerNode)>;
 }

@@ -33,7 +33,7 @@ fn tell(outcome: Result<Comparison, tonic::Status>) {
         // Its alarm was logged.
         Ok(_) => {}
         Err(status) => {
-            tracing::warn!(error = status.message(), "the members were not compared; they will be next time")
+            tracing::warn!(error = status.message(), "the members were not compared; they will be next time");
         }
     }
 }

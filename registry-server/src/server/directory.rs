@@ -18,6 +18,10 @@ impl Directory for Members {
         self.0.cluster.read().was_removed(member)
     }
 
+    fn version(&self) -> u32 {
+        self.0.cluster.read().version()
+    }
+
     fn members(&self) -> Vec<(MemberId, PeerNode)> {
         let node = |urls: &[String]| PeerNode { peer_urls: urls.to_vec() };
         let cluster = self.0.cluster.read();

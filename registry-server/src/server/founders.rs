@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::config::Config;
 use super::identity::Identity;
 use super::urls::MemberUrl;
-use crate::cluster::{cluster_id, member_id};
+use crate::cluster::{KNOWN_VERSION, cluster_id, member_id};
 use crate::consensus::{Description, PeerNode, describe};
 use crate::types::MemberId;
 
@@ -74,6 +74,9 @@ impl Founders {
 }
 
 fn identity_in(description: &Description, own_urls: &BTreeSet<String>, config: &Config) -> Result<Identity, JoinError> {
+    if description.version > KNOWN_VERSION {
+        return Err(JoinError::TooOld { cluster: description.version });
+    }
     let listed: BTreeSet<_> = config.initial_cluster.iter().map(|member| member.peer_url.to_string()).collect();
     let known: BTreeSet<_> = description.members.iter().flat_map(|(_, node)| node.peer_urls.iter().cloned()).collect();
     let is_own = |node: &PeerNode| node.peer_urls.iter().cloned().collect::<BTreeSet<_>>() == *own_urls;
@@ -96,6 +99,12 @@ pub enum JoinError {
     /// The cluster has no member with these peer URLs.
     #[error("the cluster has no member with the peer URLs {0}: add it first, as with `etcdctl member add`")]
     NotAdded(String),
+    /// The cluster's log may say what this program does not know.
+    #[error("the cluster has version {cluster}, and this server knows {KNOWN_VERSION}: use the newer server")]
+    TooOld {
+        /// What the cluster says.
+        cluster: u32,
+    },
     /// The cluster has other members than the flag says.
     #[error("--initial-cluster lists {listed}, but the cluster's members are {known}: list exactly those")]
     OtherMembers {
@@ -110,6 +119,7 @@ pub enum JoinError {
 mod tests {
     use super::*;
     use crate::server::InitialMember;
+    use crate::types::ClusterId;
 
     fn founders(name: &str, port: u16, cluster: &[(&str, u16)], token: &str) -> Founders {
         let url = |port: u16| format!("http://127.0.0.1:{port}").parse::<MemberUrl>().unwrap();
@@ -134,6 +144,21 @@ mod tests {
         assert_eq!(a.nodes, b.nodes);
         assert_eq!(a.nodes.len(), 3);
         assert_ne!(founders("a", 1, &cluster, "other").identity().cluster, a.identity().cluster);
+    }
+
+    #[test]
+    fn a_cluster_of_a_newer_version_is_not_joined() {
+        let url = "http://127.0.0.1:1".to_owned();
+        let node = PeerNode { peer_urls: vec![url.clone()] };
+        let description =
+            |version| Description { cluster: ClusterId(1), members: vec![(MemberId(2), node.clone())], version };
+        let config = Config {
+            initial_cluster: vec![InitialMember { name: "a".to_owned(), peer_url: url.parse().unwrap() }],
+            ..Config::default()
+        };
+        let join = |version| identity_in(&description(version), &[url.clone()].into(), &config);
+        assert_eq!(join(KNOWN_VERSION), Ok(Identity { member: MemberId(2), cluster: ClusterId(1) }));
+        assert_eq!(join(KNOWN_VERSION + 1), Err(JoinError::TooOld { cluster: KNOWN_VERSION + 1 }));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod methods;
 mod metrics;
 mod process;
 pub mod program;
+mod publish;
 mod slow;
 mod start;
 mod urls;

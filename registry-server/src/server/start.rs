@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use openraft::impls::TokioRuntime;
-use registry_proto::etcdserverpb::Member;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
@@ -32,6 +31,7 @@ use super::leading::lead_leases;
 use super::listen::{Bound, ListenError, Listener};
 use super::members::keep_members;
 use super::metrics::NodeMetrics;
+use super::publish::publish;
 use super::slow::slow_applies;
 use super::urls::MemberUrl;
 use super::workers::FrontDoor;
@@ -40,7 +40,7 @@ use crate::api::{
     SharedBackend, WatchService, WatchSettings, answer_questions,
 };
 use crate::apply::{Machine, State};
-use crate::command::Command;
+use crate::cluster::KNOWN_VERSION;
 use crate::consensus::{ConsensusError, GrpcTransport, HandoverError, Node, NodeOptions, PeerNode, PeerService};
 use crate::http::Paths;
 use crate::lease::Keeper;
@@ -56,9 +56,6 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a member says, and ends, that was removed.
 const REMOVED: &str = "the member has been permanently removed from the cluster; its data directory can be removed";
-
-/// Before a member tells of itself again.
-const PUBLISH_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections to the extra URLs of figures and health checks, at most.
 const SIDE_CONNECTIONS: usize = 64;
@@ -82,6 +79,12 @@ pub enum StartError {
     /// A cluster that cannot be joined.
     #[error(transparent)]
     Join(#[from] JoinError),
+    /// The cluster's version is above this program's.
+    #[error("the cluster has version {cluster}, and this server knows {KNOWN_VERSION}: use the newer server")]
+    TooOld {
+        /// The cluster's.
+        cluster: u32,
+    },
     /// The cluster has removed this member.
     #[error("{REMOVED}")]
     Removed,
@@ -375,7 +378,7 @@ async fn open(
     // Whoever has peers waits for them, for as long as it takes.
     let timeout = (!config.has_others()).then_some(READY_TIMEOUT);
     backend.node.ready(timeout).await?;
-    publish(backend, config, peer_urls, &bound).await?;
+    publish(backend, config, peer_urls, bound.addresses()).await?;
     let urls = Urls {
         client: listening_urls(&config.listen_client_urls, &bound),
         metrics: listening_urls(&config.listen_metrics_urls, &side_bound),
@@ -479,41 +482,6 @@ fn limits(config: &Config) -> Limits {
 fn listening_urls(urls: &[MemberUrl], bound: &Bound) -> Vec<String> {
     let ports = bound.addresses().iter().map(std::net::SocketAddr::port);
     urls.iter().zip(ports).map(|(url, port)| url.with_port(port).to_string()).collect()
-}
-
-/// Tells the cluster this member's name and URLs, if that is news.
-async fn publish(
-    backend: &SharedBackend<Production, StdVfs>,
-    config: &Config,
-    peer_urls: Vec<String>,
-    bound: &Bound,
-) -> Result<(), StartError> {
-    let urls = config.advertised_client_urls(bound.addresses());
-    let member = Member {
-        id: backend.member.0,
-        name: config.name.clone(),
-        peer_ur_ls: peer_urls,
-        client_ur_ls: urls.iter().map(MemberUrl::to_string).collect(),
-        is_learner: false,
-    };
-    let known = backend
-        .state
-        .cluster
-        .read()
-        .get(backend.member)
-        .is_some_and(|known| (&known.name, &known.client_ur_ls) == (&member.name, &member.client_ur_ls));
-    if !known {
-        let command = Command::Publish(member);
-        while let Err(status) = backend.propose(&command).await {
-            // The leader is gone again, and another will come.
-            if !config.has_others() || status.code() != tonic::Code::Unavailable {
-                return Err(ConsensusError::Raft(status.message().to_owned()).into());
-            }
-            tokio::time::sleep(PUBLISH_PAUSE).await;
-        }
-    }
-    tracing::info!(name = %config.name, "published local member to cluster through raft");
-    Ok(())
 }
 
 fn open_door(

@@ -1,7 +1,7 @@
 //! A follower that was away while so much was written that the log it needs is gone: it is current again soon, and
 //! so are its watchers, while writes go on.
 //!
-//! `AWAY_WRITES` sets how many puts it misses.
+//! `AWAY_WRITES` sets how many puts it misses, `AWAY_PUTS` how many of them are one transaction.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ use crate::{Alone, settings, start_as};
 const WRITES: usize = 100_000;
 /// Puts of one transaction, which is one revision, and transactions under way.
 const PUTS: usize = 100;
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 16;
 const VALUE_BYTES: usize = 64;
 /// Puts while the follower comes back, at least, and between two of them.
 const MEANWHILE: usize = 100;
@@ -39,18 +39,18 @@ async fn start() -> Option<Alone> {
 }
 
 /// Puts so many keys, by transactions.
-async fn fill(client: &Client, writes: usize) {
+async fn fill(client: &Client, writes: usize, at_once: usize) {
     let next = Arc::new(AtomicUsize::new(0));
     let mut writers = JoinSet::new();
     for _ in 0..AT_ONCE {
         let (client, next) = (client.clone(), next.clone());
         writers.spawn(async move {
             loop {
-                let first = next.fetch_add(PUTS, Ordering::Relaxed);
+                let first = next.fetch_add(at_once, Ordering::Relaxed);
                 if first >= writes {
                     return;
                 }
-                let keys = (first..first + PUTS).map(|number| format!("away/{number:08}"));
+                let keys = (first..first + at_once).map(|number| format!("away/{number:08}"));
                 let puts = txn(keys.map(|key| put(&key, vec![b'x'; VALUE_BYTES]).op()).collect());
                 // A busy machine may have an election, and once more does no harm.
                 eventually(SOON, "puts are accepted", async || client.txn(puts.clone()).await.is_ok()).await;
@@ -124,7 +124,7 @@ async fn be_away(cluster: &mut Cluster, writes: usize, compacts: bool) {
     assert!(cluster.stop(follower).await.success() || !cluster.is_registry());
     let snapshots = snapshots(cluster, follower);
 
-    fill(&cluster.client(leader), writes).await;
+    fill(&cluster.client(leader), writes, settings::rounds("AWAY_PUTS", PUTS)).await;
     let compacted = cluster.client(leader).revision().await - 10;
     if compacts {
         cluster.client(leader).compact(compacted).await.expect("it is compacted");

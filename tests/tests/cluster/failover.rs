@@ -1,7 +1,9 @@
-//! How long writes wait when the leader is killed.
+//! How long writes wait when the leader is killed, and when it is told to stop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use registry_tests::Client;
 use registry_tests::requests::put;
 use tokio::task::JoinSet;
@@ -28,6 +30,50 @@ async fn put_at_last(client: Client, value: String) -> Instant {
     }
 }
 
+/// Puts all the time, and keeps the longest time between two that succeeded.
+async fn keep_putting(client: Client, longest: Arc<Mutex<Duration>>) {
+    let mut last = Instant::now();
+    loop {
+        let now = put_at_last(client.clone(), "meanwhile".to_owned()).await;
+        let mut longest = longest.lock();
+        *longest = (*longest).max(now - last);
+        last = now;
+    }
+}
+
+/// Prints what was measured.
+#[expect(clippy::print_stdout, reason = "these are the figures")]
+fn tell(what: &str, waits: &mut [Duration]) {
+    waits.sort_unstable();
+    println!("{what}, {} rounds: p50 {:?}, max {:?}", waits.len(), waits[waits.len() / 2], waits[waits.len() - 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_told_to_stop_makes_nobody_wait_for_an_election() {
+    let Some(mut cluster) = start(3).await else { return };
+    let mut waits = Vec::new();
+    for _ in 0..settings::rounds("FAILOVER_ROUNDS", ROUNDS) {
+        let leader = cluster.wait_for_leader().await;
+        let longest = Arc::<Mutex<Duration>>::default();
+        let mut putting = JoinSet::new();
+        for other in cluster.others(leader) {
+            cluster.client(other).put("failover", "before").await;
+            putting.spawn(keep_putting(cluster.client(other), longest.clone()));
+        }
+        cluster.stop(leader).await;
+        // The last wait may not be over yet.
+        for other in cluster.others(leader) {
+            timeout(MOST, put_at_last(cluster.client(other), "after".to_owned()))
+                .await
+                .expect("a put succeeds in time");
+        }
+        drop(putting);
+        waits.push(*longest.lock());
+        cluster.restart(leader).await;
+    }
+    tell("the longest wait for a put while the leader stops", &mut waits);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_leader_is_replaced_in_time() {
     let Some(mut cluster) = start(3).await else { return };
@@ -52,6 +98,5 @@ async fn a_killed_leader_is_replaced_in_time() {
         let value = cluster.client(leader).value("failover").await.expect("the key is there");
         assert_eq!(value, round.to_string(), "what was acknowledged is there");
     }
-    waits.sort_unstable();
-    println!("failover of {rounds}: p50 {:?}, max {:?}", waits[rounds / 2], waits[rounds - 1]);
+    tell("failover", &mut waits);
 }

@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// What the answers to a batch may take, and the renewals of one.
 const PATIENCE: Duration = Duration::from_secs(1);
 const BATCH: usize = 16;
+/// Instances that register at the same time.
+const AT_ONCE: usize = 64;
 
 /// One instance.
 #[derive(Debug, Clone, Copy)]
@@ -49,19 +51,30 @@ pub(crate) fn key_of(lease: i64) -> String {
 }
 
 impl Instances {
-    /// Registers so many, through all members in turn.
+    /// Registers so many, through all members in turn; many at once, as the first must not be over before the last is there.
     pub(crate) async fn register(clients: &[Client], count: usize) -> Self {
         let instances = Self::default();
-        for (lease, client) in (1..=count as i64).zip(clients.iter().cycle()) {
-            let asked = Instant::now();
-            client.grant(lease, TTL_SECONDS).await.expect("the lease is granted");
-            client.try_put(leased(&key_of(lease), "here", lease)).await.expect("the key is put");
-            let renewed_before = Instant::now();
-            let instance =
-                Instance { is_live: true, is_gone: false, renewed_after: asked, renewed_before, is_asking: false };
-            instances.0.lock().insert(lease, instance);
+        let mut tasks = JoinSet::new();
+        for (first, client) in (1..=AT_ONCE).zip(clients.iter().cycle()) {
+            let (instances, client) = (instances.clone(), client.clone());
+            tasks.spawn(async move {
+                for lease in (first..=count).step_by(AT_ONCE) {
+                    instances.register_one(lease as i64, &client).await;
+                }
+            });
         }
+        tasks.join_all().await;
         instances
+    }
+
+    async fn register_one(&self, lease: i64, client: &Client) {
+        let asked = Instant::now();
+        client.grant(lease, TTL_SECONDS).await.expect("the lease is granted");
+        client.try_put(leased(&key_of(lease), "here", lease)).await.expect("the key is put");
+        let renewed_before = Instant::now();
+        let instance =
+            Instance { is_live: true, is_gone: false, renewed_after: asked, renewed_before, is_asking: false };
+        self.0.lock().insert(lease, instance);
     }
 
     /// Keeps all that live alive through these members, until it is dropped.

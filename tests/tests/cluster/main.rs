@@ -10,9 +10,10 @@
 //! `away` has a follower miss more than the log keeps, and `leases` kills leaders while `instances` are kept alive.
 //! `members` adds, promotes and removes members while a `pulse` of writes goes on, `growth` does so under load,
 //! `joining` is about those who may not join, and `transfer` hands leadership over. `corruption` has a member hold
-//! something else than the others.
+//! something else than the others, and in `busy` nothing happens, for long.
 
 mod away;
+mod busy;
 mod careful;
 mod corruption;
 mod failover;

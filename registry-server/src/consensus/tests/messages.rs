@@ -63,7 +63,7 @@ fn messages() -> Vec<Bytes> {
         proposed.to_bytes(),
         Taken::NotLeader.to_bytes(),
         read_index_to_bytes(Some(&log_id(9))),
-        Description { cluster: ClusterId(1), members: vec![(MemberId(7), node)] }.to_bytes(),
+        Description { cluster: ClusterId(1), members: vec![(MemberId(7), node)], version: 3 }.to_bytes(),
     ]
 }
 

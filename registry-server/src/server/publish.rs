@@ -1,0 +1,71 @@
+//! What a member tells the others when it starts: its name, where clients reach it, and the version that it knows.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use registry_proto::etcdserverpb::Member;
+
+use super::config::Config;
+use super::start::StartError;
+use super::urls::MemberUrl;
+use crate::api::SharedBackend;
+use crate::cluster::KNOWN_VERSION;
+use crate::command::{Command, MemberVersion};
+use crate::consensus::ConsensusError;
+use crate::storage::Vfs;
+use crate::types::Runtime;
+
+/// Before a member tells of itself again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Tells the cluster what it does not know of this member yet.
+///
+/// # Errors
+/// [`StartError::TooOld`], and whatever but the lack of a leader keeps it from being told.
+pub(super) async fn publish<R: Runtime, V: Vfs>(
+    backend: &SharedBackend<R, V>,
+    config: &Config,
+    peer_urls: Vec<String>,
+    addresses: &[SocketAddr],
+) -> Result<(), StartError> {
+    let urls = config.advertised_client_urls(addresses);
+    let member = Member {
+        id: backend.member.0,
+        name: config.name.clone(),
+        peer_ur_ls: peer_urls,
+        client_ur_ls: urls.iter().map(MemberUrl::to_string).collect(),
+        is_learner: false,
+    };
+    let (is_known, cluster, told) = {
+        let cluster = backend.state.cluster.read();
+        let is_same = |known: &Member| (&known.name, &known.client_ur_ls) == (&member.name, &member.client_ur_ls);
+        (cluster.get(backend.member).is_some_and(is_same), cluster.version(), cluster.version_of(backend.member))
+    };
+    if cluster > KNOWN_VERSION {
+        return Err(StartError::TooOld { cluster });
+    }
+    if !is_known {
+        tell(backend, config, &Command::Publish(member)).await?;
+    }
+    if told != Some(KNOWN_VERSION) {
+        let version = MemberVersion { id: backend.member.0, version: KNOWN_VERSION };
+        tell(backend, config, &Command::MemberVersion(version)).await?;
+    }
+    tracing::info!(name = %config.name, "published local member to cluster through raft");
+    Ok(())
+}
+
+async fn tell<R: Runtime, V: Vfs>(
+    backend: &SharedBackend<R, V>,
+    config: &Config,
+    command: &Command,
+) -> Result<(), StartError> {
+    while let Err(status) = backend.propose(command).await {
+        // The leader is gone again, and another will come.
+        if !config.has_others() || status.code() != tonic::Code::Unavailable {
+            return Err(ConsensusError::Raft(status.message().to_owned()).into());
+        }
+        R::sleep(PAUSE).await;
+    }
+    Ok(())
+}
