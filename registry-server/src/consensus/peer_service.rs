@@ -77,6 +77,12 @@ impl PeerService {
                 return Err(Status::new(MISMATCH, text));
             }
         }
+        // Who has the only vote knows every member. Others may be of the cluster that this one was forced out of: they are
+        // told so once the log says it, and must not lead here before.
+        let is_stranger = from.is_some_and(|from| !self.receiver.is_member(MemberId(from)));
+        if is_stranger && self.receiver.is_only_voter() {
+            return Err(Status::new(REFUSED, "the caller is no member of this cluster"));
+        }
         Ok(())
     }
 

@@ -48,7 +48,7 @@ const FLAGS: &[ForeignFlag] = &[
     boolean("strict-reconfig-check", ON), value("max-learners", Fate::Tunes),
     value("raft-read-timeout", Fate::Tunes), value("raft-write-timeout", Fate::Tunes),
     value("compact-hash-check-time", Fate::Tunes), value("corrupt-check-time", ZERO),
-    value("downgrade-check-time", Fate::Tunes), boolean("force-new-cluster", OFF),
+    value("downgrade-check-time", Fate::Tunes),
     // Sockets, gateway, old API.
     boolean("socket-reuse-port", Fate::Tunes), boolean("socket-reuse-address", Fate::Tunes),
     value("grpc-keepalive-min-time", Fate::Tunes), boolean("enable-grpc-gateway", Fate::Tunes),
