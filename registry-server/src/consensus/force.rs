@@ -18,6 +18,7 @@ use openraft::{RaftLogReader, Vote};
 use tokio::sync::oneshot;
 
 use super::applier::{Applier, SinceSnapshot};
+use super::batcher::reserve;
 use super::counts::{ApplyClock, Counts};
 use super::encoding::{entry_to_bytes, put_command};
 use super::error::ConsensusError;
@@ -128,7 +129,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Survivor<S, R, V> {
             self.log.purge(end.last).await?;
         }
         let bytes = entry_to_bytes(&entry);
-        let room = self.wal.reserve(bytes.len()).map_err(std::io::Error::other)?;
+        // The next segment may be in the making.
+        let room = reserve(&self.wal, bytes.len()).await.map_err(std::io::Error::other)?;
         self.log.save_vote(&Vote { leader_id: entry.log_id.leader_id, committed: false }).await?;
         let (done, written) = oneshot::channel();
         let append = self.wal.append(vec![(entry.log_id.index, bytes)], move |result| drop(done.send(result)));
