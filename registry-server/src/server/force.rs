@@ -174,10 +174,81 @@ async fn refuse_if_alive(
 mod tests {
     use super::*;
     use crate::cluster::Cluster;
-    use crate::storage::MemVfs;
+    use crate::consensus::{NoPeers, Node};
+    use crate::storage::{MemVfs, WalOptions};
+
+    const CLUSTER: ClusterId = ClusterId(9);
 
     fn member(id: u64, is_learner: bool) -> Member {
         Member { id, is_learner, ..Member::default() }
+    }
+
+    fn options() -> NodeOptions {
+        NodeOptions {
+            member: MemberId(1),
+            founders: [(MemberId(1), PeerNode { peer_urls: vec!["http://127.0.0.1:1".to_owned()] })].into(),
+            life: 1,
+            heartbeat_interval: Duration::from_millis(100),
+            election_timeout: Duration::from_secs(1),
+            snapshot_after_bytes: u64::MAX,
+            wal_dir: "/d/wal".into(),
+            snapshot_dir: "/d/snap".into(),
+            wal: WalOptions { segment_bytes: 1 << 20, ..WalOptions::default() },
+            slow_apply: None,
+        }
+    }
+
+    /// Has a node of one member take changes of members, which Raft does not follow here; what they have come to.
+    async fn run(vfs: &MemVfs, changes: &[(MemberChangeKind, u64)]) -> Cluster {
+        let state = Arc::new(State::default());
+        let machine = Machine::new(state.clone(), Arc::new(Keeper::<Production>::default()), Hub::new(state.clone()));
+        let transport = Arc::new(NoPeers);
+        let node: Node<_, Production, _> =
+            Node::start(&options(), vfs.clone(), &ThreadExecutor, transport, machine).await.unwrap();
+        node.ready(Some(Duration::from_secs(20))).await.unwrap();
+        for (kind, id) in changes {
+            let peer_urls = vec![format!("http://127.0.0.1:{id}")];
+            let change = MemberChange { kind: (*kind).into(), id: *id, peer_urls, is_learner: false };
+            node.propose(Command::Member(change).encode()).await.unwrap().outcome.unwrap();
+        }
+        node.read_barrier().await.unwrap();
+        node.shutdown().await;
+        let cluster = state.cluster.read().clone();
+        cluster
+    }
+
+    fn disk() -> MemVfs {
+        let vfs = MemVfs::new();
+        for dir in ["/d/wal", "/d/snap"] {
+            vfs.create_dir_all(Path::new(dir)).unwrap();
+        }
+        vfs
+    }
+
+    async fn force_on(vfs: &MemVfs) -> Result<(), ForceError> {
+        force_new_cluster(vfs.clone(), &options(), CLUSTER, Path::new("/d")).await
+    }
+
+    #[tokio::test]
+    async fn a_member_that_was_added_and_never_came_is_removed_too() {
+        let vfs = disk();
+        assert!(matches!(force_on(&vfs).await, Err(ForceError::NoData { .. })));
+        assert_eq!(run(&vfs, &[(MemberChangeKind::Add, 2)]).await.members().count(), 2);
+        force_on(&vfs).await.unwrap();
+        let cluster = run(&vfs, &[]).await;
+        assert_eq!(cluster.members().map(|member| member.id).collect::<Vec<_>>(), [1]);
+        assert!(cluster.was_removed(MemberId(2)), "its id is never given again");
+        // Once more, and the log is as it was.
+        force_on(&vfs).await.unwrap();
+        assert_eq!(run(&vfs, &[]).await, cluster);
+    }
+
+    #[tokio::test]
+    async fn a_member_that_was_removed_is_refused() {
+        let vfs = disk();
+        let before = run(&vfs, &[(MemberChangeKind::Add, 2), (MemberChangeKind::Remove, 1)]).await;
+        assert!(matches!(force_on(&vfs).await, Err(ForceError::Removed)));
+        assert_eq!(run(&vfs, &[]).await, before);
     }
 
     #[test]
