@@ -320,7 +320,7 @@ fn decoded<S: StateMachine>(entry: RaftEntry) -> Result<Ready<S>, RestoreError> 
     Ok((entry, commands))
 }
 
-fn position(entry: &RaftEntry) -> Position {
+pub(super) fn position(entry: &RaftEntry) -> Position {
     let log_id = entry.log_id();
     Position { term: log_id.leader_id.term, index: log_id.index }
 }

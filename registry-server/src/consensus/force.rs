@@ -17,7 +17,7 @@ use openraft::storage::{RaftLogStorage, RaftStateMachine};
 use openraft::{RaftLogReader, Vote};
 use tokio::sync::oneshot;
 
-use super::applier::{Applier, SinceSnapshot};
+use super::applier::{Applier, SinceSnapshot, position};
 use super::batcher::reserve;
 use super::counts::{ApplyClock, Counts};
 use super::encoding::{entry_to_bytes, put_command};
@@ -27,7 +27,7 @@ use super::membership::Membership;
 use super::node::{NodeOptions, close, lanes, open_wal, stopped};
 use super::pending::Pending;
 use super::snapshots::Snapshots;
-use super::state_machine::StateMachine;
+use super::state_machine::{Position, StateMachine};
 use super::types::{Batch, Origin, Payload, PeerNode, RaftEntry, RaftLogId, RaftMembership, RaftVote};
 use crate::storage::{Vfs, Wal};
 use crate::types::{Executor, Lane, MemberId, Runtime};
@@ -50,14 +50,14 @@ struct End {
 }
 
 /// Entries that the disk does not know to be committed, which count as committed from now on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unconfirmed {
     /// How many.
     pub entries: u64,
-    /// The first one's log id, to be read by people: term, leader and index.
-    pub first: String,
-    /// The last one's.
-    pub last: String,
+    /// Where the first one stands.
+    pub first: Position,
+    /// Where the last one stands.
+    pub last: Position,
 }
 
 impl<S: StateMachine, R: Runtime, V: Vfs> Survivor<S, R, V> {
@@ -164,8 +164,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Survivor<S, R, V> {
         let first = self.log.try_get_log_entries(begin..begin.saturating_add(1)).await?;
         Ok(first.first().map(|first| Unconfirmed {
             entries: end.last.index + 1 - begin,
-            first: first.log_id.to_string(),
-            last: end.last.to_string(),
+            first: position(first),
+            last: Position { term: end.last.leader_id.term, index: end.last.index },
         }))
     }
 }

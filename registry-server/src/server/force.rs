@@ -125,8 +125,10 @@ async fn force<V: Vfs>(
         Some(unconfirmed) => tracing::warn!(
             member = %own,
             entries = unconfirmed.entries,
-            first = unconfirmed.first,
-            last = unconfirmed.last,
+            first_term = unconfirmed.first.term,
+            first_index = unconfirmed.first.index,
+            last_term = unconfirmed.last.term,
+            last_index = unconfirmed.last.index,
             "a new cluster was forced: this is its only member; no entry is discarded, and these at the log's end, of \
              which the disk does not know whether a majority had them, count as committed now"
         ),
@@ -213,8 +215,7 @@ mod tests {
         }
         node.read_barrier().await.unwrap();
         node.shutdown().await;
-        let cluster = state.cluster.read().clone();
-        cluster
+        state.cluster.read().clone()
     }
 
     fn disk() -> MemVfs {
