@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
 use openraft::entry::RaftEntry as _;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
-use openraft::{EntryPayload, OptionalSend, Raft, RaftSnapshotBuilder};
+use openraft::{OptionalSend, Raft, RaftSnapshotBuilder};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -125,10 +125,22 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Applier<S, R, V> {
     /// Entries that are missing, or cannot be read or decoded.
     pub(super) async fn replay(&mut self, log: &LogStore<S, R, V>) -> Result<(), super::ConsensusError> {
         let Some(committed) = log.committed()? else { return Ok(()) };
-        let begin = self.last_applied.map_or(0, |last| last.index + 1);
-        let (mut next, end) = (begin, committed.index + 1);
+        let entries = self.replay_to(log, committed.index).await?;
+        if entries > 0 {
+            tracing::info!(entries, upto = committed.index, "applied what the log says was committed");
+        }
+        Ok(())
+    }
+
+    /// Applies the entries up to an index, as above; says how many there were.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) async fn replay_to(&mut self, log: &LogStore<S, R, V>, last: u64) -> Result<u64, super::ConsensusError> {
+        let begin = self.last_applied.map_or(0, |applied| applied.index + 1);
+        let (mut next, end) = (begin, last + 1);
         if next >= end {
-            return Ok(());
+            return Ok(0);
         }
         let mut ahead = log.read_ahead(next..end, decoded::<S>)?;
         while next < end {
@@ -146,7 +158,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Applier<S, R, V> {
             for (entry, commands) in entries {
                 self.remember(&entry);
                 self.since_snapshot.add(log_len(&entry));
-                if let EntryPayload::Membership(membership) = &entry.payload {
+                if let Some(membership) = &entry.payload.membership {
                     tell_members(&mut *machine, membership);
                 }
                 let at = position(&entry);
@@ -154,9 +166,8 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Applier<S, R, V> {
             }
             machine.background();
         }
-        tracing::info!(entries = end - begin, upto = committed.index, "applied what the log says was committed");
         self.background.start();
-        Ok(())
+        Ok(end - begin)
     }
 
     async fn on_lane<T: Send + 'static>(&self, work: impl FnOnce(&mut S) -> T + Send + 'static) -> io::Result<T> {
@@ -166,7 +177,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Applier<S, R, V> {
 
     fn remember(&mut self, entry: &RaftEntry) {
         self.last_applied = Some(entry.log_id);
-        if let EntryPayload::Membership(membership) = &entry.payload {
+        if let Some(membership) = &entry.payload.membership {
             self.membership = RaftStoredMembership::new(Some(entry.log_id), membership.clone());
         }
     }
@@ -186,12 +197,12 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftStateMachine<TypeConfig<S, R>> for
     {
         while let Some(first) = entries.next().await {
             let mut run = vec![first?];
-            let (mut bytes, mut log_bytes) = (entry_len(&run[0].0), log_len(&run[0].0));
+            let (mut bytes, mut log_bytes) = (run[0].0.payload.batch_len(), log_len(&run[0].0));
             // Whatever is ready already joins the run; nothing is waited for.
             while run.len() < RUN_ENTRIES && bytes < RUN_BYTES {
                 let Some(Some(entry)) = entries.next().now_or_never() else { break };
                 let entry = entry?;
-                bytes += entry_len(&entry.0);
+                bytes += entry.0.payload.batch_len();
                 log_bytes += log_len(&entry.0);
                 run.push(entry);
             }
@@ -304,14 +315,12 @@ impl<S: StateMachine> Background<S> {
 type Ready<S> = (RaftEntry, Vec<<S as StateMachine>::Command>);
 
 fn decoded<S: StateMachine>(entry: RaftEntry) -> Result<Ready<S>, RestoreError> {
-    let commands = match &entry.payload {
-        EntryPayload::Normal(batch) => commands(batch.clone()).map(|command| S::decode(command?)).collect(),
-        EntryPayload::Blank | EntryPayload::Membership(_) => Ok(Vec::new()),
-    };
-    Ok((entry, commands?))
+    let batch = entry.payload.batch.clone();
+    let commands = batch.into_iter().flat_map(commands).map(|command| S::decode(command?)).collect::<Result<_, _>>()?;
+    Ok((entry, commands))
 }
 
-fn position(entry: &RaftEntry) -> Position {
+pub(super) fn position(entry: &RaftEntry) -> Position {
     let log_id = entry.log_id();
     Position { term: log_id.leader_id.term, index: log_id.index }
 }
@@ -331,16 +340,9 @@ fn no_snapshot() -> RaftSnapshot {
     RaftSnapshot { meta: RaftSnapshotMeta::default(), snapshot: PathBuf::new() }
 }
 
-fn entry_len(entry: &RaftEntry) -> usize {
-    match &entry.payload {
-        EntryPayload::Normal(batch) => batch.commands.len(),
-        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
-    }
-}
-
 /// What an entry takes in the log: one that is synced alone fills a sector, however small it is.
 fn log_len(entry: &RaftEntry) -> usize {
-    entry_len(entry).max(SECTOR_BYTES)
+    entry.payload.batch_len().max(SECTOR_BYTES)
 }
 
 fn apply_run<S: StateMachine, R: Runtime>(
@@ -354,8 +356,11 @@ fn apply_run<S: StateMachine, R: Runtime>(
     for (entry, responder) in run {
         let at = position(&entry);
         let leadership = Leadership::from(entry.log_id.leader_id);
-        let (waiters, replies) = match entry.payload {
-            EntryPayload::Normal(batch) => {
+        if let Some(membership) = &entry.payload.membership {
+            tell_members(machine, membership);
+        }
+        let (waiters, replies) = match entry.payload.batch {
+            Some(batch) => {
                 let waiters = pending.applied(batch.origin);
                 let apply = |command: Result<Bytes, RestoreError>| {
                     let command = command?;
@@ -365,11 +370,7 @@ fn apply_run<S: StateMachine, R: Runtime>(
                 };
                 (waiters, commands(batch).map(apply).collect::<Result<Vec<_>, _>>()?)
             }
-            EntryPayload::Membership(membership) => {
-                tell_members(machine, &membership);
-                (Vec::new(), Vec::new())
-            }
-            EntryPayload::Blank => (Vec::new(), Vec::new()),
+            None => (Vec::new(), Vec::new()),
         };
         pending.reached(leadership);
         answers.push((responder, waiters, replies));

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
-use openraft::EntryPayload;
 use openraft::impls::leader_id_adv::LeaderId;
 
 use super::state_machine::RestoreError;
 use super::types::{
-    Batch, Origin, PeerNode, RaftEntry, RaftLogId, RaftMembership, RaftSnapshotMeta, RaftStoredMembership, RaftVote,
+    Batch, Origin, Payload, PeerNode, RaftEntry, RaftLogId, RaftMembership, RaftSnapshotMeta, RaftStoredMembership,
+    RaftVote,
 };
 
 const VERSION: u8 = 1;
@@ -24,6 +24,8 @@ const ANONYMOUS: u8 = 1;
 const MEMBERSHIP: u8 = 2;
 /// Commands, behind the node that made the batch and its number there.
 const NORMAL: u8 = 3;
+/// Members, and commands as above behind them.
+const FORCED: u8 = 4;
 
 /// Upper bound for counts read from disk before anything is allocated for them.
 const MAX_ITEMS: u32 = 65_536;
@@ -31,21 +33,23 @@ const MAX_ITEMS: u32 = 65_536;
 pub(super) type Read<T> = Result<T, RestoreError>;
 
 pub(super) fn entry_to_bytes(entry: &RaftEntry) -> Bytes {
-    let mut out = BytesMut::with_capacity(48 + batch_len(&entry.payload));
+    let mut out = BytesMut::with_capacity(48 + entry.payload.batch_len());
     out.put_u8(VERSION);
     put_log_id(&mut out, &entry.log_id);
-    match &entry.payload {
-        EntryPayload::Blank => out.put_u8(BLANK),
-        EntryPayload::Normal(batch) => {
-            out.put_u8(NORMAL);
-            out.put_u64_le(batch.origin.node);
-            out.put_u64_le(batch.origin.number);
-            out.put_slice(&batch.commands);
-        }
-        EntryPayload::Membership(membership) => {
-            out.put_u8(MEMBERSHIP);
-            put_membership(&mut out, membership);
-        }
+    let Payload { membership, batch } = &entry.payload;
+    out.put_u8(match (membership, batch) {
+        (None, None) => BLANK,
+        (None, Some(_)) => NORMAL,
+        (Some(_), None) => MEMBERSHIP,
+        (Some(_), Some(_)) => FORCED,
+    });
+    if let Some(membership) = membership {
+        put_membership(&mut out, membership);
+    }
+    if let Some(batch) = batch {
+        out.put_u64_le(batch.origin.node);
+        out.put_u64_le(batch.origin.number);
+        out.put_slice(&batch.commands);
     }
     out.freeze()
 }
@@ -55,14 +59,14 @@ pub(super) fn entry_from_bytes(mut bytes: Bytes) -> Read<RaftEntry> {
     version(&mut bytes, what)?;
     let log_id = get_log_id(&mut bytes).map_err(short(what))?;
     let payload = match bytes.try_get_u8().map_err(short(what))? {
-        BLANK => EntryPayload::Blank,
-        ANONYMOUS => EntryPayload::Normal(Batch { origin: Origin::default(), commands: bytes }),
-        NORMAL => {
-            let mut number = || bytes.try_get_u64_le().map_err(short(what));
-            let origin = Origin { node: number()?, number: number()? };
-            EntryPayload::Normal(Batch { origin, commands: bytes })
+        BLANK => Payload::default(),
+        ANONYMOUS => Payload { membership: None, batch: Some(Batch { origin: Origin::default(), commands: bytes }) },
+        NORMAL => Payload { membership: None, batch: Some(get_batch(bytes, what)?) },
+        MEMBERSHIP => Payload { membership: Some(get_membership(&mut bytes, what)?), batch: None },
+        FORCED => {
+            let membership = Some(get_membership(&mut bytes, what)?);
+            Payload { membership, batch: Some(get_batch(bytes, what)?) }
         }
-        MEMBERSHIP => EntryPayload::Membership(get_membership(&mut bytes, what)?),
         kind => return Err(RestoreError::new(what, format!("unknown kind {kind}"))),
     };
     Ok(RaftEntry { log_id, payload })
@@ -140,11 +144,11 @@ pub(super) fn commands(batch: Batch) -> impl Iterator<Item = Read<Bytes>> {
     })
 }
 
-fn batch_len(payload: &EntryPayload<Batch, u64, PeerNode>) -> usize {
-    match payload {
-        EntryPayload::Normal(batch) => batch.commands.len(),
-        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
-    }
+/// A batch, which is all that is left of the bytes.
+fn get_batch(mut bytes: Bytes, what: &'static str) -> Read<Batch> {
+    let mut number = || bytes.try_get_u64_le().map_err(short(what));
+    let origin = Origin { node: number()?, number: number()? };
+    Ok(Batch { origin, commands: bytes })
 }
 
 pub(super) fn version(bytes: &mut Bytes, what: &'static str) -> Read<()> {

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use openraft::EntryPayload;
 use openraft::async_runtime::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::SerdeInstant;
@@ -16,7 +15,7 @@ use openraft::type_config::AsyncRuntime;
 
 use super::applier::RaftHandle;
 use super::state_machine::StateMachine;
-use super::types::{PeerNode, RaftMembership};
+use super::types::{Payload, PeerNode, RaftMembership};
 use crate::storage::Vfs;
 use crate::types::{MemberId, Runtime};
 
@@ -102,6 +101,6 @@ pub(super) async fn change<S: StateMachine, R: Runtime, V: Vfs>(
     let refused = |error: String| MembershipError(error);
     let after = RaftMembership::new(vec![voters], nodes).map_err(|error| refused(error.to_string()))?;
     let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: *observed.log_id() };
-    let appended = raft.append_membership(after, EntryPayload::Blank, [unchanged]).await;
+    let appended = raft.append_membership(after, Payload::default(), [unchanged]).await;
     appended.map(drop).map_err(|error| refused(error.to_string()))
 }

@@ -17,6 +17,7 @@ mod batcher;
 mod counts;
 mod encoding;
 mod error;
+mod force;
 mod handover;
 mod leaders;
 mod log_store;
@@ -38,6 +39,7 @@ mod types;
 
 pub use counts::{Counts, SlowApply, TellSlow};
 pub use error::{ConsensusError, ProposeError, ReadError};
+pub use force::{Survivor, Unconfirmed};
 pub use handover::HandoverError;
 pub use membership::{Membership, MembershipChange, MembershipError, Progress};
 pub use messages::Description;

@@ -441,21 +441,26 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "the raft task ended abnormally");
         }
-        let (closed, done) = oneshot::channel();
-        self.wal.close(move || closed.send(()).unwrap_or_default());
-        // An error says that the other side is gone, and with it the work that is waited for.
-        done.await.ok();
-        for lane in &self.lanes {
-            let (reached, done) = oneshot::channel();
-            if lane.submit(move || reached.send(()).unwrap_or_default()).is_ok() {
-                done.await.ok();
-            }
+        close(&self.wal, &self.lanes).await;
+    }
+}
+
+/// Closes the log and waits until no lane touches files any more.
+pub(super) async fn close<V: Vfs>(wal: &Wal<V>, lanes: &[Lane]) {
+    let (closed, done) = oneshot::channel();
+    wal.close(move || closed.send(()).unwrap_or_default());
+    // An error says that the other side is gone, and with it the work that is waited for.
+    done.await.ok();
+    for lane in lanes {
+        let (reached, done) = oneshot::channel();
+        if lane.submit(move || reached.send(()).unwrap_or_default()).is_ok() {
+            done.await.ok();
         }
     }
 }
 
 /// Begins to open the log on a lane: all of it is read, which takes as long as reading a snapshot.
-fn open_wal<V: Vfs>(
+pub(super) fn open_wal<V: Vfs>(
     options: &NodeOptions,
     vfs: V,
     executor: &impl Executor,
@@ -507,7 +512,7 @@ fn in_background<R: Runtime>(stop: &CancellationToken, work: impl Future<Output 
 }
 
 /// One lane each for snapshots, apply, and reads of old entries.
-fn lanes(executor: &impl Executor) -> Result<[Lane; 3], ConsensusError> {
+pub(super) fn lanes(executor: &impl Executor) -> Result<[Lane; 3], ConsensusError> {
     Ok([executor.lane("snapshot")?, executor.lane("apply")?, executor.lane("log-read")?])
 }
 
@@ -541,6 +546,6 @@ async fn write_snapshots<S: StateMachine, R: Runtime, V: Vfs>(
     }
 }
 
-fn stopped(error: impl std::fmt::Display) -> ConsensusError {
+pub(super) fn stopped(error: impl std::fmt::Display) -> ConsensusError {
     ConsensusError::Raft(error.to_string())
 }

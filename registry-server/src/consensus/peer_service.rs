@@ -77,6 +77,12 @@ impl PeerService {
                 return Err(Status::new(MISMATCH, text));
             }
         }
+        // Who has the only vote knows every member. Others may be of the cluster that this one was forced out of: they are
+        // told so once the log says it, and must not lead here before.
+        let is_stranger = from.is_some_and(|from| !self.receiver.is_member(MemberId(from)));
+        if is_stranger && self.receiver.is_only_voter() {
+            return Err(Status::new(REFUSED, "the caller is no member of this cluster"));
+        }
         Ok(())
     }
 
@@ -168,5 +174,79 @@ impl Peer for PeerService {
 impl std::fmt::Debug for PeerService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PeerService").field("member", &self.member).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+    use crate::consensus::PeerNode;
+
+    /// A node whose members are 1 and 2, and that has the only vote or not. It answers everything.
+    struct Small {
+        is_only_voter: bool,
+    }
+
+    impl Receive for Small {
+        fn call(&self, _: Call, body: Bytes) -> BoxFuture<'static, Result<Bytes, LinkError>> {
+            Box::pin(async move { Ok(body) })
+        }
+
+        fn append(&self, _: Messages) -> Answers {
+            futures_util::stream::empty().boxed()
+        }
+
+        fn is_member(&self, member: MemberId) -> bool {
+            member.0 <= 2
+        }
+
+        fn is_only_voter(&self) -> bool {
+            self.is_only_voter
+        }
+
+        fn install(&self, _: Messages) -> BoxFuture<'static, Result<Bytes, LinkError>> {
+            Box::pin(async { Ok(Bytes::new()) })
+        }
+    }
+
+    impl Directory for Small {
+        fn peer_urls(&self, _: MemberId) -> Option<Vec<String>> {
+            None
+        }
+
+        fn was_removed(&self, member: MemberId) -> bool {
+            member.0 == 4
+        }
+
+        fn version(&self) -> u32 {
+            0
+        }
+
+        fn members(&self) -> Vec<(MemberId, PeerNode)> {
+            Vec::new()
+        }
+    }
+
+    async fn vote_from(member: u64, is_only_voter: bool) -> Result<(), Code> {
+        let receiver = Arc::new(Small { is_only_voter });
+        let service = PeerService::new(receiver, Arc::new(Small { is_only_voter }), ClusterId(9), MemberId(1));
+        let mut request = Request::new(Message::default());
+        for (name, value) in [(CLUSTER, 9), (FROM, member), (TO, 1)] {
+            request.metadata_mut().insert(name, value.to_string().parse().unwrap());
+        }
+        service.vote(request).await.map(drop).map_err(|status| status.code())
+    }
+
+    /// One of several voters may not know yet of a member that has become a voter.
+    #[tokio::test]
+    async fn who_has_the_only_vote_takes_nothing_from_a_stranger() {
+        for is_only_voter in [true, false] {
+            assert_eq!(vote_from(2, is_only_voter).await, Ok(()));
+            assert_eq!(vote_from(4, is_only_voter).await, Err(REMOVED));
+        }
+        assert_eq!(vote_from(3, true).await, Err(REFUSED));
+        assert_eq!(vote_from(3, false).await, Ok(()));
     }
 }

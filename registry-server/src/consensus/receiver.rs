@@ -38,6 +38,9 @@ pub trait Receive: Send + Sync + 'static {
     /// Whether Raft's membership, as this node knows it, has a member.
     fn is_member(&self, member: MemberId) -> bool;
 
+    /// Whether Raft's membership, as this node knows it, has one vote, which is this node's.
+    fn is_only_voter(&self) -> bool;
+
     /// Takes a snapshot and installs it.
     fn install(&self, parts: Messages) -> BoxFuture<'static, Result<Bytes, LinkError>>;
 }
@@ -95,6 +98,12 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Receive for Receiver<S, R, V> {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         metrics.membership_config.membership().get_node(&member.0).is_some()
+    }
+
+    fn is_only_voter(&self) -> bool {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.voter_ids().eq([metrics.id])
     }
 
     fn install(&self, parts: Messages) -> BoxFuture<'static, Result<Bytes, LinkError>> {

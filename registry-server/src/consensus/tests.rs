@@ -1,5 +1,6 @@
 //! A node over files in memory, with a state machine that is a list of what it was given.
 
+mod force;
 mod messages;
 mod pending;
 mod power_loss;

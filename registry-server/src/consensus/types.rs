@@ -5,9 +5,10 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use openraft::entry::RaftPayload;
 use openraft::impls::leader_id_adv::LeaderId;
 use openraft::raft::responder::Responder;
-use openraft::{Entry, EntryPayload, OptionalSend, RaftTypeConfig, Vote};
+use openraft::{Entry, OptionalSend, RaftTypeConfig, Vote};
 
 use super::state_machine::StateMachine;
 use crate::types::Runtime;
@@ -19,7 +20,56 @@ pub struct PeerNode {
     pub peer_urls: Vec<String>,
 }
 
-/// The payload of a normal entry: many commands, each length-prefixed, in the order of their replies.
+/// What an entry holds: commands, as most do; Raft's members; nothing, as the first of a leader; or members and commands
+/// in one, which is written where both must change or neither (`force`).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Payload {
+    pub(super) membership: Option<RaftMembership>,
+    /// Applied after the members were told.
+    pub(super) batch: Option<Batch>,
+}
+
+impl Payload {
+    /// The bytes of its commands.
+    pub(super) fn batch_len(&self) -> usize {
+        self.batch.as_ref().map_or(0, |batch| batch.commands.len())
+    }
+}
+
+impl RaftPayload for Payload {
+    type D = Batch;
+    type NodeId = u64;
+    type Node = PeerNode;
+
+    fn blank() -> Self {
+        Self::default()
+    }
+
+    fn with_normal(self, data: Batch) -> Self {
+        Self { batch: Some(data), ..self }
+    }
+
+    fn with_membership(self, membership: RaftMembership) -> Self {
+        Self { membership: Some(membership), ..self }
+    }
+
+    fn get_membership(&self) -> Option<RaftMembership> {
+        self.membership.clone()
+    }
+}
+
+impl fmt::Display for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.membership, &self.batch) {
+            (None, None) => f.write_str("blank"),
+            (Some(membership), None) => write!(f, "{membership}"),
+            (None, Some(batch)) => write!(f, "{batch}"),
+            (Some(membership), Some(batch)) => write!(f, "{membership} and a {batch}"),
+        }
+    }
+}
+
+/// Many commands, each length-prefixed, in the order of their replies.
 #[derive(Debug, Clone)]
 pub(super) struct Batch {
     pub(super) origin: Origin,
@@ -65,7 +115,6 @@ pub(super) struct TypeConfig<S, R>(PhantomData<fn() -> (S, R)>);
 
 // Ids are numbered, terms counted; a term may have several leaders in turn, which spares elections.
 type Leader = LeaderId<u64, u64>;
-type Payload = EntryPayload<Batch, u64, PeerNode>;
 
 pub(super) type RaftLogId = openraft::LogId<Leader>;
 pub(super) type RaftVote = Vote<Leader>;

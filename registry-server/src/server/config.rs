@@ -56,6 +56,9 @@ pub struct Config {
     /// Goes into the cluster's id, so that two clusters with the same members stay apart. Default:
     /// `etcd-cluster`.
     pub initial_cluster_token: String,
+    /// Whether this member, of a cluster that has lost its majority for good, is made the only one before it starts on its
+    /// data. Default: off.
+    pub force_new_cluster: bool,
     /// How large the store may grow before writes are refused, in bytes; none switches the quota off.
     /// Default: 2 GiB.
     pub quota_bytes: Option<u64>,
@@ -211,6 +214,7 @@ impl Default for Config {
             initial_cluster: Vec::new(),
             initial_cluster_state: ClusterState::New,
             initial_cluster_token: "etcd-cluster".to_owned(),
+            force_new_cluster: false,
             quota_bytes: Some(DEFAULT_QUOTA_BYTES),
             max_txn_ops: 128,
             max_request_bytes: 1536 * 1024,

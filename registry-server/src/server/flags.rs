@@ -236,6 +236,11 @@ struct ClusterFlags {
     /// Goes into the cluster's id.
     #[arg(long, value_name = "TOKEN", default_value = "etcd-cluster")]
     initial_cluster_token: String,
+    /// Make this member the only one of its cluster, whose majority is lost for good, and start on its data; the others
+    /// are removed and must not be started again. For one start only.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", value_parser = go_values::boolean, action = clap::ArgAction::Set)]
+    force_new_cluster: bool,
     /// How often a leader makes itself heard, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 100)]
     heartbeat_interval: u64,
@@ -319,6 +324,7 @@ impl Flags {
             initial_cluster: cluster.initial_cluster.map_or_else(Vec::new, |members| members.0),
             initial_cluster_state: cluster.initial_cluster_state,
             initial_cluster_token: cluster.initial_cluster_token,
+            force_new_cluster: cluster.force_new_cluster,
             heartbeat_interval: Duration::from_millis(cluster.heartbeat_interval),
             election_timeout: Duration::from_millis(cluster.election_timeout),
             snapshot_log_bytes: cluster.snapshot_log_bytes,

@@ -49,6 +49,18 @@ fn a_boolean_is_written_bare_or_with_a_value() {
 }
 
 #[test]
+fn a_new_cluster_is_forced_by_flag_or_by_environment() {
+    let is_forced = |line, environment: &[(&str, &str)]| {
+        let environment = environment.iter().map(|(name, value)| variable(name, value));
+        parse(words(line), environment).unwrap().config.force_new_cluster
+    };
+    assert!(!is_forced("", &[]));
+    assert!(is_forced("--force-new-cluster", &[]));
+    assert!(is_forced("", &[("ETCD_FORCE_NEW_CLUSTER", "true")]));
+    assert!(!is_forced("--force-new-cluster=false", &[("ETCD_FORCE_NEW_CLUSTER", "true")]));
+}
+
+#[test]
 fn the_last_of_a_repeated_flag_counts() {
     assert_eq!(read("--name a --name b").unwrap().config.name, "b");
 }
@@ -110,7 +122,7 @@ fn a_flag_that_was_experimental_in_etcd_3_5_sets_what_it_is_called_now() {
 
 #[test]
 fn what_this_version_does_not_do_is_refused_by_name() {
-    for flag in ["cert-file=/a", "auto-tls", "auth-token=jwt,pub-key=a", "force-new-cluster", "config-file=/a"] {
+    for flag in ["cert-file=/a", "auto-tls", "auth-token=jwt,pub-key=a", "config-file=/a"] {
         let error = read(&format!("--{flag}")).unwrap_err();
         let name = flag.split('=').next().unwrap();
         assert!(matches!(&error, FlagsError::Refused(line) if line.contains(name)), "{flag}: {error:?}");

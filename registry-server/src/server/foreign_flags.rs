@@ -47,8 +47,7 @@ const FLAGS: &[ForeignFlag] = &[
     boolean("initial-election-tick-advance", Fate::Tunes), boolean("pre-vote", ON),
     boolean("strict-reconfig-check", ON), value("max-learners", Fate::Tunes),
     value("raft-read-timeout", Fate::Tunes), value("raft-write-timeout", Fate::Tunes),
-    value("compact-hash-check-time", Fate::Tunes),
-    value("downgrade-check-time", Fate::Tunes), boolean("force-new-cluster", OFF),
+    value("compact-hash-check-time", Fate::Tunes), value("downgrade-check-time", Fate::Tunes),
     // Sockets, gateway, old API.
     boolean("socket-reuse-port", Fate::Tunes), boolean("socket-reuse-address", Fate::Tunes),
     value("grpc-keepalive-min-time", Fate::Tunes), boolean("enable-grpc-gateway", Fate::Tunes),

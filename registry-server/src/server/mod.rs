@@ -17,6 +17,7 @@ mod directory;
 mod dispatch;
 mod expiry;
 pub mod flags;
+mod force;
 mod foreign_flags;
 mod founders;
 mod go_values;
@@ -44,6 +45,7 @@ pub use config::{
 pub use connection::Serve;
 pub use counted::Counted;
 pub use dispatch::{Answer, Parts, Probes, Services};
+pub use force::ForceError;
 pub use founders::JoinError;
 pub use listen::{Bound, ListenError, Listener};
 pub use start::{RunError, Running, Server, StartError};

@@ -24,6 +24,7 @@ use super::corruption::look_for_corruption;
 use super::directory::Members;
 use super::dispatch::{Parts, Peers, Probes, Services};
 use super::expiry::expire_leases;
+use super::force::{ForceError, check_directory, force_new_cluster};
 use super::founders::{Founders, JoinError};
 use super::health::BackendHealth;
 use super::identity::Identity;
@@ -85,6 +86,9 @@ pub enum StartError {
         /// The cluster's.
         cluster: u32,
     },
+    /// No new cluster is forced.
+    #[error(transparent)]
+    Force(#[from] ForceError),
     /// The cluster has removed this member.
     #[error("{REMOVED}")]
     Removed,
@@ -260,6 +264,9 @@ impl Serving {
         let bound = Listener::bind(&config.listen_client_urls)?;
         let side_bound = Listener::bind(&config.listen_metrics_urls)?;
         let peer_bound = bind_peers(config)?;
+        if config.force_new_cluster {
+            check_directory(&StdVfs, &config.data_dir)?;
+        }
         let data_dir = DataDir::open(&StdVfs, &config.data_dir, config.wal_dir.as_deref())?;
         let joins = config.initial_cluster_state == ClusterState::Existing;
         let founders = if joins { Founders::none(config) } else { Founders::new(config) };
@@ -278,6 +285,9 @@ impl Serving {
         let keeper = Arc::new(Keeper::default());
         let machine = Machine::new(state.clone(), keeper.clone(), hub.clone());
         let options = node_options(config, identity, founders.into_nodes(), &data_dir);
+        if config.force_new_cluster {
+            force_new_cluster(StdVfs, &options, identity.cluster, data_dir.root()).await?;
+        }
         let directory = Arc::new(Members(state.clone()));
         let removed = CancellationToken::new();
         let transport = Arc::new(transport(config, identity, directory.clone(), removed.clone()));

@@ -84,6 +84,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Counts members no longer whom their cluster was forced to go on without.
+    pub fn count_out(&mut self, lost: &[usize]) {
+        lost.iter().for_each(|member| self.members[*member].is_removed = true);
+    }
+
     /// Has a member promote a learner.
     ///
     /// # Errors

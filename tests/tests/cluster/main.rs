@@ -9,8 +9,9 @@
 //! new leader, and how many fail, as does `rolling` where all are restarted, with clients that are `careful`.
 //! `away` has a follower miss more than the log keeps, and `leases` kills leaders while `instances` are kept alive.
 //! `members` adds, promotes and removes members while a `pulse` of writes goes on, `growth` does so under load,
-//! `joining` is about those who may not join, and `transfer` hands leadership over. `corruption` has a member hold
-//! something else than the others, and in `busy` nothing happens, for long.
+//! `joining` is about those who may not join, `transfer` hands leadership over, and `lost_quorum` goes on with the one
+//! member that is left. `corruption` has a member hold something else than the others, and in `busy` nothing happens,
+//! for long.
 
 mod away;
 mod busy;
@@ -24,6 +25,7 @@ mod kills;
 mod kit;
 mod leases;
 mod load;
+mod lost_quorum;
 mod members;
 mod mixed;
 mod one_way;

@@ -1,15 +1,15 @@
 //! Messages of peers: what is written is read, and bytes that are none are an error.
 
 use bytes::Bytes;
+use openraft::Vote;
 use openraft::impls::TokioRuntime;
 use openraft::impls::leader_id_adv::LeaderId;
 use openraft::raft::{AppendEntriesRequest, StreamAppendError, TransferLeaderRequest, VoteRequest, VoteResponse};
-use openraft::{EntryPayload, Vote};
 
 use super::List;
 use crate::consensus::messages::*;
 use crate::consensus::types::{
-    Batch, Leadership, Origin, PeerNode, RaftEntry, RaftLogId, RaftMembership, RaftSnapshotMeta, TypeConfig,
+    Batch, Leadership, Origin, Payload, PeerNode, RaftEntry, RaftLogId, RaftMembership, RaftSnapshotMeta, TypeConfig,
 };
 use crate::types::{ClusterId, MemberId};
 
@@ -27,10 +27,12 @@ fn entries() -> Vec<RaftEntry> {
     let origin = Origin { node: 5, number: 6 };
     let node = PeerNode { peer_urls: vec!["http://a:1".to_owned()] };
     let membership = RaftMembership::new(vec![[7].into()], std::collections::BTreeMap::from([(7, node)])).unwrap();
+    let (members, batch) = (Some(membership), Some(Batch { origin, commands: Bytes::from_static(b"commands") }));
     let payloads = [
-        EntryPayload::Blank,
-        EntryPayload::Normal(Batch { origin, commands: Bytes::from_static(b"commands") }),
-        EntryPayload::Membership(membership),
+        Payload::default(),
+        Payload { membership: None, batch: batch.clone() },
+        Payload { membership: members.clone(), batch: None },
+        Payload { membership: members, batch },
     ];
     payloads.into_iter().zip(1..).map(|(payload, index)| RaftEntry { log_id: log_id(index), payload }).collect()
 }
@@ -92,7 +94,7 @@ fn what_is_written_is_read() {
     let append = append_from_bytes::<List, TokioRuntime>(messages()[0].clone()).unwrap();
     assert_eq!((append.vote, append.prev_log_id, append.leader_commit), (vote(), None, Some(log_id(1))));
     assert_eq!(append_to_bytes(&append), messages()[0]);
-    let EntryPayload::Normal(batch) = &append.entries[1].payload else { panic!("a batch was written") };
+    let Some(batch) = &append.entries[1].payload.batch else { panic!("a batch was written") };
     assert_eq!((batch.origin, &batch.commands[..]), (Origin { node: 5, number: 6 }, b"commands".as_slice()));
     let request = vote_request_from_bytes::<List, TokioRuntime>(messages()[2].clone()).unwrap();
     assert!(request.leadership_transfer && request.last_log_id == Some(log_id(9)));
