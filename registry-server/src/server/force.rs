@@ -14,7 +14,7 @@ use registry_proto::etcdserverpb::Member;
 use super::identity::Identity;
 use crate::apply::{Machine, State};
 use crate::command::{Command, MemberChange, MemberChangeKind};
-use crate::consensus::{ConsensusError, Membership, NodeOptions, PeerNode, Survivor, describe};
+use crate::consensus::{ConsensusError, Membership, NodeOptions, PeerNode, Survivor, Unconfirmed, describe};
 use crate::lease::Keeper;
 use crate::storage::Vfs;
 use crate::types::{ClusterId, MemberId, ThreadExecutor};
@@ -118,6 +118,12 @@ async fn force<V: Vfs>(
     let node = PeerNode { peer_urls: myself.peer_ur_ls.clone() };
     let commands: Vec<_> = changes(&members, own).map(|change| Command::Member(change).encode()).collect();
     let unconfirmed = survivor.become_alone(node, &commands).await?;
+    tell(unconfirmed, &members, own);
+    Ok(())
+}
+
+/// Leaves in the log what an operator wants to know, years later too.
+fn tell(unconfirmed: Option<Unconfirmed>, members: &[Member], own: MemberId) {
     match unconfirmed {
         None => {
             tracing::warn!(member = %own, "a new cluster was forced: this is its only member; no entry is discarded");
@@ -137,7 +143,6 @@ async fn force<V: Vfs>(
         let (id, name, peer_urls) = (MemberId(member.id), &member.name, member.peer_ur_ls.join(","));
         tracing::warn!(%id, name, peer_urls, "the member is removed for good; its data directory can be removed");
     }
-    Ok(())
 }
 
 /// What takes everybody else out. This member gets a vote first, as the last who has one is not removed.
