@@ -1,5 +1,5 @@
 //! A follower that was away while so much was written that the log it needs is gone: it is current again soon, and
-//! so are its watchers, while writes go on.
+//! so are its watchers, while writes go on, and whoever is killed while its snapshot is on its way.
 //!
 //! `AWAY_WRITES` sets how many puts it misses, `AWAY_PUTS` how many of them are one transaction.
 
@@ -26,6 +26,8 @@ const VALUE_BYTES: usize = 64;
 /// Puts while the follower comes back, at least, and between two of them.
 const MEANWHILE: usize = 100;
 const PAUSE: Duration = Duration::from_millis(5);
+/// Attempts at cutting a snapshot off.
+const CUTS: usize = 10;
 /// A bound against hanging, and no promise.
 const MOST: Duration = Duration::from_secs(60);
 
@@ -170,4 +172,47 @@ async fn a_follower_that_was_away_is_soon_current_again_while_writes_go_on() {
     let writes = settings::rounds("AWAY_WRITES", WRITES);
     be_away(&mut cluster, writes, false).await;
     be_away(&mut cluster, writes / 2, true).await;
+}
+
+/// Has a follower miss much, and one of two killed while its snapshot is on its way; says whether a second one was sent.
+async fn cut_off(cluster: &mut Cluster, kills_leader: bool) -> bool {
+    let leader = cluster.wait_for_leader().await;
+    let follower = cluster.others(leader)[0];
+    cluster.stop(follower).await;
+    fill(&cluster.client(leader), WRITES, PUTS).await;
+    let leader = cluster.wait_for_leader().await;
+    let before = snapshots(cluster, follower);
+    cluster.spawn(follower);
+    eventually(SOON, "a snapshot comes", async || snapshots(cluster, follower) > before).await;
+    let killed = if kills_leader { leader } else { follower };
+    cluster.kill(killed);
+    if kills_leader {
+        // Who is left has to go on by itself: both of them are the majority.
+        cluster.wait_for_leader().await;
+    }
+    cluster.restart(killed).await;
+    cluster.wait_until_it_serves(follower).await;
+    let leader = cluster.wait_for_leader().await;
+    let revision = cluster.client(leader).put("after", "1").await;
+    cluster.assert_equal_hashes(revision).await;
+    let files = std::fs::read_dir(cluster.data_dir(follower).join("member/snap")).expect("it can be listed");
+    let names: Vec<_> = files.map(|file| file.expect("it can be listed").file_name()).collect();
+    assert!(names.iter().all(|name| name.to_string_lossy().ends_with(".snap")), "something is left: {names:?}");
+    snapshots(cluster, follower) > before + 1
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_is_cut_off_at_either_end_is_sent_again() {
+    let Some(mut cluster) = start().await else { return };
+    if !cluster.is_registry() {
+        return;
+    }
+    for kills_leader in [false, true] {
+        let mut attempts = 0;
+        // The kill may come too late.
+        while !cut_off(&mut cluster, kills_leader).await {
+            attempts += 1;
+            assert!(attempts < CUTS, "no snapshot was cut off");
+        }
+    }
 }
