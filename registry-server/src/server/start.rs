@@ -31,6 +31,7 @@ use super::leading::lead_leases;
 use super::listen::{Bound, ListenError, Listener};
 use super::members::keep_members;
 use super::metrics::NodeMetrics;
+use super::peer_tls::PeerTls;
 use super::slow::slow_applies;
 use super::urls::MemberUrl;
 use super::workers::FrontDoor;
@@ -44,6 +45,7 @@ use crate::consensus::{ConsensusError, GrpcTransport, HandoverError, Node, NodeO
 use crate::http::Paths;
 use crate::lease::Keeper;
 use crate::storage::{DataDir, DataDirError, StdVfs, WalOptions};
+use crate::tls::{Connector, TlsError};
 use crate::types::{MemberId, ThreadExecutor};
 use crate::watch::Hub;
 
@@ -62,6 +64,10 @@ const PUBLISH_PAUSE: Duration = Duration::from_millis(100);
 /// Connections to the extra URLs of figures and health checks, at most.
 const SIDE_CONNECTIONS: usize = 64;
 
+/// Connections of peers, at most, and those among them that have not said yet what they want: handshakes above all.
+const PEER_CONNECTIONS: usize = 256;
+const PEER_NEWCOMERS: usize = 128;
+
 /// Starts nodes.
 #[derive(Debug)]
 pub struct Server;
@@ -78,6 +84,9 @@ pub enum StartError {
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// A file of TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A cluster that cannot be joined.
     #[error(transparent)]
     Join(#[from] JoinError),
@@ -257,12 +266,15 @@ impl Serving {
         let side_bound = Listener::bind(&config.listen_metrics_urls)?;
         let peer_bound = bind_peers(config)?;
         let data_dir = DataDir::open(&StdVfs, &config.data_dir, config.wal_dir.as_deref())?;
+        let tls = PeerTls::open(config, &StdVfs, &data_dir)?;
+        let peer_bound = peer_bound.with_tls(tls.acceptor).with_newcomers(PEER_NEWCOMERS);
         let joins = config.initial_cluster_state == ClusterState::Existing;
         let founders = if joins { Founders::none(config) } else { Founders::new(config) };
         let identity = match Identity::load(&StdVfs, data_dir.root())? {
             Some(identity) => identity,
             None => {
-                let identity = if joins { Founders::join(config).await? } else { founders.identity() };
+                let identity =
+                    if joins { Founders::join(config, tls.connector.as_ref()).await? } else { founders.identity() };
                 identity.save(&StdVfs, data_dir.root())?;
                 identity
             }
@@ -276,7 +288,7 @@ impl Serving {
         let options = node_options(config, identity, founders.into_nodes(), &data_dir);
         let directory = Arc::new(Members(state.clone()));
         let removed = CancellationToken::new();
-        let transport = Arc::new(transport(config, identity, directory.clone(), removed.clone()));
+        let transport = Arc::new(transport(config, identity, directory.clone(), removed.clone(), tls.connector));
         let node: Node<Machine, Production, _> =
             Node::start(&options, StdVfs, &ThreadExecutor, transport, machine).await?;
         let peer_service = PeerService::new(node.receiver(), directory, identity.cluster, identity.member);
@@ -421,6 +433,7 @@ fn transport(
     identity: Identity,
     directory: Arc<Members>,
     removed: CancellationToken,
+    tls: Option<Connector>,
 ) -> GrpcTransport {
     GrpcTransport {
         directory,
@@ -429,6 +442,7 @@ fn transport(
         member: identity.member,
         silence: config.election_timeout / 2,
         max_message_bytes: config.max_peer_message_bytes(),
+        tls,
     }
 }
 
@@ -448,7 +462,7 @@ fn open_peer_door(config: &Config, bound: Bound, service: PeerService) -> io::Re
     if bound.addresses().is_empty() {
         return Ok(None);
     }
-    let small = Config { worker_threads: Some(1), max_connections: SIDE_CONNECTIONS, ..config.clone() };
+    let small = Config { worker_threads: Some(1), max_connections: PEER_CONNECTIONS, ..config.clone() };
     FrontDoor::start(bound, Peers::new(service, config), &small).map(Some)
 }
 
