@@ -25,6 +25,7 @@ use registry_proto::peer::peer_client::PeerClient;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -279,14 +280,11 @@ pub async fn describe(peer_url: &str, limit: Duration, tls: Option<&Connector>) 
 }
 
 /// What is at the bottom of a failure, which the layers above it only paraphrase.
-fn innermost(status: &Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut source = status.source();
-    while let Some(error) = source {
-        text = error.to_string();
-        source = error.source();
+fn innermost(mut error: &(dyn std::error::Error + 'static)) -> String {
+    while let Some(source) = error.source() {
+        error = source;
     }
-    text
+    error.to_string()
 }
 
 /// Connects to the first URL that answers.
@@ -316,21 +314,25 @@ impl Connection {
         let stream = TcpStream::connect((host, port)).await.map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         if url.scheme() != Some(&Scheme::HTTPS) {
-            return Self::speak(stream, silence).await;
+            return Ok(Self::speak(stream, silence).await?.0);
         }
         let tls = tls.ok_or("its URL is https, and this member has no certificate: give --peer-cert-file")?;
         let stream = tls.connect(host, stream).await.map_err(|error| error.to_string())?;
-        let connection = Self::speak(stream, silence).await?;
+        let (connection, ended) = Self::speak(stream, silence).await?;
         // The peer may judge this member's certificate only now; it says so in place of its first answer.
-        connection.describe().await.map_err(|why| format!("it does not answer over TLS: {why}"))?;
+        if let Err(why) = connection.describe().await {
+            drop(connection);
+            let why = ended.await.ok().flatten().unwrap_or(why);
+            return Err(format!("it does not answer over TLS: {why}"));
+        }
         Ok(connection)
     }
 
-    /// Begins with HTTP/2 on a stream.
+    /// Begins with HTTP/2 on a stream; also returns what tells how that ended.
     async fn speak(
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         silence: Duration,
-    ) -> Result<Self, String> {
+    ) -> Result<(Self, JoinHandle<Option<String>>), String> {
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -341,9 +343,9 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| error.to_string())?;
-        // How it ended shows in the calls on it.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender })
+        // How it ended shows in the calls on it, as a rule.
+        let ended = tokio::spawn(async move { connection.await.err().map(|error| innermost(&error)) });
+        Ok((Self { sender }, ended))
     }
 
     /// Asks which cluster is at the other end.

@@ -20,7 +20,6 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
@@ -29,7 +28,7 @@ use super::corked::{Corked, UncorkingConnection};
 use super::counted::Counted;
 use super::listen::Entrance;
 use super::newcomers::{Newcomer, Newcomers};
-use super::slow::Throttle;
+use super::refusals::Refusals;
 use crate::tls::HandshakeError;
 
 /// What an HTTP/2 client says first.
@@ -68,8 +67,7 @@ pub(super) struct Protocols {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     newcomers: Arc<Newcomers>,
-    /// Of lines about handshakes that failed: whoever scans ports makes a thousand a second.
-    refusals: Arc<Throttle>,
+    refusals: Arc<Refusals>,
 }
 
 impl Protocols {
@@ -127,8 +125,8 @@ impl Protocols {
         // Whoever only looks whether the port is open does just that.
         if matches!(error, HandshakeError::Gone(_)) {
             tracing::debug!(%remote, %error, "a TLS handshake failed");
-        } else if let Some(held_back) = self.refusals.pass(Instant::now()) {
-            tracing::warn!(%remote, %error, held_back, "a TLS handshake failed");
+        } else {
+            self.refusals.tell(remote, &error.to_string());
         }
     }
 
@@ -236,7 +234,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_goes_silent_before_its_request_is_dropped() {
         for head in [b"".as_slice(), b"PRI * HT", b"GET /version HT"] {
-            let started = Instant::now();
+            let started = tokio::time::Instant::now();
             serve_silent(head).await;
             assert_eq!(started.elapsed().as_secs(), HEAD_TIMEOUT.as_secs(), "{head:?}");
         }
@@ -244,7 +242,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_dead_http2_client_is_dropped_after_a_keep_alive() {
-        let started = Instant::now();
+        let started = tokio::time::Instant::now();
         let settings = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00";
         serve_silent(&[PREFACE.as_slice(), settings].concat()).await;
         let config = Config::default();

@@ -31,6 +31,7 @@ mod newcomers;
 mod peer_tls;
 mod process;
 pub mod program;
+mod refusals;
 mod slow;
 mod start;
 mod tls_flags;

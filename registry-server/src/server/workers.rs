@@ -166,7 +166,7 @@ async fn accept_all(bound: Bound, places: Arc<Semaphore>, desk: Arc<Desk>, stop:
     for (entrance, socket) in bound.into_sockets() {
         match tokio::net::TcpListener::from_std(socket) {
             Ok(socket) => {
-                drop(loops.spawn(accept_loop((entrance, socket), places.clone(), desk.clone(), stop.clone())))
+                drop(loops.spawn(accept_loop((entrance, socket), places.clone(), desk.clone(), stop.clone())));
             }
             Err(error) => tracing::error!(%error, "a listener could not be registered"),
         }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -15,6 +16,9 @@ use super::names::may_come_from;
 
 /// How long a handshake may take, as in etcd.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// How long, and for how many bytes, somebody who was refused is listened to.
+const PARTING_LIMIT: Duration = Duration::from_secs(1);
+const PARTING_BYTES: u64 = 64 * 1024;
 
 /// Secures connections that were accepted. Clones share the credentials.
 #[derive(Debug, Clone)]
@@ -40,7 +44,13 @@ impl Acceptor {
 
     async fn shake_hands(&self, stream: TcpStream, remote: IpAddr) -> Result<TlsStream<TcpStream>, HandshakeError> {
         let config = self.credentials.current().await.server;
-        let stream = TlsAcceptor::from(config).accept(stream).await.map_err(HandshakeError::from_io)?;
+        let stream = match TlsAcceptor::from(config).accept(stream).into_fallible().await {
+            Ok(stream) => stream,
+            Err((error, stream)) => {
+                part(stream).await;
+                return Err(HandshakeError::from_io(error));
+            }
+        };
         if self.credentials.settings().skip_client_san_verification {
             return Ok(stream);
         }
@@ -50,4 +60,15 @@ impl Acceptor {
         }
         Ok(stream)
     }
+}
+
+/// Ends a connection so that the other side gets to read why: a socket that is closed with bytes unread takes what was sent
+/// before along.
+async fn part(mut stream: TcpStream) {
+    let parting = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(PARTING_BYTES), &mut tokio::io::sink()).await
+    };
+    // Whatever becomes of it: the connection is over.
+    drop(timeout(PARTING_LIMIT, parting).await);
 }

@@ -148,12 +148,15 @@ impl HandshakeError {
 
 /// The library's errors in words that say who did what.
 fn explain(error: &rustls::Error) -> String {
-    use rustls::CertificateError::{Other, Revoked, UnknownIssuer};
+    use rustls::CertificateError::{BadSignature, Other, Revoked, UnknownIssuer};
     use rustls::{AlertDescription, Error, InvalidMessage};
     match error {
         Error::NoCertificatesPresented => "it presents no certificate".to_owned(),
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => "it does not speak TLS".to_owned(),
         Error::InvalidCertificate(UnknownIssuer) => "its certificate is not of a CA that is trusted here".to_owned(),
+        Error::InvalidCertificate(BadSignature) => {
+            "its certificate is not of a CA that is trusted here, but of another one with the same name".to_owned()
+        }
         Error::InvalidCertificate(Revoked) => "its certificate was revoked".to_owned(),
         Error::InvalidCertificate(Other(other)) => other.to_string(),
         Error::InvalidCertificate(other) => format!("its certificate is refused: {other}"),
@@ -162,6 +165,7 @@ fn explain(error: &rustls::Error) -> String {
                 "it asks for a certificate, and none is configured here".to_owned()
             }
             AlertDescription::UnknownCA => "it does not trust the CA of this side's certificate".to_owned(),
+            AlertDescription::DecryptError => "it does not believe this side's certificate or its signature".to_owned(),
             other => format!("it refuses this side: {other:?}"),
         },
         other => other.to_string(),

@@ -80,6 +80,10 @@ async fn whoever_is_of_another_ca_is_refused_by_either_side() {
     let (accepted, connected) = pair.shake().await;
     assert_refused(accepted, "not of a CA that is trusted");
     assert_refused(connected, "does not trust the CA");
+    let mut pair = Pair::new();
+    let namesake = Authority::new("ca").sign(&params(&["127.0.0.1"], "client"));
+    pair.client = member(&pair.vfs, "client", &pair.authority, &namesake);
+    assert_refused(pair.shake().await.0, "another one with the same name");
     let pair = Pair::new();
     put(&pair.vfs, "client.ca", &other.pem);
     let (accepted, connected) = pair.shake().await;
