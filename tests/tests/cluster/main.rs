@@ -9,7 +9,8 @@
 //! new leader, and how many fail, as does `rolling` where all are restarted, with clients that are `careful`.
 //! `away` has a follower miss more than the log keeps, and `leases` kills leaders while `instances` are kept alive.
 //! `members` adds, promotes and removes members while a `pulse` of writes goes on, `growth` does so under load,
-//! `joining` is about those who may not join, and `transfer` hands leadership over.
+//! `joining` is about those who may not join, `transfer` hands leadership over, and in `tls` members
+//! talk over TLS.
 
 mod away;
 mod careful;
@@ -32,6 +33,7 @@ mod rolling;
 mod settings;
 mod stops;
 mod swaps;
+mod tls;
 mod transfer;
 mod watchers;
 mod workers;
