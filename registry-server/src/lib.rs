@@ -1,7 +1,7 @@
 //! A service registry: a Raft-replicated, multi-version key-value server that speaks the etcd v3 API.
 //!
 //! The rooms, in the order in which they may use each other (right uses left):
-//! `types`, `command` → `storage` → `mvcc`, `lease`, `cluster` → `consensus`, `watch` → `apply` → `api`,
+//! `types`, `command` → `storage` → `mvcc`, `lease`, `cluster`, `tls` → `consensus`, `watch` → `apply` → `api`,
 //! `http` → `server`.
 
 pub mod api;
@@ -14,5 +14,6 @@ pub mod lease;
 pub mod mvcc;
 pub mod server;
 pub mod storage;
+pub mod tls;
 pub mod types;
 pub mod watch;

@@ -44,7 +44,9 @@ pub struct Plan {
     pub members: usize,
     /// Whether members talk through proxies, so that what they say can be cut.
     pub has_proxies: bool,
-    /// Flags for every member, in addition.
+    /// Whether members talk over TLS; which certificates they use is said with flags.
+    pub has_tls: bool,
+    /// Flags for every member, in addition; `{name}` stands for the member's name.
     pub flags: Vec<String>,
 }
 
@@ -65,13 +67,19 @@ impl Plan {
     /// So many members of a program, which talk directly.
     #[must_use]
     pub fn new(program: Program, members: usize) -> Self {
-        Self { program, members, has_proxies: false, flags: Vec::new() }
+        Self { program, members, has_proxies: false, has_tls: false, flags: Vec::new() }
     }
 
     /// The same with proxies between the members.
     #[must_use]
     pub fn with_proxies(self) -> Self {
         Self { has_proxies: true, ..self }
+    }
+
+    /// The same with TLS between the members.
+    #[must_use]
+    pub fn with_tls(self) -> Self {
+        Self { has_tls: true, ..self }
     }
 
     /// The same with more flags.
@@ -138,6 +146,7 @@ impl Cluster {
     pub fn peer_url(&self, member: usize) -> String {
         match &self.network {
             Some(network) => network.url(member),
+            None if self.plan.has_tls => self.members[member].peer.url().replace("http:", "https:"),
             None => self.members[member].peer.url(),
         }
     }
@@ -297,7 +306,11 @@ impl Cluster {
             format!("--initial-cluster-state={state}"),
             "--initial-cluster-token=registry-tests".to_owned(),
         ];
-        flags.extend(self.plan.flags.iter().cloned());
+        if self.plan.has_tls {
+            flags.push(format!("--listen-peer-urls={}", self.peer_url(member)));
+        }
+        let name = &self.members[member].name;
+        flags.extend(self.plan.flags.iter().map(|flag| flag.replace("{name}", name)));
         flags
     }
 

@@ -7,7 +7,7 @@
 //! compared with the [`chronicle::Chronicle`] of what a server made of it; [`model`] is a whole state machine
 //! with which servers are compared. [`requests`] makes short work of requests, [`etcdctl`] runs etcd's own tool
 //! where it is installed, and [`Etcd`] is the real server, where that is. [`Wire`] sends what no generated
-//! client would.
+//! client would, and [`tls`] makes certificates and knocks where they are asked for.
 //!
 //! What always holds: only loopback and ports that the system chose; a directory of its own for each node;
 //! no child outlives the test that started it, be it that the test panics.
@@ -25,6 +25,7 @@ pub mod model;
 mod node;
 mod proxy;
 pub mod requests;
+pub mod tls;
 mod wait;
 mod watching;
 pub mod wire;

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 use futures_util::stream::StreamExt;
+use http::uri::Scheme;
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
@@ -21,8 +22,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use registry_proto::peer::Message;
 use registry_proto::peer::peer_client::PeerClient;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -34,6 +37,7 @@ use super::messages::Description;
 use super::peer_service::{CLUSTER, FROM, MISMATCH, REFUSED, REMOVED, TO};
 use super::transport::{Answers, Call, Directory, Link, LinkError, Messages, Transport};
 use super::types::PeerNode;
+use crate::tls::Connector;
 use crate::types::{ClusterId, MemberId};
 
 /// For one attempt at one of a peer's URLs.
@@ -57,6 +61,8 @@ pub struct GrpcTransport {
     pub silence: Duration,
     /// A larger message is refused.
     pub max_message_bytes: usize,
+    /// Secures connections to peers whose URLs are https; without it these are not connected to.
+    pub tls: Option<Connector>,
 }
 
 impl Transport for GrpcTransport {
@@ -136,8 +142,8 @@ impl Shares {
     fn connect(&self) -> Connecting {
         let (done, connected) = oneshot::channel();
         let urls = self.transport.directory.peer_urls(self.to).unwrap_or_else(|| self.peer_urls.clone());
-        let silence = self.transport.silence;
-        tokio::spawn(async move { drop(done.send(connect(&urls, silence).await)) });
+        let (silence, tls) = (self.transport.silence, self.transport.tls.clone());
+        tokio::spawn(async move { drop(done.send(connect(&urls, silence, tls.as_ref()).await)) });
         let connected = connected.map(|result| result.unwrap_or_else(|_| Err("the runtime has stopped".to_owned())));
         connected.boxed().shared()
     }
@@ -268,21 +274,24 @@ fn failed(status: &Status) -> LinkError {
 ///
 /// # Errors
 /// Why there is no answer.
-pub async fn describe(peer_url: &str, limit: Duration) -> Result<Description, String> {
-    let ask = async {
-        let connection = Connection::open(peer_url, limit).await?;
-        let mut client = PeerClient::with_origin(connection, Uri::from_static("http://peer"));
-        let answer = client.describe(Message::default()).await.map_err(|status| status.message().to_owned())?;
-        Description::from_bytes(answer.into_inner().body).map_err(|error| error.to_string())
-    };
+pub async fn describe(peer_url: &str, limit: Duration, tls: Option<&Connector>) -> Result<Description, String> {
+    let ask = async { Connection::open(peer_url, limit, tls).await?.describe().await };
     timeout(limit, ask).await.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
 }
 
+/// What is at the bottom of a failure, which the layers above it only paraphrase.
+fn innermost(mut error: &(dyn std::error::Error + 'static)) -> String {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
 /// Connects to the first URL that answers.
-async fn connect(urls: &[String], silence: Duration) -> Result<Connection, String> {
+async fn connect(urls: &[String], silence: Duration, tls: Option<&Connector>) -> Result<Connection, String> {
     let mut failures = Vec::new();
     for url in urls {
-        match timeout(CONNECT_LIMIT, Connection::open(url, silence)).await {
+        match timeout(CONNECT_LIMIT, Connection::open(url, silence, tls)).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(why)) => failures.push(format!("{url}: {why}")),
             Err(_) => failures.push(format!("{url}: no connection within {CONNECT_LIMIT:?}")),
@@ -298,12 +307,32 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(url: &str, silence: Duration) -> Result<Self, String> {
+    async fn open(url: &str, silence: Duration, tls: Option<&Connector>) -> Result<Self, String> {
         let url: Uri = url.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
         let host = url.host().ok_or("it has no host")?.trim_matches(['[', ']']);
         let port = url.port_u16().ok_or("it has no port")?;
         let stream = TcpStream::connect((host, port)).await.map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        if url.scheme() != Some(&Scheme::HTTPS) {
+            return Ok(Self::speak(stream, silence).await?.0);
+        }
+        let tls = tls.ok_or("its URL is https, and this member has no certificate: give --peer-cert-file")?;
+        let stream = tls.connect(host, stream).await.map_err(|error| error.to_string())?;
+        let (connection, ended) = Self::speak(stream, silence).await?;
+        // The peer may judge this member's certificate only now; it says so in place of its first answer.
+        if let Err(why) = connection.describe().await {
+            drop(connection);
+            let why = ended.await.ok().flatten().unwrap_or(why);
+            return Err(format!("it does not answer over TLS: {why}"));
+        }
+        Ok(connection)
+    }
+
+    /// Begins with HTTP/2 on a stream; also returns what tells how that ended.
+    async fn speak(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        silence: Duration,
+    ) -> Result<(Self, JoinHandle<Option<String>>), String> {
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -314,9 +343,16 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| error.to_string())?;
-        // How it ended shows in the calls on it.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender })
+        // How it ended shows in the calls on it, as a rule.
+        let ended = tokio::spawn(async move { connection.await.err().map(|error| innermost(&error)) });
+        Ok((Self { sender }, ended))
+    }
+
+    /// Asks which cluster is at the other end.
+    async fn describe(&self) -> Result<Description, String> {
+        let mut client = PeerClient::with_origin(self.clone(), Uri::from_static("http://peer"));
+        let answer = client.describe(Message::default()).await.map_err(|status| innermost(&status))?;
+        Description::from_bytes(answer.into_inner().body).map_err(|error| error.to_string())
     }
 }
 

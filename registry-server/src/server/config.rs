@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::urls::{MemberUrl, Scheme};
+use crate::tls::{Settings, SettingsError};
 
 /// The largest request that can be allowed: its entry takes an eighth of a segment, which is at most 1 GiB.
 const MAX_REQUEST_BYTES: usize = 100 * 1024 * 1024;
@@ -14,6 +15,10 @@ const MAX_REQUEST_BYTES: usize = 100 * 1024 * 1024;
 pub const DEFAULT_QUOTA_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// What a message may be larger than the request in it: keys, leases and framing around the values.
 pub const REQUEST_OVERHEAD_BYTES: usize = 512 * 1024;
+/// The longest life of a certificate that is made here, in years.
+const MAX_VALIDITY_YEARS: u32 = 1_000;
+/// What the flags of TLS between members begin with.
+const PEER: &str = "peer-";
 /// Above this a vacant leader seat stays vacant for too long to be called available.
 const MAX_ELECTION_TIMEOUT: Duration = Duration::from_secs(50);
 
@@ -49,6 +54,10 @@ pub struct Config {
     pub listen_peer_urls: Vec<MemberUrl>,
     /// What peers are told to connect to. Default: `http://localhost:2380`.
     pub initial_advertise_peer_urls: Vec<MemberUrl>,
+    /// TLS between members, where their URLs are https. Default: none.
+    pub peer_tls: Settings,
+    /// How long certificates are valid that are made here, in years. Default: 1.
+    pub self_signed_cert_validity: u32,
     /// The members a new cluster starts with; empty for this one alone. Default: empty.
     pub initial_cluster: Vec<InitialMember>,
     /// Whether the first start makes a cluster or joins one. Default: new.
@@ -173,8 +182,14 @@ pub enum ConfigError {
     EmptyName,
     #[error("--{flag} must not be empty")]
     NoUrl { flag: &'static str },
-    #[error("--{flag} {url}: TLS is not supported yet; use an http URL on a network you trust")]
+    #[error("--{flag} {url}: TLS for clients is not supported yet; use an http URL on a network you trust")]
     Tls { flag: &'static str, url: MemberUrl },
+    #[error("--{flag} {url}: https needs a certificate; give --peer-cert-file and --peer-key-file, or --peer-auto-tls")]
+    NoCertificate { flag: &'static str, url: MemberUrl },
+    #[error(transparent)]
+    PeerTls(#[from] SettingsError),
+    #[error("--self-signed-cert-validity {years} is out of bounds: give from 1 to {MAX_VALIDITY_YEARS} years")]
+    Validity { years: u32 },
     #[error("--{flag} {url}: a name cannot be listened on; give an IP address or localhost")]
     ListenOnName { flag: &'static str, url: MemberUrl },
     #[error("--{flag} {url}: nobody can connect to port 0; give the port that others can reach")]
@@ -211,6 +226,8 @@ impl Default for Config {
             advertise_client_urls: Vec::new(),
             listen_peer_urls: localhost(2380),
             initial_advertise_peer_urls: localhost(2380),
+            peer_tls: Settings::default(),
+            self_signed_cert_validity: 1,
             initial_cluster: Vec::new(),
             initial_cluster_state: ClusterState::New,
             initial_cluster_token: "etcd-cluster".to_owned(),
@@ -250,10 +267,13 @@ impl Config {
             return Err(ConfigError::EmptyName);
         }
         check_listen_urls("listen-client-urls", &self.listen_client_urls)?;
+        check_schemes("listen-client-urls", &self.listen_client_urls)?;
         check_listen_urls("listen-peer-urls", &self.listen_peer_urls)?;
         if !self.listen_metrics_urls.is_empty() {
             check_listen_urls("listen-metrics-urls", &self.listen_metrics_urls)?;
+            check_schemes("listen-metrics-urls", &self.listen_metrics_urls)?;
         }
+        self.check_peer_tls()?;
         self.check_advertised_urls()?;
         self.check_initial_cluster()?;
         self.check_limits()?;
@@ -275,7 +295,30 @@ impl Config {
     pub fn doubts(&self) -> Vec<String> {
         let advertised = self.advertise_client_urls.iter().chain(&self.initial_advertise_peer_urls);
         let doubt = |url: &MemberUrl| format!("{url} is advertised, but others cannot connect to that address");
-        advertised.filter(|url| url.is_unspecified()).map(doubt).collect()
+        let mut doubts: Vec<_> = advertised.filter(|url| url.is_unspecified()).map(doubt).collect();
+        doubts.extend(self.doubts_about_peer_tls());
+        doubts
+    }
+
+    /// What of the settings of TLS has no effect, as etcd warns of it.
+    fn doubts_about_peer_tls(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        let tls = &self.peer_tls;
+        for url in self.listen_peer_urls.iter().filter(|url| url.scheme() == Scheme::Http) {
+            if tls.has_certificate() {
+                doubts
+                    .push(format!("--listen-peer-urls {url}: the scheme is http, so peers come in there without TLS"));
+            }
+            if tls.asks_for_certificates() {
+                doubts.push(format!(
+                    "--listen-peer-urls {url}: the scheme is http, so no peer has to present a certificate"
+                ));
+            }
+        }
+        if tls.auto && tls.cert_file.is_some() {
+            doubts.push("--peer-auto-tls has no effect: --peer-cert-file is given".to_owned());
+        }
+        doubts
     }
 
     /// How long a request may take before it is answered with a timeout: 5 s and two elections, as in etcd.
@@ -315,11 +358,30 @@ impl Config {
             return Err(ConfigError::NoUrl { flag: "initial-advertise-peer-urls" });
         }
         check_advertise_urls("advertise-client-urls", &self.advertise_client_urls)?;
+        check_schemes("advertise-client-urls", &self.advertise_client_urls)?;
         match self.listen_client_urls.iter().find(|url| url.is_unspecified()) {
             Some(url) if self.advertise_client_urls.is_empty() => {
                 Err(ConfigError::AdvertiseMissing { url: url.clone() })
             }
             _ => Ok(()),
+        }
+    }
+
+    fn check_peer_tls(&self) -> Result<(), ConfigError> {
+        self.peer_tls.validate(PEER)?;
+        let years = self.self_signed_cert_validity;
+        if !(1..=MAX_VALIDITY_YEARS).contains(&years) {
+            return Err(ConfigError::Validity { years });
+        }
+        if self.peer_tls.has_certificate() {
+            return Ok(());
+        }
+        let urls = self.listen_peer_urls.iter().map(|url| ("listen-peer-urls", url));
+        let urls = urls.chain(self.initial_advertise_peer_urls.iter().map(|url| ("initial-advertise-peer-urls", url)));
+        let mut urls = urls.chain(self.initial_cluster.iter().map(|member| ("initial-cluster", &member.peer_url)));
+        match urls.find(|(_, url)| url.scheme() == Scheme::Https) {
+            Some((flag, url)) => Err(ConfigError::NoCertificate { flag, url: url.clone() }),
+            None => Ok(()),
         }
     }
 
@@ -391,7 +453,6 @@ fn check_listen_urls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), Confi
         return Err(ConfigError::NoUrl { flag });
     }
     for url in urls {
-        check_scheme(flag, url)?;
         if url.bind_address().is_none() {
             return Err(ConfigError::ListenOnName { flag, url: url.clone() });
         }
@@ -401,7 +462,6 @@ fn check_listen_urls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), Confi
 
 fn check_advertise_urls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), ConfigError> {
     for url in urls {
-        check_scheme(flag, url)?;
         if url.port() == 0 {
             return Err(ConfigError::AdvertiseNowhere { flag, url: url.clone() });
         }
@@ -409,10 +469,11 @@ fn check_advertise_urls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), Co
     Ok(())
 }
 
-fn check_scheme(flag: &'static str, url: &MemberUrl) -> Result<(), ConfigError> {
-    match url.scheme() {
-        Scheme::Http => Ok(()),
-        Scheme::Https => Err(ConfigError::Tls { flag, url: url.clone() }),
+/// What is for clients has no TLS yet.
+fn check_schemes(flag: &'static str, urls: &[MemberUrl]) -> Result<(), ConfigError> {
+    match urls.iter().find(|url| url.scheme() == Scheme::Https) {
+        Some(url) => Err(ConfigError::Tls { flag, url: url.clone() }),
+        None => Ok(()),
     }
 }
 
@@ -488,18 +549,48 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_refused_wherever_it_is_asked_for() {
+    fn tls_for_clients_is_refused_wherever_it_is_asked_for() {
         let tls = || urls("https://localhost:2379");
         let configs = [
             Config { listen_client_urls: tls(), ..Config::default() },
-            Config { listen_peer_urls: tls(), ..Config::default() },
             Config { listen_metrics_urls: tls(), ..Config::default() },
             Config { advertise_client_urls: tls(), ..Config::default() },
-            Config { initial_advertise_peer_urls: tls(), ..Config::default() },
         ];
         for config in configs {
             assert!(matches!(config.validate(), Err(ConfigError::Tls { .. })));
         }
+    }
+
+    #[test]
+    fn https_between_members_needs_a_certificate() {
+        let tls = || urls("https://localhost:2380");
+        let initial_cluster = || vec![member("default", "http://localhost:2380"), member("b", "https://b:2380")];
+        let with = |peer_tls: &Settings| {
+            let base = || Config { peer_tls: peer_tls.clone(), ..Config::default() };
+            [
+                Config { listen_peer_urls: tls(), ..base() },
+                Config { initial_advertise_peer_urls: tls(), ..base() },
+                Config { initial_cluster: initial_cluster(), ..base() },
+            ]
+        };
+        for config in with(&Settings::default()) {
+            let line = config.validate().unwrap_err().to_string();
+            assert!(line.contains("https://") && line.contains("--peer-cert-file"), "{line}");
+        }
+        for config in with(&Settings { auto: true, ..Settings::default() }) {
+            config.validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn certificates_that_no_url_uses_are_doubted() {
+        let file = |name: &str| Some(name.into());
+        let peer_tls = Settings { cert_file: file("c"), key_file: file("k"), auto: true, ..Settings::default() };
+        let plain = Config { peer_tls, ..Config::default() };
+        plain.validate().unwrap();
+        assert_eq!(plain.doubts().len(), 2, "{:?}", plain.doubts());
+        let secured = Config { listen_peer_urls: urls("https://localhost:2380"), ..plain };
+        assert_eq!(secured.doubts().len(), 1, "{:?}", secured.doubts());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! One client connection: tells HTTP/1 from HTTP/2 by its first bytes and serves it to its end.
+//! One connection: secures it where its port asks for that, tells HTTP/1 from HTTP/2 by its first bytes and serves it to
+//! its end.
 //!
 //! gRPC comes as HTTP/2, probes and curl as HTTP/1, on the same port. Whatever the bytes are, the worst
 //! that they do is to end their own connection. A stop asks the connection to finish (HTTP/2 by GOAWAY) and
@@ -6,6 +7,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -24,6 +26,10 @@ use tonic::body::Body;
 use super::config::Config;
 use super::corked::{Corked, UncorkingConnection};
 use super::counted::Counted;
+use super::listen::Entrance;
+use super::newcomers::{Newcomer, Newcomers};
+use super::refusals::Refusals;
+use crate::tls::HandshakeError;
 
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -60,10 +66,12 @@ impl<S> Serve for S where
 pub(super) struct Protocols {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
+    newcomers: Arc<Newcomers>,
+    refusals: Arc<Refusals>,
 }
 
 impl Protocols {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, newcomers: Arc<Newcomers>) -> Self {
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
@@ -83,18 +91,59 @@ impl Protocols {
             .keep_alive_interval((!interval.is_zero()).then_some(interval))
             .keep_alive_timeout(config.grpc_keepalive_timeout)
             .auto_date_header(false);
-        Self { http1, http2 }
+        Self { http1, http2, newcomers, refusals: Arc::default() }
     }
 
     /// Serves `stream` until it ends, or until it has finished after `stop`.
-    pub(super) async fn serve<S: Serve>(&self, mut stream: TcpStream, service: Arc<S>, stop: CancellationToken) {
+    pub(super) async fn serve<S: Serve>(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        entrance: Entrance,
+        service: Arc<S>,
+        stop: CancellationToken,
+    ) {
+        let newcomer = self.newcomers.enter();
+        let tls = match entrance {
+            Entrance::Plain => return self.converse(stream, newcomer, service, stop).await,
+            Entrance::Shut => return,
+            Entrance::Tls(tls) => tls,
+        };
+        let secured = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = newcomer.is_displaced() => return,
+            secured = tls.accept(stream, remote.ip()) => secured,
+        };
+        match secured {
+            Ok(stream) => self.converse(stream, newcomer, service, stop).await,
+            Err(error) => self.tell(remote, &error),
+        }
+    }
+
+    fn tell(&self, remote: SocketAddr, error: &HandshakeError) {
+        // Whoever only looks whether the port is open does just that.
+        if matches!(error, HandshakeError::Gone(_)) {
+            tracing::debug!(%remote, %error, "a TLS handshake failed");
+        } else {
+            self.refusals.tell(remote, &error.to_string());
+        }
+    }
+
+    /// Reads who is there and serves that.
+    async fn converse<S: Serve, IO>(&self, mut stream: IO, newcomer: Newcomer, service: Arc<S>, stop: CancellationToken)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let head = tokio::select! {
             biased;
             () = stop.cancelled() => return,
+            () = newcomer.is_displaced() => return,
             head = tokio::time::timeout(HEAD_TIMEOUT, read_head(&mut stream)) => head,
         };
         // Neither a silent client nor one that went away is worth a line.
         let Ok(Ok(head)) = head else { return };
+        drop(newcomer);
         let is_http2 = head.starts_with(PREFACE);
         let io = Corked::new(TokioIo::new(stream), head);
         let cork = io.cork();
@@ -130,7 +179,7 @@ async fn finish<C, IO, E>(
 }
 
 /// Reads until the bytes are HTTP/2's preface, or differ from it.
-async fn read_head(stream: &mut TcpStream) -> io::Result<Bytes> {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> {
     let mut head = Vec::with_capacity(PREFACE.len());
     while head.len() < PREFACE.len() && PREFACE.starts_with(&head) {
         let room = PREFACE.len() - head.len();
@@ -163,13 +212,22 @@ mod tests {
         }
     }
 
+    fn protocols() -> Protocols {
+        Protocols::new(&Config::default(), Newcomers::new(10))
+    }
+
+    async fn serve(protocols: &Protocols, stream: TcpStream, stop: CancellationToken) {
+        let remote = stream.peer_addr().unwrap();
+        protocols.serve(stream, remote, Entrance::Plain, Arc::new(Unreached), stop).await;
+    }
+
     /// A connection on which the client has said `head` and stays silent.
     async fn serve_silent(head: &[u8]) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.write_all(head).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        Protocols::new(&Config::default()).serve(stream, Arc::new(Unreached), CancellationToken::new()).await;
+        serve(&protocols(), stream, CancellationToken::new()).await;
         drop(client);
     }
 
@@ -197,8 +255,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let (protocols, stop) = (Protocols::new(&Config::default()), CancellationToken::new());
-        let mut serving = pin!(protocols.serve(stream, Arc::new(Unreached), stop.clone()));
+        let (protocols, stop) = (protocols(), CancellationToken::new());
+        let mut serving = pin!(serve(&protocols, stream, stop.clone()));
         let mut cx = Context::from_waker(std::task::Waker::noop());
         assert_eq!(serving.as_mut().poll(&mut cx), Poll::Pending);
         stop.cancel();

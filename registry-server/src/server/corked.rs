@@ -5,8 +5,8 @@
 //! [`UncorkingConnection`] empties the buffer each time the connection has been polled.
 //!
 //! What always holds: when the connection waits, either the buffer is empty or the socket is to wake the
-//! task as soon as it takes more; and when the connection has ended, everything written was sent, unless
-//! the other side took too long.
+//! task as soon as it takes more, what TLS has taken and not sent yet included; and when the connection has
+//! ended, everything written was sent, unless the other side took too long.
 
 use std::io;
 use std::pin::Pin;
@@ -70,7 +70,8 @@ impl<IO: Write + Unpin> Cork<IO> {
         if self.waiting.capacity() > KEEP_BYTES {
             self.waiting = BytesMut::new();
         }
-        Poll::Ready(Ok(()))
+        // TLS takes bytes and keeps them until the socket takes more; a plain socket has nothing to flush.
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     /// Makes room for one more write.

@@ -42,7 +42,7 @@ fn rig(capacity: usize) -> Rig {
     Rig { corked, cork, far, writes }
 }
 
-async fn write_all(corked: &mut Corked<Counting>, mut bytes: &[u8]) -> io::Result<()> {
+async fn write_all<IO: Write + Unpin>(corked: &mut Corked<IO>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let written = std::future::poll_fn(|cx| Pin::new(&mut *corked).poll_write(cx, bytes)).await?;
         std::future::poll_fn(|cx| Pin::new(&mut *corked).poll_flush(cx)).await?;
@@ -80,6 +80,23 @@ async fn bytes_behind_a_slow_reader_are_never_stuck() {
     let mut received = vec![0; total];
     far.read_exact(&mut received).await.unwrap();
     assert!(received.iter().all(|byte| *byte == 7));
+    serving.abort();
+}
+
+#[tokio::test]
+async fn what_the_socket_takes_and_keeps_is_not_stuck_either() {
+    let (near, mut far) = tokio::io::duplex(1000);
+    // As TLS does, it keeps what it has taken until it is flushed.
+    let keeping = tokio::io::BufWriter::with_capacity(4096, near);
+    let mut corked = Corked::new(TokioIo::new(keeping), Bytes::new());
+    let cork = corked.cork();
+    let connection = async move {
+        write_all(&mut corked, &[7; 10_000]).await?;
+        std::future::pending::<io::Result<()>>().await
+    };
+    let serving = tokio::spawn(UncorkingConnection::new(connection, cork));
+    let mut received = vec![0; 10_000];
+    tokio::time::timeout(Duration::from_secs(10), far.read_exact(&mut received)).await.unwrap().unwrap();
     serving.abort();
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 use super::config::{ClusterState, Config, ConfigError, InitialMember, LogFormat, LogLevel, LogOutput};
+use super::tls_flags::PeerTlsFlags;
 use super::urls::MemberUrl;
 use super::{foreign_flags, go_values};
 
@@ -175,6 +176,8 @@ struct Flags {
     #[command(flatten)]
     cluster: ClusterFlags,
     #[command(flatten)]
+    peer_tls: PeerTlsFlags,
+    #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
     log: LogFlags,
@@ -309,7 +312,7 @@ struct LogFlags {
 
 impl Flags {
     fn into_config(self) -> Config {
-        let Self { member, cluster, limits, log } = self;
+        let Self { member, cluster, peer_tls, limits, log } = self;
         Config {
             data_dir: member.data_dir.unwrap_or_else(|| format!("{}.etcd", member.name).into()),
             name: member.name,
@@ -321,6 +324,8 @@ impl Flags {
             worker_threads: member.worker_threads,
             unsafe_no_fsync: member.unsafe_no_fsync,
             initial_advertise_peer_urls: cluster.initial_advertise_peer_urls.0,
+            self_signed_cert_validity: peer_tls.self_signed_cert_validity,
+            peer_tls: peer_tls.into_settings(),
             initial_cluster: cluster.initial_cluster.map_or_else(Vec::new, |members| members.0),
             initial_cluster_state: cluster.initial_cluster_state,
             initial_cluster_token: cluster.initial_cluster_token,

@@ -131,6 +131,25 @@ fn what_this_version_does_not_do_is_refused_by_name() {
 }
 
 #[test]
+fn tls_between_members_is_set_as_in_etcd() {
+    let line = "--peer-cert-file=/c --peer-key-file /k --peer-trusted-ca-file=/ca --peer-client-cert-auth \
+                --peer-cert-allowed-cn=a,b --peer-client-cert-file= --listen-peer-urls https://localhost:2380";
+    let environment =
+        [variable("ETCD_PEER_SKIP_CLIENT_SAN_VERIFICATION", "true"), variable("ETCD_PEER_CRL_FILE", "/r")];
+    let Parsed { config, warnings } = parse(words(line), environment).unwrap();
+    let tls = config.peer_tls;
+    assert_eq!(
+        [&tls.cert_file, &tls.key_file, &tls.crl_file],
+        ["/c", "/k", "/r"].map(|file| Some(file.into())).each_ref()
+    );
+    assert!(tls.client_cert_auth && tls.skip_client_san_verification && tls.client_cert_file.is_none());
+    assert_eq!(tls.allowed_cns, ["a", "b"]);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let auto = read("--peer-auto-tls --self-signed-cert-validity=3").unwrap().config;
+    assert!(auto.peer_tls.auto && auto.self_signed_cert_validity == 3);
+}
+
+#[test]
 fn an_unknown_flag_is_an_error_with_a_hint() {
     let error = usage("--data-dri /tmp");
     assert_eq!(error.kind(), ErrorKind::UnknownArgument);
@@ -164,7 +183,7 @@ fn the_version_names_the_product_and_etcds() {
 #[test]
 fn the_help_is_grouped_and_has_examples() {
     let help = usage("--help").to_string();
-    for part in ["Member:", "Cluster:", "Limits:", "Log:", "Examples:", "ETCD_NAME"] {
+    for part in ["Member:", "Cluster:", "TLS between members:", "Limits:", "Log:", "Examples:", "ETCD_NAME"] {
         assert!(help.contains(part), "{part} is missing in {help}");
     }
 }

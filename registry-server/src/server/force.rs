@@ -17,6 +17,7 @@ use crate::command::{Command, MemberChange, MemberChangeKind};
 use crate::consensus::{ConsensusError, Membership, NodeOptions, PeerNode, Survivor, Unconfirmed, describe};
 use crate::lease::Keeper;
 use crate::storage::Vfs;
+use crate::tls::Connector;
 use crate::types::{ClusterId, MemberId, ThreadExecutor};
 use crate::watch::Hub;
 
@@ -84,13 +85,14 @@ pub(super) async fn force_new_cluster<V: Vfs>(
     options: &NodeOptions,
     cluster: ClusterId,
     dir: &Path,
+    tls: Option<&Connector>,
 ) -> Result<(), ForceError> {
     let state = Arc::new(State::default());
     let keeper = Arc::new(Keeper::<Production>::default());
     let machine = Machine::new(state.clone(), keeper, Hub::new(state.clone()));
     let survivor = Survivor::open(options, vfs, &ThreadExecutor, machine).await?;
     let mut survivor = survivor.ok_or_else(|| ForceError::NoData { dir: dir.to_owned() })?;
-    let outcome = force(&mut survivor, &state, options.member, cluster).await;
+    let outcome = force(&mut survivor, &state, options.member, cluster, tls).await;
     survivor.close().await;
     outcome
 }
@@ -100,6 +102,7 @@ async fn force<V: Vfs>(
     state: &State,
     own: MemberId,
     cluster: ClusterId,
+    tls: Option<&Connector>,
 ) -> Result<(), ForceError> {
     let raft = survivor.membership().await?;
     let members: Vec<_> = state.cluster.read().members().cloned().collect();
@@ -114,7 +117,7 @@ async fn force<V: Vfs>(
         );
         return Ok(());
     }
-    refuse_if_alive(&raft, &members, own, cluster).await?;
+    refuse_if_alive(&raft, &members, own, cluster, tls).await?;
     let node = PeerNode { peer_urls: myself.peer_ur_ls.clone() };
     let commands: Vec<_> = changes(&members, own).map(|change| Command::Member(change).encode()).collect();
     let unconfirmed = survivor.become_alone(node, &commands).await?;
@@ -160,10 +163,11 @@ async fn refuse_if_alive(
     members: &[Member],
     own: MemberId,
     cluster: ClusterId,
+    tls: Option<&Connector>,
 ) -> Result<(), ForceError> {
     let voters = members.iter().filter(|member| member.id != own.0 && raft.voters.contains(&MemberId(member.id)));
     let is_alive = async |member: &Member| {
-        let asked = member.peer_ur_ls.iter().map(|url| describe(url, ALIVE_LIMIT));
+        let asked = member.peer_ur_ls.iter().map(|url| describe(url, ALIVE_LIMIT, tls));
         let answers = join_all(asked).await;
         answers.into_iter().flatten().any(|described| described.cluster == cluster)
     };
@@ -232,7 +236,7 @@ mod tests {
     }
 
     async fn force_on(vfs: &MemVfs) -> Result<(), ForceError> {
-        force_new_cluster(vfs.clone(), &options(), CLUSTER, Path::new("/d")).await
+        force_new_cluster(vfs.clone(), &options(), CLUSTER, Path::new("/d"), None).await
     }
 
     #[tokio::test]

@@ -63,16 +63,11 @@ const FLAGS: &[ForeignFlag] = &[
     value("feature-gates", Fate::Tunes), boolean("memory-mlock", OFF), value("config-file", EMPTY),
     value("auto-compaction-mode", Fate::Only(&["periodic", "revision"])), value("auto-compaction-retention", ZERO),
     value("auth-token", Fate::Only(&["simple"])), value("auth-token-ttl", Fate::Tunes), value("bcrypt-cost", Fate::Tunes),
-    // TLS.
+    // TLS for clients.
     value("cert-file", EMPTY), value("key-file", EMPTY), value("client-cert-file", EMPTY),
     value("client-key-file", EMPTY), boolean("client-cert-auth", OFF), value("client-crl-file", EMPTY),
     value("client-cert-allowed-hostname", EMPTY), value("trusted-ca-file", EMPTY), boolean("auto-tls", OFF),
-    value("peer-cert-file", EMPTY), value("peer-key-file", EMPTY), value("peer-client-cert-file", EMPTY),
-    value("peer-client-key-file", EMPTY), boolean("peer-client-cert-auth", OFF), value("peer-trusted-ca-file", EMPTY),
-    boolean("peer-auto-tls", OFF), value("peer-crl-file", EMPTY), value("peer-cert-allowed-cn", EMPTY),
-    value("peer-cert-allowed-hostname", EMPTY), boolean("peer-skip-client-san-verification", OFF),
     value("cipher-suites", EMPTY), value("tls-min-version", Fate::Only(&["TLS1.2"])), value("tls-max-version", EMPTY),
-    value("self-signed-cert-validity", Fate::Tunes),
     // Discovery.
     value("discovery-token", EMPTY), value("discovery-endpoints", EMPTY), value("discovery-srv", EMPTY),
     value("discovery-srv-name", EMPTY), value("discovery-fallback", Fate::Tunes),

@@ -8,6 +8,7 @@ use super::identity::Identity;
 use super::urls::MemberUrl;
 use crate::cluster::{KNOWN_VERSION, cluster_id, member_id};
 use crate::consensus::{Description, PeerNode, describe};
+use crate::tls::Connector;
 use crate::types::MemberId;
 
 /// For one peer's answer.
@@ -40,12 +41,12 @@ impl Founders {
     ///
     /// # Errors
     /// No peer answers, or it was not added, or `--initial-cluster` tells other members than they do.
-    pub(super) async fn join(config: &Config) -> Result<Identity, JoinError> {
+    pub(super) async fn join(config: &Config, tls: Option<&Connector>) -> Result<Identity, JoinError> {
         let own_urls: BTreeSet<_> = config.initial_advertise_peer_urls.iter().map(MemberUrl::to_string).collect();
         let others = config.initial_cluster.iter().filter(|member| member.name != config.name);
         let mut failures = Vec::new();
         for url in others.map(|member| member.peer_url.to_string()) {
-            match describe(&url, DESCRIBE_LIMIT).await {
+            match describe(&url, DESCRIBE_LIMIT, tls).await {
                 Ok(description) => return identity_in(&description, &own_urls, config),
                 Err(why) => failures.push(format!("{url}: {why}")),
             }

@@ -1,4 +1,4 @@
-//! Binding the client ports, and the loop that accepts from them.
+//! Binding ports, and the loop that accepts from them.
 //!
 //! Binding stands apart from serving, so that a port in use is told before anything is opened on disk,
 //! and so that a port chosen by the system is known before it is advertised.
@@ -12,8 +12,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::urls::MemberUrl;
+use super::urls::{MemberUrl, Scheme};
 use super::workers::Desk;
+use crate::tls::Acceptor;
 
 /// How many connections the system keeps ready for us, at most; it may keep fewer.
 const BACKLOG: i32 = 4096;
@@ -27,15 +28,17 @@ pub struct Listener;
 /// Sockets that hold their ports and accept nothing yet.
 #[derive(Debug)]
 pub struct Bound {
-    sockets: Vec<TcpListener>,
+    sockets: Vec<(Scheme, TcpListener)>,
     addresses: Vec<SocketAddr>,
+    tls: Option<Acceptor>,
+    max_newcomers: Option<usize>,
 }
 
 /// A URL that cannot be listened on; the text names the address and the mend.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// The host is a name other than localhost, or the URL asks for TLS.
-    #[error("cannot listen on {url}: give an http URL with an IP address of this machine, or localhost")]
+    /// The host is a name other than localhost.
+    #[error("cannot listen on {url}: give a URL with an IP address of this machine, or localhost")]
     BadHost {
         /// As it was given.
         url: MemberUrl,
@@ -74,11 +77,11 @@ impl Listener {
     /// # Errors
     /// For the first URL that cannot be listened on.
     pub fn bind(urls: &[MemberUrl]) -> Result<Bound, ListenError> {
-        let mut bound = Bound { sockets: Vec::new(), addresses: Vec::new() };
+        let mut bound = Bound { sockets: Vec::new(), addresses: Vec::new(), tls: None, max_newcomers: None };
         for url in urls {
             let address = url.bind_address().ok_or_else(|| ListenError::BadHost { url: url.clone() })?;
             let (socket, address) = bind_one(address).map_err(|error| explain(url, error))?;
-            bound.sockets.push(socket);
+            bound.sockets.push((url.scheme(), socket));
             bound.addresses.push(address);
         }
         Ok(bound)
@@ -92,14 +95,49 @@ impl Bound {
         &self.addresses
     }
 
-    pub(super) fn into_sockets(self) -> Vec<TcpListener> {
-        self.sockets
+    /// The same with what secures the sockets of https URLs; without it nobody gets in there.
+    pub(super) fn with_tls(self, tls: Option<Acceptor>) -> Self {
+        Self { tls, ..self }
     }
+
+    /// The same with a bound for connections that have not said yet what they want, below that for all.
+    pub(super) fn with_newcomers(self, most: usize) -> Self {
+        Self { max_newcomers: Some(most), ..self }
+    }
+
+    /// That bound.
+    pub(super) fn max_newcomers(&self) -> Option<usize> {
+        self.max_newcomers
+    }
+
+    /// The sockets, each with what comes before the first byte that is read from its connections.
+    pub(super) fn into_sockets(self) -> Vec<(Entrance, TcpListener)> {
+        let entrance = |scheme| match (scheme, &self.tls) {
+            (Scheme::Http, _) => Entrance::Plain,
+            (Scheme::Https, Some(tls)) => Entrance::Tls(tls.clone()),
+            (Scheme::Https, None) => Entrance::Shut,
+        };
+        self.sockets.into_iter().map(|(scheme, socket)| (entrance(scheme), socket)).collect()
+    }
+}
+
+/// What comes before the first byte of a connection.
+#[derive(Debug, Clone)]
+pub(super) enum Entrance {
+    /// Nothing.
+    Plain,
+    /// A handshake.
+    Tls(Acceptor),
+    /// The end: TLS is asked for, and there is no certificate. Validated settings have none of these.
+    Shut,
 }
 
 /// A connection that was accepted, with its place among `max_connections`.
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
+    /// Where it comes from.
+    pub(super) remote: SocketAddr,
+    pub(super) entrance: Entrance,
     /// Given back when the connection is dropped.
     pub(super) place: OwnedSemaphorePermit,
 }
@@ -107,7 +145,7 @@ pub(super) struct Accepted {
 /// Accepts until `stop`. Without a free place nothing is accepted, so that callers wait in the system's
 /// queue and not in our memory.
 pub(super) async fn accept_loop(
-    socket: tokio::net::TcpListener,
+    (entrance, socket): (Entrance, tokio::net::TcpListener),
     places: Arc<Semaphore>,
     desk: Arc<Desk>,
     stop: CancellationToken,
@@ -116,7 +154,9 @@ pub(super) async fn accept_loop(
         loop {
             let Ok(place) = places.clone().acquire_owned().await else { return };
             match accept_one(&socket).await {
-                Ok(stream) => desk.hand_over(Accepted { stream, place }).await,
+                Ok((stream, remote)) => {
+                    desk.hand_over(Accepted { stream, remote, entrance: entrance.clone(), place }).await;
+                }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection failed; trying again");
@@ -132,12 +172,12 @@ pub(super) async fn accept_loop(
     }
 }
 
-async fn accept_one(socket: &tokio::net::TcpListener) -> io::Result<TcpStream> {
-    let (stream, _) = socket.accept().await?;
+async fn accept_one(socket: &tokio::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, remote) = socket.accept().await?;
     // Answers are gathered before they are written, so Nagle's algorithm would only delay them.
     stream.set_nodelay(true)?;
     // As a plain socket it can be registered anew with the worker's runtime.
-    stream.into_std()
+    Ok((stream.into_std()?, remote))
 }
 
 /// The caller went away before it was accepted: nothing is wrong with the listener.

@@ -29,11 +29,15 @@ pub mod logging;
 mod members;
 mod methods;
 mod metrics;
+mod newcomers;
+mod peer_tls;
 mod process;
 pub mod program;
 mod publish;
+mod refusals;
 mod slow;
 mod start;
+mod tls_flags;
 mod urls;
 mod workers;
 

@@ -32,6 +32,7 @@ use super::leading::lead_leases;
 use super::listen::{Bound, ListenError, Listener};
 use super::members::keep_members;
 use super::metrics::NodeMetrics;
+use super::peer_tls::PeerTls;
 use super::publish::publish;
 use super::slow::slow_applies;
 use super::urls::MemberUrl;
@@ -46,6 +47,7 @@ use crate::consensus::{ConsensusError, GrpcTransport, HandoverError, Node, NodeO
 use crate::http::Paths;
 use crate::lease::Keeper;
 use crate::storage::{DataDir, DataDirError, StdVfs, WalOptions};
+use crate::tls::{Connector, TlsError};
 use crate::types::{MemberId, ThreadExecutor};
 use crate::watch::Hub;
 
@@ -60,6 +62,10 @@ const REMOVED: &str = "the member has been permanently removed from the cluster;
 
 /// Connections to the extra URLs of figures and health checks, at most.
 const SIDE_CONNECTIONS: usize = 64;
+
+/// Connections of peers, at most, and those among them that have not said yet what they want: handshakes above all.
+const PEER_CONNECTIONS: usize = 256;
+const PEER_NEWCOMERS: usize = 128;
 
 /// Starts nodes.
 #[derive(Debug)]
@@ -77,6 +83,9 @@ pub enum StartError {
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// A file of TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A cluster that cannot be joined.
     #[error(transparent)]
     Join(#[from] JoinError),
@@ -268,12 +277,15 @@ impl Serving {
             check_directory(&StdVfs, &config.data_dir)?;
         }
         let data_dir = DataDir::open(&StdVfs, &config.data_dir, config.wal_dir.as_deref())?;
+        let tls = PeerTls::open(config, &StdVfs, &data_dir)?;
+        let peer_bound = peer_bound.with_tls(tls.acceptor).with_newcomers(PEER_NEWCOMERS);
         let joins = config.initial_cluster_state == ClusterState::Existing;
         let founders = if joins { Founders::none(config) } else { Founders::new(config) };
         let identity = match Identity::load(&StdVfs, data_dir.root())? {
             Some(identity) => identity,
             None => {
-                let identity = if joins { Founders::join(config).await? } else { founders.identity() };
+                let identity =
+                    if joins { Founders::join(config, tls.connector.as_ref()).await? } else { founders.identity() };
                 identity.save(&StdVfs, data_dir.root())?;
                 identity
             }
@@ -286,11 +298,11 @@ impl Serving {
         let machine = Machine::new(state.clone(), keeper.clone(), hub.clone());
         let options = node_options(config, identity, founders.into_nodes(), &data_dir);
         if config.force_new_cluster {
-            force_new_cluster(StdVfs, &options, identity.cluster, data_dir.root()).await?;
+            force_new_cluster(StdVfs, &options, identity.cluster, data_dir.root(), tls.connector.as_ref()).await?;
         }
         let directory = Arc::new(Members(state.clone()));
         let removed = CancellationToken::new();
-        let transport = Arc::new(transport(config, identity, directory.clone(), removed.clone()));
+        let transport = Arc::new(transport(config, identity, directory.clone(), removed.clone(), tls.connector));
         let node: Node<Machine, Production, _> =
             Node::start(&options, StdVfs, &ThreadExecutor, transport, machine).await?;
         let peer_service = PeerService::new(node.receiver(), directory, identity.cluster, identity.member);
@@ -436,6 +448,7 @@ fn transport(
     identity: Identity,
     directory: Arc<Members>,
     removed: CancellationToken,
+    tls: Option<Connector>,
 ) -> GrpcTransport {
     GrpcTransport {
         directory,
@@ -444,6 +457,7 @@ fn transport(
         member: identity.member,
         silence: config.election_timeout / 2,
         max_message_bytes: config.max_peer_message_bytes(),
+        tls,
     }
 }
 
@@ -463,7 +477,7 @@ fn open_peer_door(config: &Config, bound: Bound, service: PeerService) -> io::Re
     if bound.addresses().is_empty() {
         return Ok(None);
     }
-    let small = Config { worker_threads: Some(1), max_connections: SIDE_CONNECTIONS, ..config.clone() };
+    let small = Config { worker_threads: Some(1), max_connections: PEER_CONNECTIONS, ..config.clone() };
     FrontDoor::start(bound, Peers::new(service, config), &small).map(Some)
 }
 

@@ -12,7 +12,7 @@ use std::str::FromStr;
 pub enum Scheme {
     /// Plain TCP.
     Http,
-    /// TLS; parsed, so that validation can refuse it by name.
+    /// TLS.
     Https,
 }
 
@@ -61,6 +61,16 @@ impl MemberUrl {
     #[must_use]
     pub fn scheme(&self) -> Scheme {
         self.scheme
+    }
+
+    /// The host, as a certificate names it.
+    #[must_use]
+    pub fn host(&self) -> String {
+        match &self.host {
+            url::Host::Ipv4(ip) => ip.to_string(),
+            url::Host::Ipv6(ip) => ip.to_string(),
+            url::Host::Domain(name) => name.clone(),
+        }
     }
 
     /// The port; 0 lets the system choose, on listeners only.

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::Config;
 use super::connection::{Protocols, Serve};
 use super::listen::{Accepted, Bound, accept_loop};
+use super::newcomers::Newcomers;
 
 /// Accepted connections that may wait for a busy worker. When they do, accepting waits, too.
 const WAITING_CONNECTIONS: usize = 64;
@@ -62,12 +63,13 @@ impl FrontDoor {
         let addresses = bound.addresses().to_vec();
         let (alive, ended) = mpsc::channel(1);
         let (mut threads, mut workers) = (Vec::new(), Vec::new());
+        let newcomers = Newcomers::new(bound.max_newcomers().unwrap_or(config.max_connections));
         for number in 0..worker_count(config) {
             let (sender, receiver) = mpsc::channel(WAITING_CONNECTIONS);
             workers.push(sender);
             let worker = Worker {
                 receiver,
-                protocols: Protocols::new(config),
+                protocols: Protocols::new(config, newcomers.clone()),
                 service: service.clone(),
                 stop: stop.clone(),
                 grace: config.shutdown_grace,
@@ -153,7 +155,7 @@ impl<S: Serve> Worker<S> {
         };
         let (protocols, service, stop) = (self.protocols.clone(), self.service.clone(), self.stop.clone());
         connections.spawn(async move {
-            protocols.serve(stream, service, stop).await;
+            protocols.serve(stream, accepted.remote, accepted.entrance, service, stop).await;
             drop(accepted.place);
         });
     }
@@ -161,9 +163,11 @@ impl<S: Serve> Worker<S> {
 
 async fn accept_all(bound: Bound, places: Arc<Semaphore>, desk: Arc<Desk>, stop: CancellationToken) {
     let mut loops = JoinSet::new();
-    for socket in bound.into_sockets() {
+    for (entrance, socket) in bound.into_sockets() {
         match tokio::net::TcpListener::from_std(socket) {
-            Ok(socket) => drop(loops.spawn(accept_loop(socket, places.clone(), desk.clone(), stop.clone()))),
+            Ok(socket) => {
+                drop(loops.spawn(accept_loop((entrance, socket), places.clone(), desk.clone(), stop.clone())));
+            }
             Err(error) => tracing::error!(%error, "a listener could not be registered"),
         }
     }

@@ -9,9 +9,9 @@
 //! new leader, and how many fail, as does `rolling` where all are restarted, with clients that are `careful`.
 //! `away` has a follower miss more than the log keeps, and `leases` kills leaders while `instances` are kept alive.
 //! `members` adds, promotes and removes members while a `pulse` of writes goes on, `growth` does so under load,
-//! `joining` is about those who may not join, `transfer` hands leadership over, and `lost_quorum` goes on with the one
-//! member that is left. `corruption` has a member hold something else than the others, and in `busy` nothing happens,
-//! for long.
+//! `joining` is about those who may not join, `transfer` hands leadership over, `lost_quorum` goes on with the one
+//! member that is left, and in `tls` members talk over TLS. `corruption` has a member hold something else than the
+//! others, and in `busy` nothing happens, for long.
 
 mod away;
 mod busy;
@@ -37,6 +37,7 @@ mod rolling;
 mod settings;
 mod stops;
 mod swaps;
+mod tls;
 mod transfer;
 mod watchers;
 mod workers;

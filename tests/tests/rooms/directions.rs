@@ -1,6 +1,6 @@
 //! Directions inside the server: right may use left.
 //!
-//! types, command → storage → mvcc, lease, auth, cluster → consensus, watch → apply → api, http → server.
+//! types, command → storage → mvcc, lease, auth, cluster, tls → consensus, watch → apply → api, http → server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::sources::{below, root};
 const STEPS: [&[&str]; 7] = [
     &["types", "command"],
     &["storage"],
-    &["mvcc", "lease", "auth", "cluster"],
+    &["mvcc", "lease", "auth", "cluster", "tls"],
     &["consensus", "watch"],
     &["apply"],
     &["api", "http"],
@@ -130,6 +130,19 @@ fn only_the_api_and_the_peers_service_know_tonics_services() {
         // Statuses and bodies are tonic's too, and http answers with them.
         for word in ["_server::", "_client::", "tonic::async_trait", "tonic::Request", "tonic::Streaming"] {
             assert!(!code.contains(word), "{path} names {word}");
+        }
+    }
+}
+
+#[test]
+fn only_the_tls_room_knows_the_tls_library() {
+    for source in below(&root().join("registry-server/src")) {
+        let path = source.path.to_str().expect("names are text");
+        if source.room() == "tls" || source.is_test() {
+            continue;
+        }
+        for word in ["rustls::", "tokio_rustls", "webpki", "rcgen"] {
+            assert!(!source.code().contains(word), "{path} names {word}");
         }
     }
 }

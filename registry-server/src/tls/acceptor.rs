@@ -1,0 +1,74 @@
+//! The side that is connected to.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::credentials::Credentials;
+use super::error::HandshakeError;
+use super::names::may_come_from;
+
+/// How long a handshake may take, as in etcd.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// How long, and for how many bytes, somebody who was refused is listened to.
+const PARTING_LIMIT: Duration = Duration::from_secs(1);
+const PARTING_BYTES: u64 = 64 * 1024;
+
+/// Secures connections that were accepted. Clones share the credentials.
+#[derive(Debug, Clone)]
+pub struct Acceptor {
+    credentials: Arc<Credentials>,
+}
+
+impl Acceptor {
+    /// Accepts with these.
+    #[must_use]
+    pub fn new(credentials: Arc<Credentials>) -> Self {
+        Self { credentials }
+    }
+
+    /// Shakes hands with whoever has connected from `remote`. How many do so at once is the caller's to bound.
+    ///
+    /// # Errors
+    /// The other side is too slow, does not speak TLS, or is not let in.
+    pub async fn accept(&self, stream: TcpStream, remote: IpAddr) -> Result<TlsStream<TcpStream>, HandshakeError> {
+        let limited = timeout(HANDSHAKE_LIMIT, self.shake_hands(stream, remote)).await;
+        limited.unwrap_or(Err(HandshakeError::Timeout(HANDSHAKE_LIMIT)))
+    }
+
+    async fn shake_hands(&self, stream: TcpStream, remote: IpAddr) -> Result<TlsStream<TcpStream>, HandshakeError> {
+        let config = self.credentials.current().await.server;
+        let stream = match TlsAcceptor::from(config).accept(stream).into_fallible().await {
+            Ok(stream) => stream,
+            Err((error, stream)) => {
+                part(stream).await;
+                return Err(HandshakeError::from_io(error));
+            }
+        };
+        if self.credentials.settings().skip_client_san_verification {
+            return Ok(stream);
+        }
+        if let Some([cert, ..]) = stream.get_ref().1.peer_certificates() {
+            let verified = may_come_from(cert, remote).await;
+            verified.map_err(|names| HandshakeError::OtherAddress { names, address: remote })?;
+        }
+        Ok(stream)
+    }
+}
+
+/// Ends a connection so that the other side gets to read why: a socket that is closed with bytes unread takes what was sent
+/// before along.
+async fn part(mut stream: TcpStream) {
+    let parting = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(PARTING_BYTES), &mut tokio::io::sink()).await
+    };
+    // Whatever becomes of it: the connection is over.
+    drop(timeout(PARTING_LIMIT, parting).await);
+}
