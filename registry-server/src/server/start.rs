@@ -5,7 +5,6 @@
 //! node serves; a stop undoes the same steps in reverse: streams end, the front door drains, Raft stops, the
 //! data directory is released.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -22,7 +21,7 @@ use super::checkpoints::record_leases;
 use super::config::{ClusterState, Config, ConfigError};
 use super::corruption::look_for_corruption;
 use super::directory::Members;
-use super::dispatch::{Parts, Peers, Probes, Services};
+use super::doors::{PEER_NEWCOMERS, bind_peers, listening_urls, open_door, open_peer_door, open_side_door};
 use super::expiry::expire_leases;
 use super::force::{ForceError, check_directory, force_new_cluster};
 use super::founders::{Founders, JoinError};
@@ -34,38 +33,27 @@ use super::members::keep_members;
 use super::metrics::NodeMetrics;
 use super::peer_tls::PeerTls;
 use super::publish::publish;
-use super::slow::slow_applies;
-use super::urls::MemberUrl;
+use super::settings::{limits, node_options, transport};
 use super::workers::FrontDoor;
-use crate::api::{
-    Backend, ClusterService, KvService, LearnerCalls, LeaseService, Limits, MaintenanceService, RequireLeader,
-    SharedBackend, WatchService, WatchSettings, answer_questions,
-};
+use crate::api::{Backend, SharedBackend, answer_questions};
 use crate::apply::{Machine, State};
 use crate::cluster::KNOWN_VERSION;
-use crate::consensus::{ConsensusError, GrpcTransport, HandoverError, Node, NodeOptions, PeerNode, PeerService};
+use crate::consensus::{ConsensusError, HandoverError, Node, PeerService};
 use crate::http::Paths;
 use crate::lease::Keeper;
-use crate::storage::{DataDir, DataDirError, StdVfs, WalOptions};
+use crate::storage::{DataDir, DataDirError, StdVfs};
 use crate::tls::{Connector, TlsError};
-use crate::types::{MemberId, ThreadExecutor};
+use crate::types::ThreadExecutor;
 use crate::watch::Hub;
 
 /// The production runtime, file system and executor.
-type Production = TokioRuntime;
+pub(super) type Production = TokioRuntime;
 
 /// A node that cannot find itself leader for this long after its log was read does not start.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a member says, and ends, that was removed.
 const REMOVED: &str = "the member has been permanently removed from the cluster; its data directory can be removed";
-
-/// Connections to the extra URLs of figures and health checks, at most.
-const SIDE_CONNECTIONS: usize = 64;
-
-/// Connections of peers, at most, and those among them that have not said yet what they want: handshakes above all.
-const PEER_CONNECTIONS: usize = 256;
-const PEER_NEWCOMERS: usize = 128;
 
 /// Starts nodes.
 #[derive(Debug)]
@@ -279,17 +267,7 @@ impl Serving {
         let data_dir = DataDir::open(&StdVfs, &config.data_dir, config.wal_dir.as_deref())?;
         let tls = PeerTls::open(config, &StdVfs, &data_dir)?;
         let peer_bound = peer_bound.with_tls(tls.acceptor).with_newcomers(PEER_NEWCOMERS);
-        let joins = config.initial_cluster_state == ClusterState::Existing;
-        let founders = if joins { Founders::none(config) } else { Founders::new(config) };
-        let identity = match Identity::load(&StdVfs, data_dir.root())? {
-            Some(identity) => identity,
-            None => {
-                let identity =
-                    if joins { Founders::join(config, tls.connector.as_ref()).await? } else { founders.identity() };
-                identity.save(&StdVfs, data_dir.root())?;
-                identity
-            }
-        };
+        let (identity, founders) = identify(config, &data_dir, tls.connector.as_ref()).await?;
         let peer_urls = founders.own_urls().to_vec();
 
         let state = Arc::new(State::default());
@@ -380,6 +358,23 @@ impl Serving {
     }
 }
 
+/// Who this member is: what the data directory says, or on its first start the flags, or the cluster that it joins. And
+/// who founds the cluster, if it does.
+async fn identify(
+    config: &Config,
+    data_dir: &DataDir<StdVfs>,
+    tls: Option<&Connector>,
+) -> Result<(Identity, Founders), StartError> {
+    let joins = config.initial_cluster_state == ClusterState::Existing;
+    let founders = if joins { Founders::none(config) } else { Founders::new(config) };
+    if let Some(identity) = Identity::load(&StdVfs, data_dir.root())? {
+        return Ok((identity, founders));
+    }
+    let identity = if joins { Founders::join(config, tls).await? } else { founders.identity() };
+    identity.save(&StdVfs, data_dir.root())?;
+    Ok((identity, founders))
+}
+
 /// What a node that serves has beside Raft.
 struct Open {
     urls: Urls,
@@ -419,146 +414,4 @@ async fn open(
     let (cluster, member) = (backend.cluster, backend.member);
     tracing::info!(%cluster, %member, urls = ?urls.client, "ready to serve client requests");
     Ok(Open { urls, door, side_door, health })
-}
-
-fn node_options(
-    config: &Config,
-    identity: Identity,
-    founders: BTreeMap<MemberId, PeerNode>,
-    data_dir: &DataDir<StdVfs>,
-) -> NodeOptions {
-    NodeOptions {
-        member: identity.member,
-        founders,
-        life: fastrand::u64(1..),
-        heartbeat_interval: config.heartbeat_interval,
-        election_timeout: config.election_timeout,
-        snapshot_after_bytes: config.snapshot_log_bytes,
-        wal_dir: data_dir.wal_dir().to_owned(),
-        snapshot_dir: data_dir.snap_dir().to_owned(),
-        wal: wal_options(config),
-        slow_apply: Some(slow_applies(config.warning_apply_duration)),
-    }
-}
-
-/// Reaches the peers. One that is silent for half an election is asked for a sign of life, so that a call finds out
-/// within an election that nobody is there.
-fn transport(
-    config: &Config,
-    identity: Identity,
-    directory: Arc<Members>,
-    removed: CancellationToken,
-    tls: Option<Connector>,
-) -> GrpcTransport {
-    GrpcTransport {
-        directory,
-        removed,
-        cluster: identity.cluster,
-        member: identity.member,
-        silence: config.election_timeout / 2,
-        max_message_bytes: config.max_peer_message_bytes(),
-        tls,
-    }
-}
-
-/// A member that is alone so far serves nobody there, so it can do without the port; it only cannot be joined then.
-fn bind_peers(config: &Config) -> Result<Bound, StartError> {
-    match Listener::bind(&config.listen_peer_urls) {
-        Err(error) if !config.has_others() => {
-            tracing::info!(%error, "the peer port is not served, so no member can be added");
-            Ok(Listener::bind(&[])?)
-        }
-        bound => Ok(bound?),
-    }
-}
-
-/// Serves the peers on a thread of its own, so that no client's load holds up a heartbeat.
-fn open_peer_door(config: &Config, bound: Bound, service: PeerService) -> io::Result<Option<FrontDoor>> {
-    if bound.addresses().is_empty() {
-        return Ok(None);
-    }
-    let small = Config { worker_threads: Some(1), max_connections: PEER_CONNECTIONS, ..config.clone() };
-    FrontDoor::start(bound, Peers::new(service, config), &small).map(Some)
-}
-
-fn wal_options(config: &Config) -> WalOptions {
-    WalOptions {
-        segment_bytes: config.segment_bytes(),
-        unsafe_no_fsync: config.unsafe_no_fsync,
-        // A client that could guess it could put what looks like the log's own headers into a value.
-        salt: fastrand::u64(..),
-        ..WalOptions::default()
-    }
-}
-
-fn limits(config: &Config) -> Limits {
-    // etcd's rule: one and a half election timeouts, in whole seconds, rounded up.
-    let min_lease_ttl = (config.election_timeout * 3 / 2).as_millis().div_ceil(1000);
-    Limits {
-        max_txn_ops: config.max_txn_ops,
-        max_request_bytes: config.max_request_bytes,
-        min_lease_ttl_seconds: i64::try_from(min_lease_ttl).unwrap_or(i64::MAX),
-        quota_bytes: config.quota_bytes.unwrap_or(0),
-    }
-}
-
-/// The listen URLs with the ports that the system chose.
-fn listening_urls(urls: &[MemberUrl], bound: &Bound) -> Vec<String> {
-    let ports = bound.addresses().iter().map(std::net::SocketAddr::port);
-    urls.iter().zip(ports).map(|(url, port)| url.with_port(port).to_string()).collect()
-}
-
-fn open_door(
-    config: &Config,
-    backend: &SharedBackend<Production, StdVfs>,
-    hub: &Arc<Hub>,
-    (paths, calls): (Paths, Arc<Calls>),
-    bound: Bound,
-    stop: &CancellationToken,
-) -> Result<(FrontDoor, HealthReporter), StartError> {
-    // A new reporter says that the server as a whole, "", is serving.
-    let health = HealthReporter::new();
-    let headers = {
-        let backend = backend.clone();
-        Arc::new(move |revision| backend.header(revision))
-    };
-    let leader = {
-        let node = backend.node.clone();
-        Arc::new(RequireLeader::new(move || node.status().leader.is_some()))
-    };
-    let (watching, node, patience) = (leader.clone(), backend.node.clone(), 3 * config.election_timeout);
-    drop(tokio::spawn(async move { node.while_running(watching.watch::<Production>(patience)).await }));
-    let services = Services::new(
-        Parts {
-            kv: KvService::new(backend.clone()),
-            watch: WatchService::new(hub.clone(), headers, watch_settings(config), leader.clone(), stop.clone()),
-            lease: LeaseService::new(backend.clone(), leader.clone(), stop.clone()),
-            cluster: ClusterService::new(backend.clone()),
-            maintenance: MaintenanceService::new(backend.clone()),
-            health: health.clone(),
-            paths,
-            calls,
-            leader,
-            learner: {
-                let backend = backend.clone();
-                LearnerCalls::new(move || backend.is_learner())
-            },
-        },
-        config,
-    );
-    Ok((FrontDoor::start(bound, services, config)?, health))
-}
-
-/// Serves probes and figures where clients do not come; a thread and a few connections are enough for them.
-fn open_side_door(config: &Config, bound: Bound, paths: Paths) -> io::Result<Option<FrontDoor>> {
-    if bound.addresses().is_empty() {
-        return Ok(None);
-    }
-    let small = Config { worker_threads: Some(1), max_connections: SIDE_CONNECTIONS, ..config.clone() };
-    FrontDoor::start(bound, Probes(paths), &small).map(Some)
-}
-
-fn watch_settings(config: &Config) -> WatchSettings {
-    let limits = crate::watch::Limits { fragment_bytes: config.max_message_bytes(), ..crate::watch::Limits::default() };
-    WatchSettings { progress_interval: config.watch_progress_notify_interval, limits }
 }

@@ -1,0 +1,79 @@
+//! What the rooms below are set to, from the flags.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::config::Config;
+use super::directory::Members;
+use super::identity::Identity;
+use super::slow::slow_applies;
+use crate::api::Limits;
+use crate::consensus::{GrpcTransport, NodeOptions, PeerNode};
+use crate::storage::{DataDir, StdVfs, WalOptions};
+use crate::tls::Connector;
+use crate::types::MemberId;
+
+/// The node's.
+pub(super) fn node_options(
+    config: &Config,
+    identity: Identity,
+    founders: BTreeMap<MemberId, PeerNode>,
+    data_dir: &DataDir<StdVfs>,
+) -> NodeOptions {
+    NodeOptions {
+        member: identity.member,
+        founders,
+        life: fastrand::u64(1..),
+        heartbeat_interval: config.heartbeat_interval,
+        election_timeout: config.election_timeout,
+        snapshot_after_bytes: config.snapshot_log_bytes,
+        wal_dir: data_dir.wal_dir().to_owned(),
+        snapshot_dir: data_dir.snap_dir().to_owned(),
+        wal: wal_options(config),
+        slow_apply: Some(slow_applies(config.warning_apply_duration)),
+    }
+}
+
+/// Reaches the peers. One that is silent for half an election is asked for a sign of life, so that a call finds out
+/// within an election that nobody is there.
+pub(super) fn transport(
+    config: &Config,
+    identity: Identity,
+    directory: Arc<Members>,
+    removed: CancellationToken,
+    tls: Option<Connector>,
+) -> GrpcTransport {
+    GrpcTransport {
+        directory,
+        removed,
+        cluster: identity.cluster,
+        member: identity.member,
+        silence: config.election_timeout / 2,
+        max_message_bytes: config.max_peer_message_bytes(),
+        tls,
+    }
+}
+
+fn wal_options(config: &Config) -> WalOptions {
+    WalOptions {
+        segment_bytes: config.segment_bytes(),
+        unsafe_no_fsync: config.unsafe_no_fsync,
+        // A client that could guess it could put what looks like the log's own headers into a value.
+        salt: fastrand::u64(..),
+        ..WalOptions::default()
+    }
+}
+
+/// Those of requests.
+pub(super) fn limits(config: &Config) -> Limits {
+    // etcd's rule: one and a half election timeouts, in whole seconds, rounded up.
+    let min_lease_ttl = (config.election_timeout * 3 / 2).as_millis().div_ceil(1000);
+    Limits {
+        max_txn_ops: config.max_txn_ops,
+        max_request_bytes: config.max_request_bytes,
+        min_lease_ttl_seconds: i64::try_from(min_lease_ttl).unwrap_or(i64::MAX),
+        quota_bytes: config.quota_bytes.unwrap_or(0),
+    }
+}
