@@ -44,7 +44,7 @@ pub use handover::HandoverError;
 pub use membership::{Membership, MembershipChange, MembershipError, Progress};
 pub use messages::Description;
 pub use node::{Node, NodeOptions, RaftStatus};
-pub use peer_client::{GrpcTransport, describe};
+pub use peer_client::{GrpcTransport, Told, describe};
 pub use peer_service::PeerService;
 pub use receiver::{Ask, Receive};
 pub use state_machine::{Position, RestoreError, SnapshotSource, StateMachine};

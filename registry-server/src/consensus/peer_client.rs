@@ -3,10 +3,10 @@
 //!
 //! What matters to the callers is whether a message left at all: one that did not may be sent again elsewhere.
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -63,14 +63,27 @@ pub struct GrpcTransport {
     pub max_message_bytes: usize,
     /// Secures connections to peers whose URLs are https; without it these are not connected to.
     pub tls: Option<Connector>,
+    /// What the log says of peers already.
+    pub told: Told,
+}
+
+/// What was told of peers in the log, by all links to them: openraft makes new ones for each election and each leadership.
+#[derive(Debug, Clone, Default)]
+pub struct Told(Arc<Mutex<Troubles>>);
+
+#[derive(Debug, Default)]
+struct Troubles {
+    /// Who could not be reached at the last attempt.
+    unreached: BTreeSet<MemberId>,
+    /// Who has said that another cluster or member is meant.
+    mismatched: BTreeSet<MemberId>,
 }
 
 impl Transport for GrpcTransport {
     fn link(&self, to: MemberId, node: &PeerNode) -> Arc<dyn Link> {
         let state = Mutex::new(State::Idle);
         let (transport, peer_urls) = (self.clone(), node.peer_urls.clone());
-        let (is_reached, is_mismatched) = (AtomicBool::new(true), AtomicBool::new(false));
-        Arc::new(GrpcLink(Arc::new(Shares { transport, to, peer_urls, state, is_reached, is_mismatched })))
+        Arc::new(GrpcLink(Arc::new(Shares { transport, to, peer_urls, state })))
     }
 }
 
@@ -83,10 +96,6 @@ struct Shares {
     /// Where it is unless the directory knows better.
     peer_urls: Vec<String>,
     state: Mutex<State>,
-    /// The last attempt to connect came through; until the first, it counts as if.
-    is_reached: AtomicBool,
-    /// It has said that another cluster or member is meant.
-    is_mismatched: AtomicBool,
 }
 
 type Connecting = Shared<BoxFuture<'static, Result<Connection, String>>>;
@@ -150,13 +159,13 @@ impl Shares {
 
     /// Logs a change: it is tried often.
     fn tell(&self, connected: &Result<Connection, String>) {
-        let is_reached = connected.is_ok();
-        if self.is_reached.swap(is_reached, Ordering::Relaxed) == is_reached {
-            return;
-        }
+        let unreached = &mut self.transport.told.0.lock().unreached;
         match connected {
-            Ok(_) => tracing::info!(peer = %self.to, "the peer is reached again"),
-            Err(why) => tracing::warn!(peer = %self.to, why, "the peer cannot be reached; it is tried again"),
+            Ok(_) if unreached.remove(&self.to) => tracing::info!(peer = %self.to, "the peer is reached again"),
+            Err(why) if unreached.insert(self.to) => {
+                tracing::warn!(peer = %self.to, why, "the peer cannot be reached; it is tried again");
+            }
+            Ok(_) | Err(_) => {}
         }
     }
 
@@ -166,7 +175,7 @@ impl Shares {
             return LinkError::Refused(status.message().to_owned());
         }
         if status.code() == MISMATCH {
-            if !self.is_mismatched.swap(true, Ordering::Relaxed) {
+            if self.transport.told.0.lock().mismatched.insert(self.to) {
                 tracing::warn!(peer = %self.to, "the peer refuses this member: {}", status.message());
             }
             return LinkError::Refused(status.message().to_owned());

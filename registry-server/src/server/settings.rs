@@ -10,7 +10,7 @@ use super::directory::Members;
 use super::identity::Identity;
 use super::slow::slow_applies;
 use crate::api::Limits;
-use crate::consensus::{GrpcTransport, NodeOptions, PeerNode};
+use crate::consensus::{GrpcTransport, NodeOptions, PeerNode, Told};
 use crate::storage::{DataDir, StdVfs, WalOptions};
 use crate::tls::Connector;
 use crate::types::MemberId;
@@ -53,6 +53,7 @@ pub(super) fn transport(
         silence: config.election_timeout / 2,
         max_message_bytes: config.max_peer_message_bytes(),
         tls,
+        told: Told::default(),
     }
 }
 

@@ -19,9 +19,10 @@ use crate::{Alone, settings, start_as};
 
 /// Puts while the follower is away.
 const WRITES: usize = 100_000;
-/// Puts of one transaction, which is one revision, and transactions under way.
+/// Puts of one transaction, which is one revision, and those under way in all: with more of them fewer entries are written,
+/// and the log might keep them all.
 const PUTS: usize = 100;
-const AT_ONCE: usize = 16;
+const UNDER_WAY: usize = 400;
 const VALUE_BYTES: usize = 64;
 /// Puts while the follower comes back, at least, and between two of them.
 const MEANWHILE: usize = 100;
@@ -44,7 +45,7 @@ async fn start() -> Option<Alone> {
 async fn fill(client: &Client, writes: usize, at_once: usize) {
     let next = Arc::new(AtomicUsize::new(0));
     let mut writers = JoinSet::new();
-    for _ in 0..AT_ONCE {
+    for _ in 0..(UNDER_WAY / at_once).clamp(4, 64) {
         let (client, next) = (client.clone(), next.clone());
         writers.spawn(async move {
             loop {

@@ -57,6 +57,13 @@ async fn assert_serves_no_writes(cluster: &Cluster, member: usize) {
 }
 
 /// Starts the one member that is left as the only one, and waits until it serves.
+/// A member that asks for one election after the other says once of each peer that it cannot be reached.
+fn assert_told_once(cluster: &Cluster, member: usize, unreached: usize) {
+    let count = |what: &str| cluster.log(member).iter().filter(|line| line.contains(what)).count();
+    let told = count("the peer cannot be reached") - count("the peer is reached again");
+    assert!(told == unreached || !cluster.is_registry(), "told {told} times of {unreached}");
+}
+
 async fn force(cluster: &mut Cluster, left: usize) {
     let lost = cluster.others(left);
     cluster.spawn_with(left, &[FORCE.to_owned()]);
@@ -126,6 +133,7 @@ async fn one_member_that_is_left_goes_on_with_all_that_was_acknowledged_and_grow
     let lost = cluster.others(left);
     let away = lose(&mut cluster, &lost);
     assert_serves_no_writes(&cluster, left).await;
+    assert_told_once(&cluster, left, lost.len());
     cluster.kill(left);
 
     force(&mut cluster, left).await;
