@@ -12,17 +12,19 @@
 
 mod growth;
 mod member;
+mod namespaces;
 mod port;
 mod program;
 mod standing;
 
 use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use self::member::{Member, Place};
+pub use self::namespaces::{Namespaces, is_inside, run_inside};
 pub use self::program::Program;
 pub use self::standing::Standing;
 use self::standing::ask;
@@ -44,6 +46,9 @@ pub struct Plan {
     pub members: usize,
     /// Whether members talk through proxies, so that what they say can be cut.
     pub has_proxies: bool,
+    /// Whether each member has a network namespace of its own, so that the kernel can cut what they say. The suite has to be
+    /// inside ([`run_inside`]).
+    pub has_namespaces: bool,
     /// Whether members talk over TLS; which certificates they use is said with flags.
     pub has_tls: bool,
     /// Flags for every member, in addition; `{name}` stands for the member's name.
@@ -60,6 +65,7 @@ pub struct Cluster {
     /// By member, once it has served.
     ids: Vec<Option<u64>>,
     network: Option<Network>,
+    namespaces: Option<Namespaces>,
     dir: TempDir,
 }
 
@@ -67,13 +73,19 @@ impl Plan {
     /// So many members of a program, which talk directly.
     #[must_use]
     pub fn new(program: Program, members: usize) -> Self {
-        Self { program, members, has_proxies: false, has_tls: false, flags: Vec::new() }
+        Self { program, members, has_proxies: false, has_namespaces: false, has_tls: false, flags: Vec::new() }
     }
 
     /// The same with proxies between the members.
     #[must_use]
     pub fn with_proxies(self) -> Self {
         Self { has_proxies: true, ..self }
+    }
+
+    /// The same with a network namespace for each member.
+    #[must_use]
+    pub fn with_namespaces(self) -> Self {
+        Self { has_namespaces: true, ..self }
     }
 
     /// The same with TLS between the members.
@@ -96,12 +108,17 @@ impl Cluster {
     /// When one does not serve within [`START`].
     pub async fn start(plan: Plan) -> Self {
         let dir = etcd::fast_dir();
-        let members: Vec<_> = (0..plan.members).map(|number| Member::new(number, dir.path(), Place::Founder)).collect();
+        let member = |number| match plan.has_namespaces {
+            true => Member::in_namespace(number, dir.path()),
+            false => Member::new(number, dir.path(), Place::Founder),
+        };
+        let members: Vec<_> = (0..plan.members).map(member).collect();
+        let namespaces = if plan.has_namespaces { Some(Namespaces::make(plan.members).await) } else { None };
         let clients = members.iter().map(|member| Client::lazy(&member.client.url())).collect();
         let doors: Vec<_> = members.iter().map(|member| member.peer.address()).collect();
         let network = plan.has_proxies.then(|| Network::start(&doors));
         let ids = vec![None; plan.members];
-        let mut cluster = Self { plan, members, clients, ids, network, dir };
+        let mut cluster = Self { plan, members, clients, ids, network, namespaces, dir };
         (0..cluster.plan.members).for_each(|member| cluster.spawn(member));
         for member in 0..cluster.plan.members {
             cluster.wait_until_it_serves(member).await;
@@ -190,6 +207,15 @@ impl Cluster {
         self.network.as_ref().expect("the cluster has proxies")
     }
 
+    /// The networks of the members.
+    ///
+    /// # Panics
+    /// When the plan had none.
+    #[must_use]
+    pub fn namespaces(&self) -> &Namespaces {
+        self.namespaces.as_ref().expect("the members have namespaces")
+    }
+
     /// SIGKILL; returns once the process is gone.
     ///
     /// # Panics
@@ -218,7 +244,12 @@ impl Cluster {
     pub fn spawn_with(&mut self, member: usize, more: &[String]) {
         let mut flags = self.flags(member);
         flags.extend_from_slice(more);
-        self.members[member].spawn(&self.plan.program, &flags);
+        let namespaces = self.namespaces.as_ref();
+        let enter = |command: Command| match namespaces {
+            Some(namespaces) => namespaces.enter(member, &command),
+            None => command,
+        };
+        self.members[member].spawn(&self.plan.program, &flags, enter);
         self.tell_pids();
     }
 

@@ -31,7 +31,7 @@ mod watching;
 pub mod wire;
 
 pub use client::{Client, KeepAlive, refusal};
-pub use cluster::{Cluster, Plan, Program, Standing};
+pub use cluster::{Cluster, Namespaces, Plan, Program, Standing, is_inside, run_inside};
 pub use embedded::EmbeddedNode;
 pub use etcd::Etcd;
 pub use footprint::Footprint;

@@ -5,13 +5,14 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::namespaces::ports;
 use super::port::Port;
 use super::program::Program;
 use crate::budget::STOP;
@@ -47,6 +48,12 @@ impl Member {
         Self::at(number, parent, place, Arc::new(Port::take()), Arc::new(Port::take()))
     }
 
+    /// One in a namespace of its own.
+    pub(super) fn in_namespace(number: usize, parent: &Path) -> Self {
+        let [client, peer] = ports(number).map(|address| Arc::new(Port::in_namespace(address)));
+        Self::at(number, parent, Place::Founder, client, peer)
+    }
+
     /// One at the addresses of another, which does not run any more.
     pub(super) fn in_place_of(former: &Self, number: usize, parent: &Path) -> Self {
         Self::at(number, parent, Place::Enrolled, former.client.clone(), former.peer.clone())
@@ -72,7 +79,7 @@ impl Member {
     }
 
     /// Starts the process; its log goes on where the last life's ended.
-    pub(super) fn spawn(&mut self, program: &Program, flags: &[String]) {
+    pub(super) fn spawn(&mut self, program: &Program, flags: &[String], namespace: impl FnOnce(Command) -> Command) {
         assert!(self.child.is_none(), "{} runs already", self.name);
         std::fs::create_dir_all(&self.dir).expect("directories can be made");
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).expect("files can be made");
@@ -82,6 +89,7 @@ impl Member {
             command.arg(format!("--{flag}={}", self.client.url()));
         }
         command.arg(format!("--listen-peer-urls={}", self.peer.url())).args(flags);
+        let mut command = namespace(command);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().expect("the program can be started"));
         self.is_paused = false;

@@ -11,7 +11,8 @@ use tokio::net::TcpSocket;
 #[derive(Debug)]
 pub(crate) struct Port {
     address: SocketAddr,
-    _held: TcpSocket,
+    /// None for one in a namespace, where nobody else takes any.
+    _held: Option<TcpSocket>,
 }
 
 impl Port {
@@ -21,7 +22,12 @@ impl Port {
         held.set_reuseaddr(true).expect("an option that every TCP socket has");
         held.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("loopback has free ports");
         let address = held.local_addr().expect("it is bound");
-        Self { address, _held: held }
+        Self { address, _held: Some(held) }
+    }
+
+    /// One in a namespace of the member's own.
+    pub(crate) fn in_namespace(address: SocketAddr) -> Self {
+        Self { address, _held: None }
     }
 
     /// Where it is.

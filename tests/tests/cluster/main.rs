@@ -4,7 +4,7 @@
 //! for etcd, which is how the suite itself was checked. `kit` shows that the kit's faults are faults. `kills`
 //! kills members under a `load` of clients (`workers`, `watchers`), and compares what every member has
 //! afterwards with what the clients asked for and were told (`readings`, and the kit's ledger and chronicle).
-//! `partitions` and `one_way` cut paths under the same load, `paused` has a leader stand still, and `mixed` does
+//! `partitions` and `one_way` cut paths under the same load, `namespaces` has the kernel do so, `paused` has a leader stand still, and `mixed` does
 //! all of that at random. `swaps` is one careful client. `failover` and `stops` say how long writes wait for a
 //! new leader, and how many fail, as does `rolling` where all are restarted, with clients that are `careful`.
 //! `away` has a follower miss more than the log keeps, and `leases` kills leaders while `instances` are kept alive.
@@ -28,6 +28,7 @@ mod load;
 mod lost_quorum;
 mod members;
 mod mixed;
+mod namespaces;
 mod one_way;
 mod partitions;
 mod paused;

@@ -11,13 +11,13 @@ use crate::{settings, start_as};
 /// Writes while a path is cut.
 const WRITES: usize = 200;
 /// How long it is cut at least: several elections find room in it, which take one to two seconds each.
-const WINDOW: Duration = Duration::from_secs(6);
+pub(crate) const WINDOW: Duration = Duration::from_secs(6);
 /// Terms that a cut may cost, the healing included. Without a check before an election (pre-vote), a member
 /// that hears nobody would begin one every second or two.
 const MOST_TERMS: u64 = 4;
 
 /// Two members (from, to) at a time.
-type Paths = Vec<(usize, usize)>;
+pub(crate) type Paths = Vec<(usize, usize)>;
 
 /// Cuts paths under load, which the leader of then decides about, and heals them.
 #[expect(clippy::print_stdout, reason = "a failure shows it")]
@@ -31,24 +31,38 @@ async fn cut(name: &str, paths: impl Fn(&Cluster, usize) -> Paths) {
     let mut random = settings::random();
     let mut load = Load::new(&cluster, &mut random);
     for (how, window) in [(Cut::Hold, WINDOW), (Cut::Swallow, Duration::ZERO)] {
-        let mut clients = load.start(&cluster, &mut random);
-        load.wait_for_writes(WRITES / 10, &mut clients).await;
-        let leader = cluster.wait_for_leader().await;
-        let before = term(&cluster).await;
-        let began = Instant::now();
-        paths(&cluster, leader).into_iter().for_each(|(from, to)| cluster.network().cut(from, to, how));
-        load.wait_for_writes(WRITES, &mut clients).await;
-        let took = began.elapsed();
-        eventually(2 * WINDOW, "the time has come to heal", async || began.elapsed() >= window).await;
-        cluster.network().heal_all();
-        load.wait_for_writes(WRITES / 10, &mut clients).await;
-        clients.end().await;
-        load.check(&cluster).await;
-        let terms = term(&cluster).await - before;
-        println!("{name}, {how:?}: {WRITES} writes in {took:?}, {terms} terms");
-        assert!(terms <= MOST_TERMS, "{terms} terms while a path was cut");
+        let cut = |from, to| cluster.network().cut(from, to, how);
+        let heal = |_: &Paths| cluster.network().heal_all();
+        let told = cut_once(&cluster, &mut load, &mut random, (&paths, window), (cut, heal)).await;
+        println!("{name}, {how:?}: {told}");
     }
     load.check_all(&cluster).await;
+}
+
+/// Cuts paths for some time, and heals them; says what came of it.
+pub(crate) async fn cut_once(
+    cluster: &Cluster,
+    load: &mut Load,
+    random: &mut fastrand::Rng,
+    (paths, window): (impl Fn(&Cluster, usize) -> Paths, Duration),
+    (cut, heal): (impl Fn(usize, usize), impl FnOnce(&Paths)),
+) -> String {
+    let mut clients = load.start(cluster, random);
+    load.wait_for_writes(WRITES / 10, &mut clients).await;
+    let paths = paths(cluster, cluster.wait_for_leader().await);
+    let before = term(cluster).await;
+    let began = Instant::now();
+    paths.iter().for_each(|(from, to)| cut(*from, *to));
+    load.wait_for_writes(WRITES, &mut clients).await;
+    let took = began.elapsed();
+    eventually(2 * WINDOW, "the time has come to heal", async || began.elapsed() >= window).await;
+    heal(&paths);
+    load.wait_for_writes(WRITES / 10, &mut clients).await;
+    clients.end().await;
+    load.check(cluster).await;
+    let terms = term(cluster).await - before;
+    assert!(terms <= MOST_TERMS, "{terms} terms while a path was cut");
+    format!("{WRITES} writes in {took:?}, {terms} terms")
 }
 
 /// The latest term that anybody knows.
