@@ -17,7 +17,8 @@ pub(super) async fn look_for_corruption<R: Runtime, V: Vfs>(backend: SharedBacke
     let looking = async {
         loop {
             R::sleep(every).await;
-            if backend.node.status().leader == Some(backend.member) {
+            let has_others = backend.node.membership().members.len() > 1;
+            if has_others && backend.node.status().leader == Some(backend.member) {
                 tell(backend.compare_members().await);
             }
         }
