@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::apply::{Machine, State};
 use crate::cluster::Cluster;
 use crate::consensus::{Membership, MembershipChange, Node, PeerNode, Progress};
@@ -29,6 +31,24 @@ pub(super) async fn keep_members<R: Runtime, V: Vfs>(node: Node<Machine, R, V>, 
         }
     })
     .await;
+}
+
+/// Cancels `removed` once this member's own log says that it was removed. Most never see that entry: they ask for votes, and
+/// are told by their peers. One that does see it asks for none any more, so nobody tells it.
+pub(super) async fn notice_removal<R: Runtime, V: Vfs>(
+    node: Node<Machine, R, V>,
+    state: Arc<State>,
+    own: MemberId,
+    removed: CancellationToken,
+) {
+    let removal = async {
+        // Raft's membership as well: while that has it, it may still have to hand over.
+        while !state.cluster.read().was_removed(own) || node.membership().members.contains(&own) {
+            R::sleep(PAUSE).await;
+        }
+        removed.cancel();
+    };
+    node.while_running(removal).await;
 }
 
 async fn take_step<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, state: &State, own: MemberId) {

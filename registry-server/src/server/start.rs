@@ -29,7 +29,7 @@ use super::health::BackendHealth;
 use super::identity::Identity;
 use super::leading::lead_leases;
 use super::listen::{Bound, ListenError, Listener};
-use super::members::keep_members;
+use super::members::{keep_members, notice_removal};
 use super::metrics::NodeMetrics;
 use super::peer_tls::PeerTls;
 use super::publish::publish;
@@ -296,6 +296,8 @@ impl Serving {
             has_peer_port: !peer_bound.addresses().is_empty(),
         });
         answer_questions(&backend);
+        let noticing = notice_removal(node.clone(), backend.state.clone(), backend.member, removed.clone());
+        drop(tokio::spawn(noticing));
         // Before anything is waited for: without its peers a member finds no leader.
         let peer_door = match open_peer_door(config, peer_bound, peer_service) {
             Ok(door) => door,
