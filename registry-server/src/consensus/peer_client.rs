@@ -1,4 +1,4 @@
-//! Peers over gRPC, the asking side: one HTTP/2 connection to each, made when it is needed and made anew when it
+//! Peers over gRPC, the asking side: one HTTP/2 connection for each link, made when it is needed and made anew when it
 //! was lost.
 //!
 //! What matters to the callers is whether a message left at all: one that did not may be sent again elsewhere.

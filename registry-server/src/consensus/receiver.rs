@@ -45,7 +45,7 @@ pub trait Receive: Send + Sync + 'static {
     fn install(&self, parts: Messages) -> BoxFuture<'static, Result<Bytes, LinkError>>;
 }
 
-/// Answers what the services of a leader are asked.
+/// Answers what the services of other members ask.
 pub type Ask = Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<Bytes, String>> + Send + Sync>;
 
 /// The answering side of a node.
