@@ -91,7 +91,7 @@ async fn sorted<R: Runtime, V: Vfs>(mut ranges: Ranges<R, V>, first: RangeAnswer
         return Ok(ranges.response(answer.kvs.clone(), &answer));
     }
     // Sorting a big answer takes longer than other connections of this thread should wait.
-    let sorted = tokio::task::spawn_blocking(move || {
+    let sorted = R::spawn_blocking(move || {
         let answer = ranges.cursor.sorted();
         ranges.response(answer.kvs.clone(), &answer)
     });

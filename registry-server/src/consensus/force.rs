@@ -80,7 +80,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Survivor<S, R, V> {
         let since_snapshot = Arc::<SinceSnapshot>::default();
         let (dir, after) = (options.snapshot_dir.clone(), options.snapshot_after_bytes);
         let read = async {
-            let snapshots = Snapshots::new(vfs, dir, snapshot_lane, since_snapshot.clone(), after)?;
+            let snapshots = Snapshots::new(vfs, dir, snapshot_lane, since_snapshot.clone(), after, executor.helpers())?;
             let clock = ApplyClock { counts: Arc::<Counts>::default(), slow: None };
             // Nobody proposes anything here.
             let pending = Arc::new(Pending::new(options.life, 1).0);

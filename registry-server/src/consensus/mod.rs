@@ -12,6 +12,7 @@
 //! exactly once between two restores; nothing is purged from the log before a snapshot that covers it is
 //! on disk.
 
+mod admission;
 mod applier;
 mod batcher;
 mod counts;
@@ -37,6 +38,7 @@ mod tests;
 mod transport;
 mod types;
 
+pub use admission::{Admission, Caller, NotAdmitted};
 pub use counts::{Counts, SlowApply, TellSlow};
 pub use error::{ConsensusError, ProposeError, ReadError};
 pub use force::{Survivor, Unconfirmed};

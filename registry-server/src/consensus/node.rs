@@ -178,6 +178,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
             snapshot_lane.clone(),
             since_snapshot.clone(),
             options.snapshot_after_bytes,
+            executor.helpers(),
         );
         let clock = ApplyClock { counts: counts.clone(), slow: options.slow_apply.clone() };
         let (pending, lost) = Pending::new(options.life, MAX_BATCHES);

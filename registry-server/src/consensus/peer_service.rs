@@ -1,6 +1,5 @@
 //! Peers over gRPC, the answering side: from the service to the node's receiver.
 
-use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,12 +7,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
-use parking_lot::Mutex;
 use registry_proto::peer::Message;
 use registry_proto::peer::peer_server::Peer;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::admission::{Admission, Caller, NotAdmitted};
 use super::messages::Description;
 use super::receiver::Receive;
 use super::transport::{Answers, Call, Directory, LinkError, Messages};
@@ -30,9 +29,6 @@ pub(super) const REFUSED: Code = Code::FailedPrecondition;
 /// What a peer is told that means another cluster or member.
 pub(super) const MISMATCH: Code = Code::InvalidArgument;
 
-/// Strangers that are told of in the log, at most.
-const MAX_TOLD: usize = 64;
-
 /// What a member is told that was removed.
 pub(super) const REMOVED: Code = Code::PermissionDenied;
 
@@ -40,10 +36,7 @@ pub(super) const REMOVED: Code = Code::PermissionDenied;
 pub struct PeerService {
     receiver: Arc<dyn Receive>,
     directory: Arc<dyn Directory>,
-    cluster: ClusterId,
-    member: MemberId,
-    /// Whose refusal is in the log already.
-    told: Mutex<BTreeSet<u64>>,
+    admission: Admission,
 }
 
 impl PeerService {
@@ -54,44 +47,23 @@ impl PeerService {
         cluster: ClusterId,
         member: MemberId,
     ) -> Self {
-        Self { receiver, directory, cluster, member, told: Mutex::default() }
+        let admission = Admission::new(receiver.clone(), directory.clone(), cluster, member);
+        Self { receiver, directory, admission }
     }
 
-    /// Refuses what another cluster or member is meant by, and who was removed: nobody else tells it.
+    /// Refuses whom the admission does not let in.
     fn check(&self, metadata: &MetadataMap) -> Result<(), Status> {
-        let from = metadata.get(FROM).and_then(|from| u64::from_str_radix(from.to_str().ok()?, 16).ok());
-        // Not before Raft has removed it: until then it may have to hand over, and counts for the quorum.
-        let is_out = |id: MemberId| self.directory.was_removed(id) && !self.receiver.is_member(id);
-        if from.is_some_and(|from| is_out(MemberId(from))) {
-            return Err(Status::new(REMOVED, "the member has been permanently removed from the cluster"));
-        }
-        for (name, own, what) in [(CLUSTER, self.cluster.0, "cluster"), (TO, self.member.0, "member")] {
-            let meant = metadata.get(name).and_then(|value| u64::from_str_radix(value.to_str().ok()?, 16).ok());
-            let Some(meant) = meant else {
-                return Err(Status::new(REFUSED, format!("the call does not name its {what}: {name} is missing")));
+        let id = |name| metadata.get(name).and_then(|value| u64::from_str_radix(value.to_str().ok()?, 16).ok());
+        let caller =
+            Caller { from: id(FROM).map(MemberId), cluster: id(CLUSTER).map(ClusterId), to: id(TO).map(MemberId) };
+        self.admission.check(caller).map_err(|refusal| {
+            let code = match refusal {
+                NotAdmitted::Removed => REMOVED,
+                NotAdmitted::Mismatch(_) => MISMATCH,
+                NotAdmitted::Unnamed { .. } | NotAdmitted::Stranger => REFUSED,
             };
-            if meant != own {
-                let mend = "check --initial-cluster and --initial-cluster-token of both members";
-                let text = format!("this is {what} {own:x}, and the call is for {meant:x}: {mend}");
-                self.tell_once(from.unwrap_or_default(), &text);
-                return Err(Status::new(MISMATCH, text));
-            }
-        }
-        // Who has the only vote knows every member. Others may be of the cluster that this one was forced out of: they are
-        // told so once the log says it, and must not lead here before.
-        let is_stranger = from.is_some_and(|from| !self.receiver.is_member(MemberId(from)));
-        if is_stranger && self.receiver.is_only_voter() {
-            return Err(Status::new(REFUSED, "the caller is no member of this cluster"));
-        }
-        Ok(())
-    }
-
-    /// Such a peer calls many times a second.
-    fn tell_once(&self, from: u64, text: &str) {
-        let mut told = self.told.lock();
-        if told.len() < MAX_TOLD && told.insert(from) {
-            tracing::warn!(from = %MemberId(from), "a peer is refused: {text}");
-        }
+            Status::new(code, refusal.to_string())
+        })
     }
 
     async fn answer(&self, call: Call, request: Request<Message>) -> Result<Response<Message>, Status> {
@@ -162,7 +134,7 @@ impl Peer for PeerService {
 
     async fn describe(&self, _: Request<Message>) -> Result<Response<Message>, Status> {
         let (members, version) = (self.directory.members(), self.directory.version());
-        let description = Description { cluster: self.cluster, members, version };
+        let description = Description { cluster: self.admission.cluster, members, version };
         Ok(Response::new(Message { body: description.to_bytes() }))
     }
 
@@ -173,7 +145,7 @@ impl Peer for PeerService {
 
 impl std::fmt::Debug for PeerService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PeerService").field("member", &self.member).finish_non_exhaustive()
+        f.debug_struct("PeerService").field("member", &self.admission.member).finish_non_exhaustive()
     }
 }
 

@@ -29,9 +29,6 @@ const DUE_FRACTION: u64 = 4;
 /// Runs of a megabyte that are read while one is restored.
 const RUNS_AHEAD: usize = 16;
 
-/// Threads that read ahead.
-const READERS: usize = 2;
-
 /// Writes and reads the node's snapshots.
 pub(super) struct Snapshots<V: Vfs> {
     vfs: V,
@@ -39,6 +36,8 @@ pub(super) struct Snapshots<V: Vfs> {
     lane: Lane,
     since_snapshot: Arc<SinceSnapshot>,
     at_least_bytes: u64,
+    /// Threads that read ahead while a snapshot is restored; without any it is read as it is restored.
+    readers: usize,
     /// The newest that counts. The directory may show a newer one whose name could not be synced: to purge the
     /// log behind that would lose both at the next power loss.
     newest: Arc<Mutex<Option<PathBuf>>>,
@@ -54,6 +53,7 @@ impl<V: Vfs> Clone for Snapshots<V> {
             lane: self.lane.clone(),
             since_snapshot: self.since_snapshot.clone(),
             at_least_bytes: self.at_least_bytes,
+            readers: self.readers,
             newest: self.newest.clone(),
             incoming: self.incoming.clone(),
         }
@@ -71,12 +71,14 @@ impl<V: Vfs> Snapshots<V> {
         lane: Lane,
         since_snapshot: Arc<SinceSnapshot>,
         at_least_bytes: u64,
+        readers: usize,
     ) -> io::Result<Self> {
         remove_unfinished(&vfs, &dir).map_err(io::Error::other)?;
         let last = latest(&vfs, &dir).map_err(io::Error::other)?;
         let last_bytes = last.as_ref().map_or(0, |file| file.bytes);
         let newest = Arc::new(Mutex::new(last.map(|file| file.path)));
-        let snapshots = Self { vfs, dir, lane, since_snapshot, at_least_bytes, newest, incoming: Arc::default() };
+        let incoming = Arc::default();
+        let snapshots = Self { vfs, dir, lane, since_snapshot, at_least_bytes, readers, newest, incoming };
         snapshots.set_due_behind(last_bytes);
         Ok(snapshots)
     }
@@ -166,10 +168,16 @@ impl<V: Vfs> Snapshots<V> {
     /// Threads of their own read and verify some blocks ahead. That is half of the work, and most of it is the
     /// kernel's: copying, and handing memory out.
     pub(super) fn restore_into<S: StateMachine>(&self, path: &Path, machine: &mut S) -> Result<(), RestoreError> {
-        let reader = Mutex::new(SnapshotReader::open(&self.vfs, path).map_err(unreadable)?);
+        let mut reader = SnapshotReader::open(&self.vfs, path).map_err(unreadable)?;
+        if self.readers == 0 {
+            let runs = std::iter::from_fn(|| reader.next_run().transpose());
+            let blocks = runs.map(|run| run.and_then(SnapshotRun::read)).flat_map(into_blocks);
+            return machine.restore(&mut { blocks });
+        }
+        let reader = Mutex::new(reader);
         let (coming, runs) = mpsc::sync_channel(RUNS_AHEAD);
         thread::scope(|scope| {
-            for _ in 0..READERS {
+            for _ in 0..self.readers {
                 let (reader, coming) = (&reader, coming.clone());
                 let thread = thread::Builder::new().name("snapshot-read".to_owned());
                 thread.spawn_scoped(scope, move || read_ahead(reader, &coming)).map_err(unreadable)?;
@@ -218,12 +226,23 @@ fn read_ahead<V: Vfs>(reader: &Mutex<SnapshotReader<V>>, coming: &mpsc::SyncSend
 
 /// Waits until a run was read.
 fn blocks_of(ahead: &Ahead) -> impl Iterator<Item = Result<Bytes, RestoreError>> + use<> {
-    let (blocks, error) = match ahead.recv() {
-        Ok(Ok(blocks)) => (blocks, None),
-        Ok(Err(error)) => (Vec::new(), Some(unreadable(error))),
-        Err(_) => (Vec::new(), Some(unreadable("its reader has stopped"))),
-    };
-    blocks.into_iter().map(Ok).chain(error.map(Err))
+    match ahead.recv() {
+        Ok(read) => into_blocks(read),
+        Err(_) => blocks_and_end(Vec::new(), Some(unreadable("its reader has stopped"))),
+    }
+}
+
+fn into_blocks(read: Result<Vec<Bytes>, SnapshotError>) -> BlocksAndEnd {
+    match read {
+        Ok(blocks) => blocks_and_end(blocks, None),
+        Err(error) => blocks_and_end(Vec::new(), Some(unreadable(error))),
+    }
+}
+
+type BlocksAndEnd = Box<dyn Iterator<Item = Result<Bytes, RestoreError>>>;
+
+fn blocks_and_end(blocks: Vec<Bytes>, error: Option<RestoreError>) -> BlocksAndEnd {
+    Box::new(blocks.into_iter().map(Ok).chain(error.map(Err)))
 }
 
 fn unreadable(why: impl ToString) -> RestoreError {

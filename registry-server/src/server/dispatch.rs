@@ -8,8 +8,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response, Version};
+use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use registry_proto::etcdserverpb::cluster_server::{Cluster, ClusterServer};
@@ -19,7 +21,7 @@ use registry_proto::etcdserverpb::maintenance_server::{Maintenance, MaintenanceS
 use registry_proto::etcdserverpb::watch_server::{Watch, WatchServer};
 use registry_proto::peer::peer_server::PeerServer;
 use tonic::body::Body;
-use tonic::codegen::BoxFuture;
+use tonic::codegen::{BoxFuture, StdError};
 use tonic::{Code, Status};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
@@ -122,7 +124,11 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
         }
     }
 
-    fn grpc(&self, request: Request<Incoming>) -> Answer {
+    /// Answers a gRPC request, whatever carries it.
+    pub fn grpc<B>(&self, request: Request<B>) -> Answer
+    where
+        B: HttpBody<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
+    {
         let path = request.uri().path();
         let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else {
             return Answer::refused(&Status::unimplemented(format!("malformed method name: {path:?}")));
@@ -140,7 +146,7 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
         if let Err(status) = may {
             return Answer::refused(&status);
         }
-        let counted = |request: Request<Incoming>| request.map(|body| Counted::request(body, Some(call.clone())));
+        let counted = |request: Request<B>| request.map(|body| Counted::request(body, Some(call.clone())));
         // A generated service is a counted pointer and a few settings: cloning it is cheap.
         let under_way = match service {
             "etcdserverpb.KV" => self.kv.clone().call(counted(request)),

@@ -13,14 +13,19 @@ const VERSION: &str = "1";
 
 /// The ids of a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) member: MemberId,
-    pub(super) cluster: ClusterId,
+pub struct Identity {
+    /// This member's.
+    pub member: MemberId,
+    /// Its cluster's.
+    pub cluster: ClusterId,
 }
 
 impl Identity {
     /// Reads the ids of `dir`; none if it is new. Blocking.
-    pub(super) fn load<V: Vfs>(vfs: &V, dir: &Path) -> io::Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// Those of the file system, and when the file holds something else.
+    pub fn load<V: Vfs>(vfs: &V, dir: &Path) -> io::Result<Option<Self>> {
         match vfs.open(&dir.join(FILE), OpenMode::Read) {
             Ok(file) => Self::read(&file).map(Some).map_err(|error| in_file(dir, &error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -29,7 +34,10 @@ impl Identity {
     }
 
     /// Writes the ids of a new directory down. Blocking.
-    pub(super) fn save<V: Vfs>(self, vfs: &V, dir: &Path) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn save<V: Vfs>(self, vfs: &V, dir: &Path) -> io::Result<()> {
         self.write(vfs, dir).map_err(|error| in_file(dir, &error))
     }
 

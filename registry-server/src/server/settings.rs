@@ -1,26 +1,24 @@
 //! What the rooms below are set to, from the flags.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
-use super::directory::Members;
 use super::identity::Identity;
+use super::member::Reach;
 use super::slow::slow_applies;
 use crate::api::Limits;
 use crate::consensus::{GrpcTransport, NodeOptions, PeerNode, Told};
-use crate::storage::{DataDir, StdVfs, WalOptions};
+use crate::storage::{DataDir, Vfs, WalOptions};
 use crate::tls::Connector;
 use crate::types::MemberId;
 
-/// The node's.
-pub(super) fn node_options(
+/// A node's, for a member of a cluster that `founders` form, or that it joins if there are none.
+#[must_use]
+pub fn node_options<V: Vfs>(
     config: &Config,
     identity: Identity,
     founders: BTreeMap<MemberId, PeerNode>,
-    data_dir: &DataDir<StdVfs>,
+    data_dir: &DataDir<V>,
 ) -> NodeOptions {
     NodeOptions {
         member: identity.member,
@@ -41,8 +39,7 @@ pub(super) fn node_options(
 pub(super) fn transport(
     config: &Config,
     identity: Identity,
-    directory: Arc<Members>,
-    removed: CancellationToken,
+    Reach { directory, removed }: Reach,
     tls: Option<Connector>,
 ) -> GrpcTransport {
     GrpcTransport {

@@ -8,7 +8,6 @@
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use openraft::impls::TokioRuntime;
@@ -17,40 +16,25 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
 use super::calls::Calls;
-use super::checkpoints::record_leases;
 use super::config::{ClusterState, Config, ConfigError};
-use super::corruption::look_for_corruption;
-use super::directory::Members;
-use super::doors::{PEER_NEWCOMERS, bind_peers, listening_urls, open_door, open_peer_door, open_side_door};
-use super::expiry::expire_leases;
+use super::doors::{PEER_NEWCOMERS, bind_peers, listening_urls, open_peer_door, open_side_door};
 use super::force::{ForceError, check_directory, force_new_cluster};
 use super::founders::{Founders, JoinError};
-use super::health::BackendHealth;
 use super::identity::Identity;
-use super::leading::lead_leases;
 use super::listen::{Bound, ListenError, Listener};
-use super::members::{keep_members, notice_removal};
-use super::metrics::NodeMetrics;
+use super::member::Member;
 use super::peer_tls::PeerTls;
-use super::publish::publish;
-use super::settings::{limits, node_options, transport};
+use super::settings::{node_options, transport};
 use super::workers::FrontDoor;
-use crate::api::{Backend, SharedBackend, answer_questions};
-use crate::apply::{Machine, State};
+use crate::apply::Machine;
 use crate::cluster::KNOWN_VERSION;
-use crate::consensus::{ConsensusError, HandoverError, Node, PeerService};
-use crate::http::Paths;
-use crate::lease::Keeper;
+use crate::consensus::{ConsensusError, HandoverError, Node, Transport};
 use crate::storage::{DataDir, DataDirError, StdVfs};
 use crate::tls::{Connector, TlsError};
 use crate::types::ThreadExecutor;
-use crate::watch::Hub;
 
 /// The production runtime, file system and executor.
 pub(super) type Production = TokioRuntime;
-
-/// A node that cannot find itself leader for this long after its log was read does not start.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a member says, and ends, that was removed.
 const REMOVED: &str = "the member has been permanently removed from the cluster; its data directory can be removed";
@@ -270,43 +254,24 @@ impl Serving {
         let (identity, founders) = identify(config, &data_dir, tls.connector.as_ref()).await?;
         let peer_urls = founders.own_urls().to_vec();
 
-        let state = Arc::new(State::default());
-        let hub = Hub::new(state.clone());
-        let keeper = Arc::new(Keeper::default());
-        let machine = Machine::new(state.clone(), keeper.clone(), hub.clone());
         let options = node_options(config, identity, founders.into_nodes(), &data_dir);
         if config.force_new_cluster {
             force_new_cluster(StdVfs, &options, identity.cluster, data_dir.root(), tls.connector.as_ref()).await?;
         }
-        let directory = Arc::new(Members(state.clone()));
-        let removed = CancellationToken::new();
-        let transport = Arc::new(transport(config, identity, directory.clone(), removed.clone(), tls.connector));
-        let node: Node<Machine, Production, _> =
-            Node::start(&options, StdVfs, &ThreadExecutor, transport, machine).await?;
-        let peer_service = PeerService::new(node.receiver(), directory, identity.cluster, identity.member);
-        let backend = Arc::new(Backend {
-            node: node.clone(),
-            state,
-            keeper,
-            cluster: identity.cluster,
-            member: identity.member,
-            limits: limits(config),
-            raising: tokio::sync::Mutex::default(),
-            changing: tokio::sync::Mutex::default(),
-            has_peer_port: !peer_bound.addresses().is_empty(),
-        });
-        answer_questions(&backend);
-        let noticing = notice_removal(node.clone(), backend.state.clone(), backend.member, removed.clone());
-        drop(tokio::spawn(noticing));
+        let reach = |reach| -> Arc<dyn Transport> { Arc::new(transport(config, identity, reach, tls.connector)) };
+        let has_peer_port = !peer_bound.addresses().is_empty();
+        let ground = (StdVfs, &ThreadExecutor);
+        let member = Member::start(config, identity, &options, ground, reach, has_peer_port).await?;
+        let (node, removed) = (member.backend.node.clone(), member.removed.clone());
         // Before anything is waited for: without its peers a member finds no leader.
-        let peer_door = match open_peer_door(config, peer_bound, peer_service) {
+        let peer_door = match open_peer_door(config, peer_bound, member.peer_service()) {
             Ok(door) => door,
             Err(error) => {
                 node.shutdown().await;
                 return Err(error.into());
             }
         };
-        let opening = open(config, &backend, &hub, peer_urls, (bound, side_bound), stop);
+        let opening = open(config, &member, peer_urls, (bound, side_bound), stop);
         let opening = async { removed.run_until_cancelled(opening).await.unwrap_or(Err(StartError::Removed)) };
         match stop.run_until_cancelled(opening).await.unwrap_or(Err(StartError::Stopped)) {
             Ok(Open { urls, door, side_door, health }) => {
@@ -388,32 +353,25 @@ struct Open {
 /// Waits for Raft, tells the cluster who this is, and opens the door.
 async fn open(
     config: &Config,
-    backend: &SharedBackend<Production, StdVfs>,
-    hub: &Arc<Hub>,
+    member: &Member<Production, StdVfs>,
     peer_urls: Vec<String>,
     (bound, side_bound): (Bound, Bound),
     stop: &CancellationToken,
 ) -> Result<Open, StartError> {
-    // Whoever has peers waits for them, for as long as it takes.
-    let timeout = (!config.has_others()).then_some(READY_TIMEOUT);
-    backend.node.ready(timeout).await?;
-    publish(backend, config, peer_urls, bound.addresses()).await?;
+    member.join(config, peer_urls, bound.addresses()).await?;
     let urls = Urls {
         client: listening_urls(&config.listen_client_urls, &bound),
         metrics: listening_urls(&config.listen_metrics_urls, &side_bound),
     };
+    let backend = &member.backend;
     let calls = Calls::new(config.warning_unary_request_duration);
-    let metrics = NodeMetrics { backend: backend.clone(), hub: hub.clone(), calls: calls.clone() };
-    let paths = Paths::new(Arc::new(BackendHealth::new(backend.clone())), metrics.source());
+    let paths = member.paths(&calls);
     let side_door = open_side_door(config, side_bound, paths.clone())?;
-    let (door, health) = open_door(config, backend, hub, (paths, calls), bound, stop)?;
-    // Not before clients can come in: nobody could keep a lease alive.
-    drop(tokio::spawn(lead_leases(backend.node.clone(), backend.keeper.clone())));
-    drop(tokio::spawn(keep_members(backend.node.clone(), backend.state.clone(), backend.member)));
-    drop(tokio::spawn(expire_leases(backend.node.clone(), backend.keeper.clone())));
-    drop(tokio::spawn(record_leases(backend.node.clone(), backend.keeper.clone())));
-    drop(tokio::spawn(look_for_corruption(backend.clone(), config.corrupt_check_time)));
-    let (cluster, member) = (backend.cluster, backend.member);
-    tracing::info!(%cluster, %member, urls = ?urls.client, "ready to serve client requests");
+    // A new reporter says that the server as a whole, "", is serving.
+    let health = HealthReporter::new();
+    let services = member.services(config, (paths, calls), health.clone(), stop);
+    let door = FrontDoor::start(bound, services, config)?;
+    member.work(config);
+    tracing::info!(cluster = %backend.cluster, member = %backend.member, urls = ?urls.client, "ready to serve client requests");
     Ok(Open { urls, door, side_door, health })
 }

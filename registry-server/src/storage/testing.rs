@@ -24,6 +24,10 @@ impl Executor for ManualExecutor {
             Ok(())
         }))
     }
+
+    fn helpers(&self) -> usize {
+        0
+    }
 }
 
 impl ManualExecutor {

@@ -16,6 +16,9 @@ pub type Job = Box<dyn FnOnce() + Send>;
 /// flush, the state machine one batch), so a full lane is a bug of ours, not a load of the users'.
 const LANE_CAPACITY: usize = 64;
 
+/// Two read and verify a snapshot as fast as one restores it.
+const HELPERS: usize = 2;
+
 /// Makes lanes.
 pub trait Executor: Clone + Send + Sync + 'static {
     /// A new lane; `name` shows in thread lists.
@@ -23,6 +26,9 @@ pub trait Executor: Clone + Send + Sync + 'static {
     /// # Errors
     /// When the system has no thread left.
     fn lane(&self, name: &str) -> std::io::Result<Lane>;
+
+    /// How many threads of its own a job may start while it runs; none where all must be repeatable.
+    fn helpers(&self) -> usize;
 }
 
 /// A queue of jobs, done in order. Clones share the lane; it ends when the last clone is dropped and the
@@ -83,5 +89,9 @@ impl Executor for ThreadExecutor {
             Err(TrySendError::Disconnected(_)) => Err(LaneClosed),
             Err(TrySendError::Full(_)) => panic!("more than {LANE_CAPACITY} jobs wait in one lane"),
         }))
+    }
+
+    fn helpers(&self) -> usize {
+        HELPERS
     }
 }

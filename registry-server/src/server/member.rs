@@ -1,0 +1,211 @@
+//! A member without its doors: everything between its files and its services.
+//!
+//! It is generic over runtime, file system and transport, so that what serves clients in production also runs, many
+//! members in one process, in a simulation.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tonic_health::server::HealthReporter;
+
+use super::calls::Calls;
+use super::checkpoints::record_leases;
+use super::config::Config;
+use super::corruption::look_for_corruption;
+use super::directory::Members;
+use super::dispatch::{Parts, Services};
+use super::expiry::expire_leases;
+use super::health::BackendHealth;
+use super::identity::Identity;
+use super::leading::lead_leases;
+use super::members::{keep_members, notice_removal};
+use super::metrics::NodeMetrics;
+use super::publish::publish;
+use super::settings::limits;
+use super::start::StartError;
+use crate::api::{
+    Backend, ClusterService, KvService, LearnerCalls, LeaseService, MaintenanceService, RequireLeader, SharedBackend,
+    WatchService, WatchSettings, answer_questions,
+};
+use crate::apply::{Machine, State};
+use crate::consensus::{ConsensusError, Directory, Node, NodeOptions, PeerService, Transport};
+use crate::http::Paths;
+use crate::lease::Keeper;
+use crate::storage::Vfs;
+use crate::types::{Executor, Runtime};
+use crate::watch::Hub;
+
+/// A cluster of one that cannot find itself leader for this long after its log was read does not start.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// All services of a member.
+pub type MemberServices<R, V> =
+    Services<KvService<R, V>, WatchService, LeaseService<R, V>, ClusterService<R, V>, MaintenanceService<R, V>>;
+
+/// A member whose node runs. Clones are the same one.
+pub struct Member<R: Runtime, V: Vfs> {
+    /// What its services share.
+    pub backend: SharedBackend<R, V>,
+    /// Its watchers.
+    pub hub: Arc<Hub>,
+    /// What it knows of the others' addresses.
+    pub directory: Arc<dyn Directory>,
+    /// Cancelled when this member was removed from the cluster.
+    pub removed: CancellationToken,
+}
+
+/// Whom a member's transport is for.
+pub struct Reach {
+    /// What the member knows of the others' addresses.
+    pub directory: Arc<dyn Directory>,
+    /// To be cancelled when a peer says that the member was removed.
+    pub removed: CancellationToken,
+}
+
+impl<R: Runtime, V: Vfs> Member<R, V> {
+    /// Starts the node on the files of a data directory that is open. Reads files before it returns. `transport` makes
+    /// the way to the peers; `has_peer_port` says whether they can come here.
+    ///
+    /// # Errors
+    /// The log or the snapshot.
+    pub async fn start(
+        config: &Config,
+        identity: Identity,
+        options: &NodeOptions,
+        (vfs, executor): (V, &impl Executor),
+        transport: impl FnOnce(Reach) -> Arc<dyn Transport>,
+        has_peer_port: bool,
+    ) -> Result<Self, ConsensusError> {
+        let state = Arc::new(State::default());
+        let hub = Hub::new(state.clone());
+        let keeper = Arc::new(Keeper::default());
+        let machine = Machine::new(state.clone(), keeper.clone(), hub.clone());
+        let directory: Arc<dyn Directory> = Arc::new(Members(state.clone()));
+        let removed = CancellationToken::new();
+        let transport = transport(Reach { directory: directory.clone(), removed: removed.clone() });
+        let node: Node<Machine, R, V> = Node::start(options, vfs, executor, transport, machine).await?;
+        let backend = Arc::new(Backend {
+            node: node.clone(),
+            state,
+            keeper,
+            cluster: identity.cluster,
+            member: identity.member,
+            limits: limits(config),
+            raising: tokio::sync::Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+            has_peer_port,
+        });
+        answer_questions(&backend);
+        drop(R::spawn(notice_removal(node, backend.state.clone(), backend.member, removed.clone())));
+        Ok(Self { backend, hub, directory, removed })
+    }
+
+    /// What answers its peers over gRPC.
+    #[must_use]
+    pub fn peer_service(&self) -> PeerService {
+        let Backend { node, cluster, member, .. } = &*self.backend;
+        PeerService::new(node.receiver(), self.directory.clone(), *cluster, *member)
+    }
+
+    /// Waits for a leader, for as long as it takes if there are others, and tells the cluster who this is.
+    ///
+    /// # Errors
+    /// When the node stops, or the cluster has a version that this program does not know.
+    pub async fn join(
+        &self,
+        config: &Config,
+        peer_urls: Vec<String>,
+        addresses: &[SocketAddr],
+    ) -> Result<(), StartError> {
+        let timeout = (!config.has_others()).then_some(READY_TIMEOUT);
+        self.backend.node.ready(timeout).await?;
+        publish(&self.backend, config, peer_urls, addresses).await
+    }
+
+    /// What answers probes, and whoever wants figures.
+    #[must_use]
+    pub fn paths(&self, calls: &Arc<Calls>) -> Paths {
+        let (backend, hub) = (self.backend.clone(), self.hub.clone());
+        let metrics = NodeMetrics { backend: backend.clone(), hub, calls: calls.clone() };
+        Paths::new(Arc::new(BackendHealth::new(backend)), metrics.source())
+    }
+
+    /// What answers its clients. Streams end when `stop` is cancelled.
+    #[must_use]
+    pub fn services(
+        &self,
+        config: &Config,
+        (paths, calls): (Paths, Arc<Calls>),
+        health: HealthReporter,
+        stop: &CancellationToken,
+    ) -> MemberServices<R, V> {
+        let backend = &self.backend;
+        let headers = {
+            let backend = backend.clone();
+            Arc::new(move |revision| backend.header(revision))
+        };
+        let leader = {
+            let node = backend.node.clone();
+            Arc::new(RequireLeader::new(move || node.status().leader.is_some()))
+        };
+        let (watching, node, patience) = (leader.clone(), backend.node.clone(), 3 * config.election_timeout);
+        drop(R::spawn(async move { node.while_running(watching.watch::<R>(patience)).await }));
+        let parts = Parts {
+            kv: KvService::new(backend.clone()),
+            watch: WatchService::new(self.hub.clone(), headers, watch_settings(config), leader.clone(), stop.clone()),
+            lease: LeaseService::new(backend.clone(), leader.clone(), stop.clone()),
+            cluster: ClusterService::new(backend.clone()),
+            maintenance: MaintenanceService::new(backend.clone()),
+            health,
+            paths,
+            calls,
+            leader,
+            learner: {
+                let backend = backend.clone();
+                LearnerCalls::new(move || backend.is_learner())
+            },
+        };
+        Services::new(parts, config)
+    }
+
+    /// Begins what a member does on its own, until its node stops. Not before clients can come in: nobody could keep a
+    /// lease alive.
+    pub fn work(&self, config: &Config) {
+        let Backend { node, state, keeper, member, .. } = &*self.backend;
+        drop(R::spawn(lead_leases(node.clone(), keeper.clone())));
+        drop(R::spawn(keep_members(node.clone(), state.clone(), *member)));
+        drop(R::spawn(expire_leases(node.clone(), keeper.clone())));
+        drop(R::spawn(record_leases(node.clone(), keeper.clone())));
+        drop(R::spawn(look_for_corruption(self.backend.clone(), config.corrupt_check_time)));
+    }
+}
+
+impl<R: Runtime, V: Vfs> Clone for Member<R, V> {
+    fn clone(&self) -> Self {
+        Self {
+            backend: self.backend.clone(),
+            hub: self.hub.clone(),
+            directory: self.directory.clone(),
+            removed: self.removed.clone(),
+        }
+    }
+}
+
+impl<R: Runtime, V: Vfs> std::fmt::Debug for Member<R, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member").field("member", &self.backend.member).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Reach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reach")
+    }
+}
+
+fn watch_settings(config: &Config) -> WatchSettings {
+    let limits = crate::watch::Limits { fragment_bytes: config.max_message_bytes(), ..crate::watch::Limits::default() };
+    WatchSettings { progress_interval: config.watch_progress_notify_interval, limits }
+}
