@@ -79,6 +79,8 @@ struct Inode {
     durable: Vec<u8>,
     /// Sectors whose live bytes were not synced.
     dirty: BTreeSet<u64>,
+    /// Sectors whose sync has failed: on the disk or not, and no later sync writes them.
+    failed: BTreeSet<u64>,
 }
 
 #[derive(Clone)]
@@ -141,7 +143,24 @@ impl MemVfs {
         })))
     }
 
-    /// Makes the next sync of a file fail, leaving what was written unsynced.
+    /// What is there after the end of all processes that used it, which the kernel outlives: everything but their locks. They
+    /// themselves change nothing of it any more.
+    #[must_use]
+    pub fn let_go(&self) -> Self {
+        let disk = self.0.lock();
+        Self(Arc::new(Mutex::new(Disk {
+            inodes: disk.inodes.clone(),
+            next_inode: disk.next_inode,
+            names: disk.names.clone(),
+            durable_names: disk.durable_names.clone(),
+            changes: disk.changes.clone(),
+            dirs: disk.dirs.clone(),
+            ..Disk::default()
+        })))
+    }
+
+    /// Makes the next sync of a file fail. What was written can be read until a power loss, and no later sync makes it
+    /// durable.
     pub fn fail_next_sync(&self) {
         self.0.lock().faults.fail_next_sync = true;
     }
@@ -170,6 +189,12 @@ impl MemVfs {
     /// `StorageFull`.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.0.lock().faults.capacity_bytes = bytes;
+    }
+
+    /// The sum of all file lengths, in bytes.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.0.lock().used_bytes()
     }
 
     /// Stops the machine after `changes` more writes, syncs and changes of names: all later ones fail and
@@ -260,11 +285,14 @@ impl Disk {
         self.change()?;
         let unsyncable = matches!(&self.faults.unsyncable, Some((dir, Syncs::Files))
             if self.names.iter().any(|(path, named)| *named == id && path.parent() == Some(dir)));
-        if std::mem::take(&mut self.faults.fail_next_sync) || unsyncable {
-            return Err(io::Error::other("injected sync failure"));
-        }
+        let fails = std::mem::take(&mut self.faults.fail_next_sync) || unsyncable;
         assert!(!std::mem::take(&mut self.faults.panic_at_next_sync), "injected panic");
         let inode = self.inodes.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
+        if fails {
+            // As Linux does it: what could not be written counts as clean, so a later sync passes over it.
+            inode.failed.append(&mut inode.dirty);
+            return Err(io::Error::other("injected sync failure"));
+        }
         inode.sync();
         Ok(())
     }
@@ -302,7 +330,9 @@ impl Inode {
             self.live.resize(end, 0);
         }
         self.live[offset..end].copy_from_slice(buf);
-        self.dirty.extend((offset / SECTOR_BYTES) as u64..end.div_ceil(SECTOR_BYTES) as u64);
+        let sectors = (offset / SECTOR_BYTES) as u64..end.div_ceil(SECTOR_BYTES) as u64;
+        self.failed.retain(|sector| !sectors.contains(sector));
+        self.dirty.extend(sectors);
     }
 
     fn sync(&mut self) {
@@ -314,10 +344,10 @@ impl Inode {
 
     fn crash(&self, mut keep: impl FnMut(u64) -> bool) -> Self {
         let mut kept = self.durable.clone();
-        for sector in self.dirty.iter().copied().filter(|sector| keep(*sector)) {
+        for sector in self.dirty.union(&self.failed).copied().filter(|sector| keep(*sector)) {
             Self::copy_sector(&self.live, &mut kept, sector);
         }
-        Self { live: kept.clone(), durable: kept, dirty: BTreeSet::new() }
+        Self { live: kept.clone(), durable: kept, ..Self::default() }
     }
 
     fn copy_sector(from: &[u8], to: &mut Vec<u8>, sector: u64) {

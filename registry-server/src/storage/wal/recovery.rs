@@ -46,7 +46,7 @@ pub(super) fn recover<V: Vfs>(
     let tails = tail::scan(last, end, &rest, sequence)?;
     let cut = tail::cut(last, end, &rest, &tails);
     replay.check_beginning(&used[0].segment)?;
-    tail::settle(last, end, tails[0]).map_err(WalError::open(&last.path))?;
+    tail::settle(last, replay.newest.take(), end, tails[0]).map_err(WalError::open(&last.path))?;
     let spare = keep_spare(vfs, dir, rest, &tails[1..], options)?;
     let position = Position { segments: used.into(), offset: end, sequence, head: replay.head };
     Ok((State::new(replay.log, position, spare), cut))
@@ -59,6 +59,8 @@ struct Replay {
     head: Head,
     /// The next batch's number; `None` before the first batch.
     sequence: Option<u64>,
+    /// The last batch and its offset in its segment.
+    newest: Option<(u64, Bytes)>,
 }
 
 impl Replay {
@@ -81,6 +83,7 @@ impl Replay {
             let max = self.batch(segment, offset, &batch)?;
             max_index = max_index.max(max);
             self.sequence = Some(header.sequence + 1);
+            self.newest = Some((offset, batch));
             self.log.evict(cache_bytes, 0);
             offset += padded_bytes(u64::from(header.payload_bytes));
         }

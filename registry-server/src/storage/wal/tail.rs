@@ -2,6 +2,8 @@
 
 use std::io;
 
+use bytes::Bytes;
+
 use super::batch::{ALIGN_BYTES, BATCH_HEADER_BYTES, BatchHeader, FORMAT_VERSION, padded_bytes};
 use super::segment::{FIRST_BATCH_OFFSET, Segment};
 use super::{CutTail, WalError};
@@ -96,8 +98,18 @@ pub(super) fn cut<F>(last: &Segment<F>, end: u64, rest: &[Segment<F>], tails: &[
 }
 
 /// Makes the log's last segment what it was read as: garbage behind its end is zeroed, so that nothing of it
-/// can ever be taken for data, and what was read is synced, as a process may have ended before its sync.
-pub(super) fn settle<F: VfsFile>(segment: &Segment<F>, start: u64, garbage_end: Option<u64>) -> io::Result<()> {
+/// can ever be taken for data, and what was read is synced, as a process may have ended before its sync. Or its sync has
+/// failed: then the kernel takes what it could not write for clean and shows it all the same, so the only batch of which
+/// that can be true is written once more, over itself.
+pub(super) fn settle<F: VfsFile>(
+    segment: &Segment<F>,
+    newest: Option<(u64, Bytes)>,
+    start: u64,
+    garbage_end: Option<u64>,
+) -> io::Result<()> {
+    if let Some((at, batch)) = newest {
+        segment.file.write_all_at(&batch, at)?;
+    }
     let zeros = vec![0; SCAN_BYTES];
     let mut offset = start;
     while let Some(left) = garbage_end.and_then(|end| end.checked_sub(offset)).filter(|left| *left > 0) {
