@@ -109,6 +109,9 @@ impl Admission {
 
 impl std::fmt::Debug for Admission {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Admission").field("cluster", &self.cluster).field("member", &self.member).finish_non_exhaustive()
+        f.debug_struct("Admission")
+            .field("cluster", &self.cluster)
+            .field("member", &self.member)
+            .finish_non_exhaustive()
     }
 }

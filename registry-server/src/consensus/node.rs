@@ -31,10 +31,6 @@ use super::types::PeerNode;
 use crate::storage::{Vfs, Wal, WalOptions};
 use crate::types::{Executor, Lane, MemberId, Runtime};
 
-/// Entries kept behind a snapshot, for peers that are a little behind: a snapshot would cost them more. A sole voter has
-/// none, and every entry kept may be a megabyte to read at the next start.
-const KEEP_ENTRIES: u64 = 100;
-
 /// Before a new leader whom no quorum confirms asks again.
 const CONFIRM_PAUSE: Duration = Duration::from_millis(20);
 
@@ -61,6 +57,9 @@ pub struct NodeOptions {
     pub election_timeout: Duration,
     /// A snapshot is written after this many bytes of entries, or a quarter of the last snapshot's size if that is more.
     pub snapshot_after_bytes: u64,
+    /// Entries kept behind a snapshot, for peers that are a little behind: a snapshot would cost them more. Each may be a
+    /// megabyte to read at the next start.
+    pub keep_entries: u64,
     /// Where the WAL's segments are.
     pub wal_dir: PathBuf,
     /// Where snapshot files are.
@@ -94,7 +93,7 @@ impl NodeOptions {
             quorum_loss_probe_interval: Some(election_ms * 2),
             enable_pre_vote: Some(true),
             snapshot_policy: SnapshotPolicy::Never,
-            max_in_snapshot_log_to_keep: if self.founders.len() == 1 { 0 } else { KEEP_ENTRIES },
+            max_in_snapshot_log_to_keep: self.keep_entries,
             // A restored leader may have lost entries that it sent in the same term before it synced them.
             enable_leader_restore: Some(false),
             // For all of a snapshot, however large; a peer that is silent loses its connection long before.

@@ -96,6 +96,7 @@ fn options(snapshot_after_bytes: u64, segment_bytes: u64) -> NodeOptions {
         wal_dir,
         snapshot_dir,
         wal: WalOptions { segment_bytes, ..WalOptions::default() },
+        keep_entries: 100,
         slow_apply: None,
     }
 }

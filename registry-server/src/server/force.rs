@@ -205,6 +205,7 @@ mod tests {
             wal_dir: "/d/wal".into(),
             snapshot_dir: "/d/snap".into(),
             wal: WalOptions { segment_bytes: 1 << 20, ..WalOptions::default() },
+            keep_entries: 100,
             slow_apply: None,
         }
     }

@@ -12,6 +12,9 @@ use crate::storage::{DataDir, Vfs, WalOptions};
 use crate::tls::Connector;
 use crate::types::MemberId;
 
+/// Entries kept behind a snapshot. A sole voter has no peers that need them.
+const KEEP_ENTRIES: u64 = 100;
+
 /// A node's, for a member of a cluster that `founders` form, or that it joins if there are none.
 #[must_use]
 pub fn node_options<V: Vfs>(
@@ -22,6 +25,7 @@ pub fn node_options<V: Vfs>(
 ) -> NodeOptions {
     NodeOptions {
         member: identity.member,
+        keep_entries: if founders.len() == 1 { 0 } else { KEEP_ENTRIES },
         founders,
         life: fastrand::u64(1..),
         heartbeat_interval: config.heartbeat_interval,

@@ -137,6 +137,7 @@ fn options() -> NodeOptions {
         wal_dir: WAL.into(),
         snapshot_dir: SNAPSHOTS.into(),
         wal: WalOptions { segment_bytes: SEGMENT_BYTES, ..WalOptions::default() },
+        keep_entries: 100,
         slow_apply: None,
     }
 }
