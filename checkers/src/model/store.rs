@@ -84,7 +84,8 @@ impl Store {
 }
 
 /// Whether a key is one that `key` and `range_end` of a request mean.
-pub(super) fn is_in(candidate: &[u8], key: &[u8], end: &[u8]) -> bool {
+#[must_use]
+pub fn is_in(candidate: &[u8], key: &[u8], end: &[u8]) -> bool {
     match end {
         [] => candidate == key,
         [0] => candidate >= key,
