@@ -1,0 +1,133 @@
+//! The load against a single node on a real port, and against nobody on virtual time.
+
+use std::fmt::Write as _;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use parking_lot::Mutex;
+use registry_checkers::history::{History, Outcome};
+use registry_client::Registry;
+use registry_load::{CarryError, Homes, Load, Member, Members, Settings, Spawn, Trace, read_state};
+use registry_server::server::{Config, Running, Server};
+use tempfile::TempDir;
+use tonic::body::Body;
+use tonic::transport::Endpoint;
+use tower_service::Service;
+
+/// The SDK on threads of its own; nothing can be killed.
+struct Threads {
+    url: String,
+}
+
+impl Homes for Threads {
+    fn start(&self, _: u32) -> Registry {
+        Registry::builder([self.url.clone()]).build().expect("the address is right")
+    }
+
+    fn kill(&self, _: u32) -> bool {
+        false
+    }
+}
+
+fn spawn() -> Spawn {
+    Arc::new(|task| drop(tokio::spawn(task)))
+}
+
+async fn node(dir: &TempDir) -> Running {
+    let config = Config {
+        data_dir: dir.path().join("data"),
+        listen_client_urls: vec!["http://127.0.0.1:0".parse().expect("it is a URL")],
+        worker_threads: Some(1),
+        ..Config::default()
+    };
+    Server::start(config).await.expect("the node starts")
+}
+
+async fn run(url: &str, settings: Settings) -> (History, Vec<String>) {
+    let channel = Endpoint::from_shared(url.to_owned()).expect("it is a URL").connect_lazy();
+    let member = Member::new(1, channel);
+    let members: Arc<dyn Members> = Arc::new(vec![member.clone()]);
+    let homes = Arc::new(Threads { url: url.to_owned() });
+    let mut load = Load::new(settings, members, spawn()).expect("the settings make sense").registering(homes);
+    load.run().await;
+    load.settle(Duration::from_secs(20)).await;
+    let state = read_state(&member, load.recorder()).await.expect("the member says what it holds");
+    let revision = state.revision;
+    load.recorder().add_member(state);
+    load.conclude(revision, Duration::from_secs(20)).await
+}
+
+fn small(seed: u64) -> Settings {
+    Settings {
+        seed,
+        calls: 100,
+        think_ms: 0..=20,
+        ttl_seconds: 2..=4,
+        watch_ms: 300..=2_000,
+        locks: 3,
+        registrations: 2,
+        held_ms: 500..=2_000,
+        ..Settings::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_healthy_node_answers_everything_and_every_watch_reaches_the_end() {
+    let dir = TempDir::new().expect("temporary directories can be made");
+    let node = node(&dir).await;
+    let (history, complaints) = run(node.client_url(), small(1)).await;
+    assert_eq!(complaints, Vec::<String>::new());
+    let unknown: Vec<_> =
+        history.calls.iter().filter(|call| matches!(call.outcome, Outcome::Unknown(_))).take(3).collect();
+    assert!(unknown.is_empty(), "a healthy node leaves nothing open: {unknown:?}");
+    assert!(history.calls.len() > 500, "{} calls", history.calls.len());
+    assert!(history.watches.len() > 5, "{} watches", history.watches.len());
+    assert_eq!(history.registrations.len(), 4);
+    for registration in &history.registrations {
+        assert!(!registration.leases.is_empty(), "{registration:?}");
+    }
+    node.shutdown().await.expect("the node had not failed");
+}
+
+/// A member that cannot be reached.
+#[derive(Clone)]
+struct Nobody;
+
+impl Service<Request<Body>> for Nobody {
+    type Response = Response<Body>;
+    type Error = CarryError;
+    type Future = Ready<Result<Response<Body>, CarryError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), CarryError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        ready(Err("unplugged".into()))
+    }
+}
+
+/// What a run writes against members that nobody can reach.
+async fn trace_of_a_run_against_nobody() -> String {
+    let members: Arc<dyn Members> = Arc::new(vec![Member::new(1, Nobody), Member::new(2, Nobody)]);
+    let text = Arc::new(Mutex::new(String::new()));
+    let written = Arc::clone(&text);
+    let trace: Trace = Arc::new(move |at, what| writeln!(written.lock(), "{at:?} {what}").expect("a text grows"));
+    let mut load = Load::new(small(2), members, spawn()).expect("the settings make sense").traced(trace);
+    load.run().await;
+    load.settle(Duration::from_secs(5)).await;
+    let (_, complaints) = load.conclude(10, Duration::from_secs(5)).await;
+    assert!(complaints.len() > 5, "nothing was reached: {complaints:?}");
+    let text = text.lock();
+    text.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_runs_of_one_seed_write_the_same_trace() {
+    let first = trace_of_a_run_against_nobody().await;
+    assert!(first.lines().count() > 1_000, "{first}");
+    assert!(first == trace_of_a_run_against_nobody().await, "the traces differ");
+}
