@@ -132,3 +132,44 @@ pub struct MemberState {
     /// Each lease and its granted TTL in seconds.
     pub leases: Vec<(i64, i64)>,
 }
+
+impl Call {
+    /// The answer, if it was answered.
+    #[must_use]
+    pub fn answer(&self) -> Option<&Answer> {
+        match &self.outcome {
+            Outcome::Answered(answer) => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// The revision of the answer's header; none if there is none.
+    #[must_use]
+    pub fn revision(&self) -> Option<i64> {
+        self.answer()?.header().map(|header| header.revision).filter(|revision| *revision > 0)
+    }
+
+    /// Whether it may have changed something.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        !matches!(self.outcome, Outcome::Refused(_))
+    }
+
+    /// When its outcome was known; never, if it never was.
+    #[must_use]
+    pub fn done(&self) -> Duration {
+        self.answered.unwrap_or(Duration::MAX)
+    }
+}
+
+impl Outcome {
+    /// Its name, for people.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Answered(_) => "answered",
+            Self::Refused(_) => "refused",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}

@@ -16,6 +16,7 @@ mod leases;
 mod operation;
 mod range;
 mod refusal;
+mod replay;
 mod store;
 mod txn;
 
@@ -94,6 +95,11 @@ impl Model {
     #[must_use]
     pub fn newest(&self, key: &[u8]) -> Option<&KeyValue> {
         self.store.get(key)
+    }
+
+    /// The newest state of all keys, in their order.
+    pub fn all(&self) -> impl Iterator<Item = &KeyValue> {
+        self.store.live(b"\0", b"\0")
     }
 
     fn put_alone(&mut self, request: &PutRequest) -> Result<PutResponse, Refusal> {
