@@ -127,9 +127,7 @@ impl Caller {
                     self.recorder.complain(format!("member {:x} says that there are no members", member.id));
                 }
             }
-            Ok(Err(status)) => {
-                self.recorder.trace(format_args!("no members: {:?} {}", status.code(), status.message()))
-            }
+            Ok(Err(status)) => self.note(&status),
             Err(_) => self.recorder.trace(format_args!("no members in time")),
         }
     }
@@ -143,9 +141,15 @@ impl Caller {
                 let answer = answer.into_inner();
                 self.recorder.hash(member.id, answer.hash_revision, answer.compact_revision, answer.hash);
             }
-            Ok(Err(status)) => self.recorder.trace(format_args!("no hash: {:?} {}", status.code(), status.message())),
+            Ok(Err(status)) => self.note(&status),
             Err(_) => self.recorder.trace(format_args!("no hash in time")),
         }
+    }
+
+    /// A status that says nothing of interest; its metadata have no order.
+    fn note(&self, status: &Status) {
+        let (code, message) = (status.code(), status.message());
+        self.recorder.trace(format_args!("client {}: {code:?} {message}", self.client));
     }
 
     fn draw_timeout(&mut self) -> Duration {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use registry_checkers::history::History;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::caller::Caller;
 use crate::client::Client;
@@ -17,7 +17,7 @@ use crate::settings::Settings;
 use crate::stage::Stage;
 use crate::watching::{Chronicle, Drawn};
 
-/// How often it is looked whether every watch has reached the end.
+/// How often it is looked whether there is a new member, and whether every watch has reached the end.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The clients of a run and what they saw.
@@ -111,8 +111,13 @@ impl Load {
             }
         }
         drop(sender);
-        while let Some(client) = done.recv().await {
-            self.clients.extend(client);
+        loop {
+            match timeout(LOOK, done.recv()).await {
+                Ok(Some(client)) => self.clients.extend(client),
+                Ok(None) => break,
+                // A member may have joined.
+                Err(_) => self.chronicle(),
+            }
         }
         self.clients.sort_by_key(|client| client.caller.client);
     }
@@ -122,7 +127,6 @@ impl Load {
     pub async fn settle(&mut self, limit: Duration) -> i64 {
         self.recorder.heal();
         self.stage.settling.cancel();
-        // Members that came late have told nobody anything yet.
         self.chronicle();
         let (sender, mut done) = mpsc::channel(1);
         for mut client in std::mem::take(&mut self.clients) {
@@ -175,9 +179,11 @@ impl Load {
         for index in self.chronicles..self.members.count() {
             let client = self.number();
             self.watching.push(client);
+            let confirmed = self.stage.confirmed(index);
+            self.stage.confirm(index, confirmed);
             let (members, stage) = (Arc::clone(&self.members), Arc::clone(&self.stage));
             let chronicle = Chronicle { client, index, members, recorder: self.recorder.clone(), stage };
-            (self.spawn)(Box::pin(chronicle.run()));
+            (self.spawn)(Box::pin(chronicle.run(confirmed)));
             self.chronicles = index + 1;
         }
     }

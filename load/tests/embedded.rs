@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use parking_lot::Mutex;
-use registry_checkers::history::{History, Outcome};
+use registry_checkers::{History, Limits, Outcome, check};
 use registry_client::Registry;
 use registry_load::{CarryError, Homes, Load, Member, Members, Settings, Spawn, Trace, read_state};
 use registry_server::server::{Config, Running, Server};
@@ -85,6 +85,9 @@ async fn a_healthy_node_answers_everything_and_every_watch_reaches_the_end() {
     assert!(unknown.is_empty(), "a healthy node leaves nothing open: {unknown:?}");
     assert!(history.calls.len() > 500, "{} calls", history.calls.len());
     assert!(history.watches.len() > 5, "{} watches", history.watches.len());
+    let report = check(&history, &Limits::default());
+    assert!(report.is_good(), "{report}");
+    assert!(report.counts.gaps.is_empty() && report.counts.compared > 300, "{report}");
     assert_eq!(history.registrations.len(), 4);
     for registration in &history.registrations {
         assert!(!registration.leases.is_empty(), "{registration:?}");

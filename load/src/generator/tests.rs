@@ -119,7 +119,7 @@ fn nothing_is_compacted_that_was_not_confirmed() {
 fn nothing_outside_of_the_prefix_is_deleted() {
     for step in steps(5, 0, 5_000) {
         if let Step::Call(Operation::DeleteRange(request)) = step {
-            assert!(request.key.starts_with(b"k/") && request.range_end <= Bytes::from(PREFIX_END), "{request:?}");
+            assert!(request.key.starts_with(b"k/") && request.range_end <= PREFIX_END, "{request:?}");
         }
     }
 }

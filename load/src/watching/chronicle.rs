@@ -1,4 +1,4 @@
-//! A chronicle: everything that happens, as one member tells it, from the first revision to the last.
+//! A chronicle: everything that happens, as one member tells it, from its first revision to the last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,17 +31,20 @@ pub(crate) struct Chronicle {
 }
 
 impl Chronicle {
-    pub(crate) async fn run(self) {
+    /// Begins after `confirmed`, which older chronicles have seen.
+    pub(crate) async fn run(self, confirmed: i64) {
         let over = self.stage.over.clone();
-        let _ = over.run_until_cancelled(self.follow()).await;
+        let _ = over.run_until_cancelled(self.follow(confirmed + 1)).await;
     }
 
-    async fn follow(&self) {
-        let (mut next, mut last) = (1, None);
+    async fn follow(&self, from: i64) {
+        let (mut next, mut last) = (from, None);
         loop {
             if self.index >= self.members.count() {
-                // There is no such member any more.
-                return self.stage.leave(self.client);
+                // There is no such member at present.
+                self.stage.reach(self.client);
+                sleep(PAUSE).await;
+                continue;
             }
             let member = self.members.reach(self.client, self.index);
             let everything = WatchCreateRequest {

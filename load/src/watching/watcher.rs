@@ -36,14 +36,14 @@ impl Watcher {
             return;
         }
         let events = answer.events.clone().into_messages().unwrap_or_default();
-        let last = events.last().and_then(|event| event.kv.as_ref()).map(|kv| kv.mod_revision);
-        let seen = match last {
-            // The rest of the revision is still to come.
-            Some(last) if answer.fragment => last,
-            Some(last) => last + 1,
-            None => revision + 1,
+        let revisions: Vec<_> = events.iter().filter_map(|event| event.kv.as_ref()).map(|kv| kv.mod_revision).collect();
+        let seen = match revisions.last() {
+            // The rest of the last revision is still to come; what came before it is whole.
+            Some(last) if answer.fragment => revisions.iter().rev().find(|revision| *revision < last).copied(),
+            Some(last) => Some(*last),
+            None => Some(revision),
         };
-        self.next = self.next.max(seen);
+        self.next = self.next.max(seen.map_or(0, |seen| seen + 1));
     }
 
     /// What to ask for so that nothing is missed.
@@ -76,9 +76,10 @@ mod tests {
         assert_eq!(watcher.resumed().start_revision, 6, "from now on is from the next revision on");
         watcher.learn(&told(9, &[6, 7]));
         assert_eq!(watcher.next, 8, "what stands behind the last event is not known");
-        watcher.learn(&WatchResponse { fragment: true, ..told(9, &[8]) });
-        assert_eq!(watcher.next, 8, "the rest of the revision is to come");
-        watcher.learn(&told(9, &[8]));
+        watcher.learn(&WatchResponse { fragment: true, ..told(9, &[8, 9]) });
+        assert_eq!(watcher.next, 9, "the rest of the last revision is to come");
+        watcher.learn(&told(9, &[9]));
+        assert_eq!(watcher.next, 10);
         watcher.learn(&told(12, &[]));
         assert_eq!(watcher.next, 13, "progress says that all before was told");
     }
