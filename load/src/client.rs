@@ -1,11 +1,12 @@
 //! A client that calls one operation after the other, and keeps some of its leases alive meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use registry_checkers::history::Outcome;
 use registry_checkers::model::{Answer, Operation};
-use registry_proto::etcdserverpb::{LeaseKeepAliveRequest, LeaseRevokeRequest, PutRequest};
+use registry_proto::etcdserverpb::{LeaseKeepAliveRequest, LeaseLeasesRequest, LeaseRevokeRequest, PutRequest};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::caller::Caller;
@@ -33,6 +34,8 @@ pub(crate) struct Client {
     pub(crate) generator: Generator,
     known: Known,
     held: Vec<Held>,
+    /// Leases that outlive the run.
+    pub(crate) kept: Vec<i64>,
     settings: Arc<Settings>,
     stage: Arc<Stage>,
     members: Arc<dyn Members>,
@@ -41,7 +44,16 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(caller: Caller, members: Arc<dyn Members>, settings: Arc<Settings>, stage: Arc<Stage>) -> Self {
         let generator = Generator::new(caller.client, Arc::clone(&settings));
-        Self { caller, generator, known: Known::default(), held: Vec::new(), settings, stage, members }
+        Self {
+            caller,
+            generator,
+            known: Known::default(),
+            held: Vec::new(),
+            kept: Vec::new(),
+            settings,
+            stage,
+            members,
+        }
     }
 
     /// All its calls but the last ones.
@@ -64,9 +76,7 @@ impl Client {
         let mut done = 0;
         let calls = async {
             while done < self.settings.last_calls {
-                let value = self.generator.value();
-                let request = PutRequest { key: "k/last".into(), value, prev_kv: true, ..PutRequest::default() };
-                let operation = if done % 2 == 0 { Operation::Put(request) } else { Operation::Range(read(COUNTER)) };
+                let operation = self.last(done);
                 match self.call(operation).await {
                     Outcome::Answered(_) => done += 1,
                     _ => sleep(RETRY_PAUSE).await,
@@ -75,6 +85,44 @@ impl Client {
         };
         drop(timeout(limit, calls).await);
         done
+    }
+
+    /// One of the last calls. They leave leases that outlive the run, with keys, so that the members' last states
+    /// have some.
+    fn last(&mut self, number: u64) -> Operation {
+        match number % 4 {
+            0 => {
+                let grant = self.generator.last_grant();
+                self.kept.push(grant.id);
+                Operation::LeaseGrant(grant)
+            }
+            1 => {
+                let lease = self.kept.last().copied().unwrap_or(0);
+                let key = format!("k/last-{}", self.caller.client).into();
+                let value = self.generator.value();
+                Operation::Put(PutRequest { key, value, lease, prev_kv: true, ..PutRequest::default() })
+            }
+            2 => Operation::Range(read(COUNTER)),
+            _ => Operation::Txn(self.generator.count(&self.known)),
+        }
+    }
+
+    /// Waits until no lease is there but those of last calls, so that nothing happens any more.
+    pub(crate) async fn wait_for_quiet(&mut self, kept: &BTreeSet<i64>, limit: Duration) {
+        let looks = async {
+            loop {
+                let outcome = self.call(Operation::LeaseLeases(LeaseLeasesRequest {})).await;
+                if let Outcome::Answered(Answer::LeaseLeases(answer)) = outcome
+                    && answer.leases.iter().all(|lease| kept.contains(&lease.id))
+                {
+                    return;
+                }
+                sleep(RETRY_PAUSE * 2).await;
+            }
+        };
+        if timeout(limit, looks).await.is_err() {
+            self.caller.recorder.trace(format_args!("there are leases left after {limit:?}"));
+        }
     }
 
     pub(crate) async fn call(&mut self, operation: Operation) -> Outcome {

@@ -123,7 +123,8 @@ impl Load {
     }
 
     /// After all faults have ended: every client's last calls must succeed within the limit. What does not is a
-    /// complaint. Says the newest revision that anybody was told.
+    /// complaint. Then it waits, for as long again, until all other leases have ended, so that nothing happens any
+    /// more. Says the newest revision that anybody was told.
     pub async fn settle(&mut self, limit: Duration) -> i64 {
         self.recorder.heal();
         self.stage.settling.cancel();
@@ -143,6 +144,11 @@ impl Load {
                 self.recorder.complain(format!("client {number} had {calls} answers within {limit:?} of the healing"));
             }
             self.clients.push(client);
+        }
+        self.clients.sort_by_key(|client| client.caller.client);
+        let kept = self.clients.iter().flat_map(|client| client.kept.iter().copied()).collect();
+        if let Some(client) = self.clients.first_mut() {
+            client.wait_for_quiet(&kept, limit).await;
         }
         self.stage.revision()
     }

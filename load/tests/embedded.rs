@@ -10,11 +10,11 @@ use http::{Request, Response};
 use parking_lot::Mutex;
 use registry_checkers::{History, Limits, Outcome, check};
 use registry_client::Registry;
-use registry_load::{CarryError, Homes, Load, Member, Members, Settings, Spawn, Trace, read_state};
+use registry_load::{BoxFuture, CarryError, Homes, Load, Member, Members, Settings, Spawn, Trace, read_state};
 use registry_server::server::{Config, Running, Server};
 use tempfile::TempDir;
 use tonic::body::Body;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
 /// The SDK on threads of its own; nothing can be killed.
@@ -46,10 +46,14 @@ async fn node(dir: &TempDir) -> Running {
     Server::start(config).await.expect("the node starts")
 }
 
-async fn run(url: &str, settings: Settings) -> (History, Vec<String>) {
-    let channel = Endpoint::from_shared(url.to_owned()).expect("it is a URL").connect_lazy();
-    let member = Member::new(1, channel);
-    let members: Arc<dyn Members> = Arc::new(vec![member.clone()]);
+fn channel(url: &str) -> Channel {
+    Endpoint::from_shared(url.to_owned()).expect("it is a URL").connect_lazy()
+}
+
+/// Runs a load over these ways to one node.
+async fn run(url: &str, ways: Vec<Member>, settings: Settings) -> (History, Vec<String>) {
+    let member = Member::new(1, channel(url));
+    let members: Arc<dyn Members> = Arc::new(ways);
     let homes = Arc::new(Threads { url: url.to_owned() });
     let mut load = Load::new(settings, members, spawn()).expect("the settings make sense").registering(homes);
     load.run().await;
@@ -78,7 +82,8 @@ fn small(seed: u64) -> Settings {
 async fn a_healthy_node_answers_everything_and_every_watch_reaches_the_end() {
     let dir = TempDir::new().expect("temporary directories can be made");
     let node = node(&dir).await;
-    let (history, complaints) = run(node.client_url(), small(1)).await;
+    let url = node.client_url();
+    let (history, complaints) = run(url, vec![Member::new(1, channel(url))], small(1)).await;
     assert_eq!(complaints, Vec::<String>::new());
     let unknown: Vec<_> =
         history.calls.iter().filter(|call| matches!(call.outcome, Outcome::Unknown(_))).take(3).collect();
@@ -92,6 +97,48 @@ async fn a_healthy_node_answers_everything_and_every_watch_reaches_the_end() {
     for registration in &history.registrations {
         assert!(!registration.leases.is_empty(), "{registration:?}");
     }
+    node.shutdown().await.expect("the node had not failed");
+}
+
+/// A way on which requests are lost, and answers to requests that were carried out.
+#[derive(Clone)]
+struct Lossy {
+    channel: Channel,
+}
+
+impl Service<Request<Body>> for Lossy {
+    type Response = Response<Body>;
+    type Error = CarryError;
+    type Future = BoxFuture<Result<Response<Body>, CarryError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CarryError>> {
+        self.channel.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let lot = fastrand::u32(..100);
+        if lot < 5 {
+            return Box::pin(ready(Err("lost on the way there".into())));
+        }
+        let answered = self.channel.call(request);
+        Box::pin(async move {
+            let answer = answered.await?;
+            if lot < 15 { Err("lost on the way back".into()) } else { Ok(answer) }
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_lost_on_the_way_leaves_the_outcome_open() {
+    let dir = TempDir::new().expect("temporary directories can be made");
+    let node = node(&dir).await;
+    let url = node.client_url();
+    let ways = (0..3).map(|_| Member::new(1, Lossy { channel: channel(url) })).collect();
+    let (history, complaints) = run(url, ways, small(3)).await;
+    assert_eq!(complaints, Vec::<String>::new());
+    let report = check(&history, &Limits::default());
+    assert!(report.is_good(), "{report}");
+    assert!(report.counts.found > 10, "some that were lost on the way back were done: {report}");
     node.shutdown().await.expect("the node had not failed");
 }
 

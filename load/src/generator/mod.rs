@@ -32,6 +32,9 @@ const PREFIX_END: &str = "k0";
 /// Changed by compare-and-swap only.
 pub(crate) const COUNTER: &str = "counter";
 
+/// Longer than any run.
+const LAST_TTL_SECONDS: i64 = 100_000;
+
 /// What a client does next.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Step {
@@ -126,6 +129,12 @@ impl Generator {
         let number = if again { self.rng.i64(1..=self.leases) } else { self.leases };
         let ttl = if self.percent(2) { 9_000_000_001 } else { self.ttl() };
         LeaseGrantRequest { id: lease_id(self.client, number), ttl }
+    }
+
+    /// The grant of a lease that outlives every run.
+    pub(crate) fn last_grant(&mut self) -> LeaseGrantRequest {
+        self.leases += 1;
+        LeaseGrantRequest { id: lease_id(self.client, self.leases), ttl: LAST_TTL_SECONDS }
     }
 
     /// A lease that was granted to this client, as a rule, or else one that another may have or have had.
