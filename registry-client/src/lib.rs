@@ -19,6 +19,9 @@ mod clock;
 pub mod error;
 pub mod instance;
 pub mod registration;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 pub mod watch;
 
 pub use client::{Register, Registry, RegistryBuilder, RegistryGuard, WatchBuilder};

@@ -3,10 +3,13 @@
 //! [`Channel`] is what the generated stubs call. It connects when a call needs it, takes the endpoints in
 //! turn, waits with growing, jittered pauses when none answers, and leaves a connection that
 //! [`Channel::condemn`] names. `failure` turns an answer's status into what the SDK does about it. Calls are
-//! never repeated here.
+//! never repeated here. A [`Connector`] opens the connections: `http2` in production.
 
 mod connection;
+#[cfg_attr(not(feature = "simulation"), expect(unreachable_pub, reason = "public in a simulation"))]
+mod connector;
 mod failure;
+mod http2;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,9 +18,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use connection::Connection;
+#[cfg(not(feature = "simulation"))]
+use connector::Connector;
+#[cfg(feature = "simulation")]
+pub use connector::{BoxFuture, Connector, Link, SendError};
 pub(crate) use failure::{Failure, failure};
 use http::{HeaderValue, Request, Response, Uri};
-use hyper::body::Incoming;
+use http2::Http2;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -54,6 +61,7 @@ pub(crate) struct Channel {
 
 #[derive(Debug)]
 struct Shared {
+    connector: Arc<dyn Connector>,
     endpoints: Vec<Endpoint>,
     dial: Mutex<Dial>,
 }
@@ -69,11 +77,16 @@ struct Dial {
 }
 
 impl Channel {
-    /// Endpoints must not be empty; they are tried in turn, from a random one on.
+    /// Over the network. Endpoints must not be empty; they are tried in turn, from a random one on.
     pub(crate) fn new(endpoints: Vec<Endpoint>) -> Self {
+        Self::over(Arc::new(Http2), endpoints)
+    }
+
+    /// Over whatever the connector opens.
+    pub(crate) fn over(connector: Arc<dyn Connector>, endpoints: Vec<Endpoint>) -> Self {
         let next = fastrand::usize(..endpoints.len().max(1));
         let dial = Dial { current: None, next, delays: Delays::random(), not_before: now() };
-        Self { shared: Arc::new(Shared { endpoints, dial: Mutex::new(dial) }) }
+        Self { shared: Arc::new(Shared { connector, endpoints, dial: Mutex::new(dial) }) }
     }
 
     /// Leaves the connection that a call of that time went over to the calls that are still on it: new ones
@@ -97,7 +110,7 @@ impl Channel {
         for _ in 0..self.shared.endpoints.len() {
             let endpoint = &self.shared.endpoints[dial.next % self.shared.endpoints.len()];
             dial.next = dial.next.wrapping_add(1);
-            match Connection::open(endpoint).await {
+            match Connection::open(&*self.shared.connector, endpoint).await {
                 Ok(connection) => {
                     dial.delays = Delays::random();
                     dial.current = Some(connection.clone());
@@ -115,7 +128,7 @@ impl Channel {
         Err(ChannelError::NotSent(last))
     }
 
-    async fn send(self, request: Request<Body>) -> Result<Response<Incoming>, ChannelError> {
+    async fn send(self, request: Request<Body>) -> Result<Response<Body>, ChannelError> {
         let dialled = tokio::time::timeout(DIAL_LIMIT, self.connection()).await;
         let connection = dialled.map_err(|_| ChannelError::NotSent("still connecting".to_owned()))??;
         connection.send(request).await
@@ -123,9 +136,9 @@ impl Channel {
 }
 
 impl Service<Request<Body>> for Channel {
-    type Response = Response<Incoming>;
+    type Response = Response<Body>;
     type Error = ChannelError;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, ChannelError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, ChannelError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ChannelError>> {
         Poll::Ready(Ok(()))

@@ -1,12 +1,12 @@
 //! Building a client.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::thread::Thread;
+use super::workplace::Workplace;
 use super::{Registry, Shared};
 use crate::channel::Channel;
 use crate::error::Error;
@@ -47,6 +47,37 @@ impl RegistryBuilder {
     /// When there is no endpoint or one that is not `http://host:port`, when the namespace holds white space or
     /// control characters, or no thread can be started.
     pub fn build(self) -> Result<Registry, Error> {
+        let channel = Channel::new(self.checked()?);
+        let outstanding = Arc::new(Outstanding::default());
+        let workplace = Workplace::on_thread(channel, Arc::clone(&outstanding))?;
+        Ok(self.on(workplace, outstanding))
+    }
+
+    /// The client in a simulation, by the clock of the runtime that this is called on. It has no thread: all
+    /// that it ever runs goes through `spawn`, and dropping those tasks is the process's death, after which it
+    /// sends nothing and its handles only say that they are closed. Guards wait for nothing.
+    ///
+    /// # Errors
+    /// As [`RegistryBuilder::build`], and when a folder for a cache is given: files would go around the simulation.
+    #[cfg(feature = "simulation")]
+    #[doc(hidden)]
+    pub fn build_simulated(
+        self,
+        connector: Arc<dyn crate::simulation::Connector>,
+        spawn: crate::simulation::Spawn,
+    ) -> Result<Registry, Error> {
+        if self.cache_dir.is_some() {
+            return Err(Error::Setting("a simulated client has no cache on disk".to_owned()));
+        }
+        let channel = Channel::over(connector, self.checked()?);
+        let outstanding = Arc::new(Outstanding::default());
+        // Waiting would block the one thread that everything runs on.
+        outstanding.abandon();
+        Ok(self.on(Workplace::given(channel, spawn), outstanding))
+    }
+
+    /// The endpoints, if all settings make sense.
+    fn checked(&self) -> Result<Vec<Endpoint>, Error> {
         let endpoints: Vec<_> = self.endpoints.iter().map(|text| Endpoint::parse(text)).collect::<Result<_, _>>()?;
         if endpoints.is_empty() {
             return Err(Error::Setting("no endpoint: give at least one, as in http://10.0.0.1:2379".to_owned()));
@@ -58,11 +89,13 @@ impl RegistryBuilder {
             let text = format!("the namespace {:?} must be without white space and control characters", self.namespace);
             return Err(Error::Setting(text));
         }
-        let outstanding = Arc::new(Outstanding::default());
-        let thread = Thread::start(Channel::new(endpoints), Arc::clone(&outstanding))?;
+        Ok(endpoints)
+    }
+
+    fn on(self, workplace: Workplace, outstanding: Arc<Outstanding>) -> Registry {
         let namespace = self.namespace.trim_end_matches('/').to_owned();
-        let shared =
-            Shared { namespace, cache_dir: self.cache_dir, thread, outstanding, watches: Mutex::new(HashMap::new()) };
-        Ok(Registry { shared: Arc::new(shared) })
+        let watches = Mutex::new(BTreeMap::new());
+        let shared = Shared { namespace, cache_dir: self.cache_dir, workplace, outstanding, watches };
+        Registry { shared: Arc::new(shared) }
     }
 }

@@ -1,6 +1,7 @@
 //! The client: where it finds the registry, and the thread on which all its work is done.
 //!
-//! [`Registry`] is the handle; `builder` makes it, `thread` owns the runtime, [`Register`] starts a
+//! [`Registry`] is the handle; `builder` makes it, `thread` owns the runtime, `workplace` is where
+//! tasks are put, [`Register`] starts a
 //! registration, and [`RegistryGuard`] waits for the last revokes.
 
 mod asserts;
@@ -8,8 +9,9 @@ mod builder;
 mod guard;
 mod register;
 mod thread;
+mod workplace;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +20,8 @@ pub use builder::RegistryBuilder;
 pub use guard::RegistryGuard;
 use parking_lot::Mutex;
 pub use register::Register;
-use thread::Thread;
+use tokio::sync::oneshot;
+use workplace::Workplace;
 
 use crate::error::Error;
 use crate::instance::{Instance, check_name};
@@ -62,10 +65,10 @@ pub struct Registry {
 struct Shared {
     namespace: String,
     cache_dir: Option<PathBuf>,
-    thread: Thread,
+    workplace: Workplace,
     outstanding: Arc<Outstanding>,
     /// The watches that somebody holds, by service.
-    watches: Mutex<HashMap<String, WeakServiceWatch>>,
+    watches: Mutex<BTreeMap<String, WeakServiceWatch>>,
 }
 
 impl Registry {
@@ -81,10 +84,12 @@ impl Registry {
     /// # Errors
     /// When no endpoint answers, or the registry refuses to.
     pub async fn connect(&self) -> Result<(), Error> {
-        let channel = self.shared.thread.tools.channel.clone();
+        let channel = self.shared.workplace.tools.channel.clone();
         let key = format!("{}/services/", self.shared.namespace).into();
-        let asked = self.shared.thread.spawn(async move { rpc::read(&channel, &key).await });
-        asked.await.map_err(|_| Error::Closed)?.map(drop).map_err(|failure| failure.error)
+        let (tell, told) = oneshot::channel();
+        // Who does not wait any more is told nothing.
+        self.shared.workplace.spawn(async move { drop(tell.send(rpc::read(&channel, &key).await)) });
+        told.await.map_err(|_| Error::Closed)?.map(drop).map_err(|failure| failure.error)
     }
 
     /// Registers an instance; see [`Register`].
@@ -121,13 +126,13 @@ impl Registry {
 
     /// Puts a registration on the SDK's thread; it ends when the slot is closed.
     pub(crate) fn start(&self, instance: Instance, settings: Settings) -> Arc<Slot> {
-        let slot = Arc::new(Slot::new(instance.clone(), Arc::clone(&self.shared.outstanding)));
+        let tools = self.shared.workplace.tools.clone();
+        let slot = Arc::new(Slot::new(instance.clone(), Arc::clone(&self.shared.outstanding), tools.clock));
         self.shared.outstanding.watch_over(&slot);
         let tombstone = format!("{}/tombstones/{}/{}", self.shared.namespace, instance.service(), instance.id());
         let keys = Keys { instance: settings.key.clone().into(), tombstone: tombstone.into() };
-        let tools = self.shared.thread.tools.clone();
         let driver = Driver::new(Arc::clone(&slot), instance, settings, keys, tools);
-        drop(self.shared.thread.spawn(driver.run()));
+        self.shared.workplace.spawn(driver.run());
         slot
     }
 }
@@ -164,14 +169,14 @@ impl WatchBuilder {
         let service: Arc<str> = self.service.as_str().into();
         // The prefix ends in a slash, so that `pay` never sees `payments`.
         let prefix = format!("{}/services/{}/", shared.namespace, self.service);
-        let cache = shared.cache_dir.as_deref().map(|folder| Cache::new(folder, &prefix));
-        let tools = &shared.thread.tools;
-        let (driver, published) =
-            WatchDriver::new(tools.channel.clone(), tools.watches.clone(), prefix, Arc::clone(&service), cache);
+        let tools = &shared.workplace.tools;
+        let (channel, hub, clock) = (tools.channel.clone(), tools.watches.clone(), tools.clock);
+        let cache = shared.cache_dir.as_deref().map(|folder| Cache::new(folder, &prefix, clock));
+        let (driver, published) = WatchDriver::new(channel, hub, clock, prefix, Arc::clone(&service), cache);
         let stop = tokio_util::sync::CancellationToken::new();
         let stopped = stop.clone();
-        drop(shared.thread.spawn(async move { stopped.run_until_cancelled(driver.run()).await }));
-        let watch = ServiceWatch::new(service, published, Some(stop.drop_guard()));
+        shared.workplace.spawn(async move { stopped.run_until_cancelled(driver.run()).await.unwrap_or_default() });
+        let watch = ServiceWatch::new(service, published, clock, Some(stop.drop_guard()));
         watches.insert(self.service, watch.downgrade());
         Ok(watch)
     }

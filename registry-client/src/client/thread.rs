@@ -9,18 +9,14 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::channel::Channel;
-use crate::clock;
+use super::workplace::Task;
+use crate::clock::Clock;
 use crate::error::Error;
-use crate::registration::driver::Tools;
-use crate::registration::keepalive::KeepAlives;
 use crate::registration::outstanding::Outstanding;
-use crate::watch::hub::WatchHub;
 
 /// How often it is looked whether the machine was asleep.
 const SUSPEND_CHECK: Duration = Duration::from_secs(1);
@@ -29,17 +25,18 @@ const SUSPEND_TOLERANCE: Duration = Duration::from_millis(500);
 
 /// A handle to the thread; dropping it lets the thread end with its work.
 pub(super) struct Thread {
-    pub(super) tools: Tools,
     handle: Handle,
     tracker: TaskTracker,
     _stop: DropGuard,
 }
 
 impl Thread {
-    pub(super) fn start(channel: Channel, outstanding: Arc<Outstanding>) -> Result<Self, Error> {
-        let (keepalives, keepalive_stream) = KeepAlives::new(channel.clone());
-        let (watches, watch_stream) = WatchHub::new(channel.clone());
-        let (resumes, resumed) = watch::channel(0);
+    /// Starts it with the streams that live as long as it does.
+    pub(super) fn start(
+        streams: [Task; 2],
+        resumes: watch::Sender<u64>,
+        outstanding: Arc<Outstanding>,
+    ) -> Result<Self, Error> {
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         let (stopped, tracked) = (stop.clone(), tracker.clone());
         let (started, handle) = sync_channel(1);
@@ -51,7 +48,7 @@ impl Thread {
             drop(started.send(Ok(runtime.handle().clone())));
             runtime.block_on(async move {
                 // These live as long as the runtime.
-                drop((tokio::spawn(keepalive_stream), tokio::spawn(watch_stream), tokio::spawn(tell_resumes(resumes))));
+                drop((streams.map(tokio::spawn), tokio::spawn(tell_resumes(resumes))));
                 stopped.cancelled().await;
                 tracked.close();
                 tracked.wait().await;
@@ -63,22 +60,22 @@ impl Thread {
         let failed = |error: std::io::Error| Error::Setting(format!("the SDK's thread cannot be started: {error}"));
         drop(thread.map_err(failed)?);
         let handle = handle.recv().map_err(|_| Error::Closed)?.map_err(failed)?;
-        let tools = Tools { channel, keepalives, watches, resumed };
-        Ok(Self { tools, handle, tracker, _stop: stop.drop_guard() })
+        Ok(Self { handle, tracker, _stop: stop.drop_guard() })
     }
 
     /// Runs something on the thread, which does not end before it has finished.
-    pub(super) fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
-        self.tracker.spawn_on(task, &self.handle)
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.tracker.spawn_on(task, &self.handle));
     }
 }
 
 /// Timers stand still while the machine is suspended; the boot-time clock tells.
 async fn tell_resumes(resumes: watch::Sender<u64>) {
+    let clock = Clock::Machine;
     loop {
-        let (boot, awake) = (clock::boot_time(), Instant::now());
+        let (boot, awake) = (clock.boot_time(), Instant::now());
         tokio::time::sleep(SUSPEND_CHECK).await;
-        let asleep = clock::boot_time().saturating_sub(boot).saturating_sub(awake.elapsed());
+        let asleep = clock.boot_time().saturating_sub(boot).saturating_sub(awake.elapsed());
         if asleep > SUSPEND_TOLERANCE {
             resumes.send_modify(|count| *count += 1);
         }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::keepalive::KeepAlives;
 use super::machine::{Action, Event, LeaseId, Machine, Moment, Progress, PutOutcome, Settings};
@@ -13,7 +14,7 @@ use super::rpc::{self, Keys};
 use super::slot::Slot;
 use super::state::LeaseState;
 use crate::channel::Channel;
-use crate::clock;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::instance::Instance;
 use crate::watch::hub::WatchHub;
@@ -24,6 +25,7 @@ const ROUTE_LIMIT: usize = 16;
 /// What all registrations of a client share.
 #[derive(Debug, Clone)]
 pub(crate) struct Tools {
+    pub(crate) clock: Clock,
     pub(crate) channel: Channel,
     pub(crate) keepalives: KeepAlives,
     pub(crate) watches: WatchHub,
@@ -31,42 +33,43 @@ pub(crate) struct Tools {
     pub(crate) resumed: watch::Receiver<u64>,
 }
 
-/// One registration on the SDK's thread.
+/// One registration on the SDK's thread. Its calls are part of its own task: nothing of it is left behind
+/// when it is dropped.
 pub(crate) struct Driver {
     slot: Arc<Slot>,
     machine: Machine,
     tools: Tools,
     keys: Keys,
-    calls: JoinSet<Event>,
+    calls: FuturesUnordered<BoxFuture<'static, Event>>,
     route: mpsc::Sender<Event>,
     routed: mpsc::Receiver<Event>,
     /// The lease whose keep-alives come to our route.
     kept: Option<LeaseId>,
     /// From the first put's answer on.
-    own_key: Option<AbortOnDropHandle<()>>,
+    own_key: Option<BoxFuture<'static, ()>>,
 }
 
 impl Driver {
     pub(crate) fn new(slot: Arc<Slot>, instance: Instance, settings: Settings, keys: Keys, tools: Tools) -> Self {
         let (route, routed) = mpsc::channel(ROUTE_LIMIT);
         let machine = Machine::new(instance, settings);
-        Self { slot, machine, tools, keys, calls: JoinSet::new(), route, routed, kept: None, own_key: None }
+        Self { slot, machine, tools, keys, calls: FuturesUnordered::new(), route, routed, kept: None, own_key: None }
     }
 
     pub(crate) async fn run(mut self) {
         let mut finished = self.step(Event::Tick);
         while !finished {
-            let wake = self.machine.next_wake(clock::boot_time());
+            let clock = self.tools.clock;
+            let wake = self.machine.next_wake(clock.boot_time());
             tokio::select! {
                 biased;
                 () = self.slot.woken() => finished = self.wish(),
-                Some(ended) = self.calls.join_next() => match ended {
-                    Ok(event) => finished = self.called(event),
-                    Err(error) => tracing::error!(%error, "a call of the registration panicked"),
-                },
+                Some(event) = self.calls.next() => finished = self.called(event),
                 Some(event) = self.routed.recv() => finished = self.step(event),
-                () = sleep_until(wake) => finished = self.step(Event::Tick),
+                () = sleep_until(wake, clock) => finished = self.step(Event::Tick),
                 Ok(()) = self.tools.resumed.changed() => finished = self.step(Event::Tick),
+                // Ends only when nobody takes what it says.
+                () = watched(&mut self.own_key) => self.own_key = None,
             }
         }
     }
@@ -98,14 +101,14 @@ impl Driver {
                 *revision,
                 self.route.clone(),
             );
-            self.own_key = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
+            self.own_key = Some(Box::pin(watch));
         }
         self.step(event)
     }
 
     /// Says whether it was the last step.
     fn step(&mut self, event: Event) -> bool {
-        let actions = self.machine.step(event, clock::boot_time());
+        let actions = self.machine.step(event, self.tools.clock.boot_time());
         let mut finished = false;
         for action in actions {
             finished |= matches!(action, Action::Finished);
@@ -117,15 +120,15 @@ impl Driver {
     fn carry_out(&mut self, action: Action) {
         let channel = self.tools.channel.clone();
         match action {
-            Action::Grant { id, ttl } => drop(self.calls.spawn(rpc::grant(channel, id, ttl))),
+            Action::Grant { id, ttl } => self.calls.push(Box::pin(rpc::grant(channel, id, ttl))),
             Action::Put { lease, expect, value } => {
-                drop(self.calls.spawn(rpc::put(channel, self.keys.clone(), lease, expect, value)));
+                self.calls.push(Box::pin(rpc::put(channel, self.keys.clone(), lease, expect, value)));
             }
             Action::Revoke { id } => {
                 if self.kept.take_if(|kept| *kept == id).is_some() {
                     self.tools.keepalives.forget(id);
                 }
-                drop(self.calls.spawn(rpc::revoke(channel, id)));
+                self.calls.push(Box::pin(rpc::revoke(channel, id)));
             }
             Action::KeepAlive { id } => {
                 self.kept = Some(id);
@@ -153,9 +156,16 @@ impl Drop for Driver {
     }
 }
 
-async fn sleep_until(wake: Option<Moment>) {
+async fn sleep_until(wake: Option<Moment>, clock: Clock) {
     match wake {
-        Some(wake) => tokio::time::sleep(wake.saturating_sub(clock::boot_time())).await,
+        Some(wake) => tokio::time::sleep(wake.saturating_sub(clock.boot_time())).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn watched(own_key: &mut Option<BoxFuture<'static, ()>>) {
+    match own_key {
+        Some(watch) => watch.await,
         None => std::future::pending().await,
     }
 }

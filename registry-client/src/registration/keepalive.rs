@@ -3,7 +3,7 @@
 //! A registration asks for a keep-alive; the answer comes to the route it left here. When the stream ends,
 //! breaks or stays silent, every route is told, and what was asked on it has no answer.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ const QUEUE_LIMIT: usize = 4096;
 /// A stream that has answered within this time is not the reason for anybody's silence.
 const LIVELY: Duration = Duration::from_millis(300);
 
-type Routes = Arc<Mutex<HashMap<LeaseId, mpsc::Sender<Event>>>>;
+/// In order, as all are told when the stream is lost.
+type Routes = Arc<Mutex<BTreeMap<LeaseId, mpsc::Sender<Event>>>>;
 
 /// The registrations' side. Clones share the stream.
 #[derive(Debug, Clone)]

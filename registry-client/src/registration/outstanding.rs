@@ -71,13 +71,14 @@ impl Outstanding {
 mod tests {
     use super::*;
     use crate::Instance;
+    use crate::clock::Clock;
 
     #[test]
     fn g03_all_that_live_are_closed_and_a_held_one_stops_nobody() {
         let outstanding = Arc::new(Outstanding::default());
         let slot = || {
             let instance = Instance::builder("pay").build().unwrap();
-            let slot = Arc::new(Slot::new(instance, Arc::clone(&outstanding)));
+            let slot = Arc::new(Slot::new(instance, Arc::clone(&outstanding), Clock::default()));
             outstanding.watch_over(&slot);
             slot
         };

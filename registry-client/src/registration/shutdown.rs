@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::machine::Machine;
 use super::slot::Slot;
 use super::state::LeaseState;
-use crate::clock;
 use crate::error::Error;
 
 /// How long a shutdown drains, and how long all of it may take.
@@ -55,7 +54,7 @@ impl Shutdown {
 
     pub(super) async fn run(self, slot: &Arc<Slot>) -> Result<(), Error> {
         let mut progress = slot.progress();
-        let revoke_by = clock::boot_time().saturating_add(self.limit - Machine::revoke_reserve(self.limit));
+        let revoke_by = slot.clock.boot_time().saturating_add(self.limit - Machine::revoke_reserve(self.limit));
         slot.shut_down(self.drain, revoke_by);
         let ended = progress.wait_for(|progress| progress.released);
         let progress = tokio::time::timeout(self.limit, ended).await.map_err(|_| Error::Deadline)?;
@@ -85,6 +84,7 @@ pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
         match (terminate, interrupt) {
             (Ok(mut terminate), Ok(mut interrupt)) => {
                 tokio::select! {
+                    biased;
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
                 }

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 use super::machine::{Moment, Progress};
 use super::outstanding::Outstanding;
 use super::state::LeaseState;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::instance::Instance;
 
@@ -40,14 +41,16 @@ pub(crate) struct Slot {
     wake: Notify,
     progress: watch::Sender<Progress>,
     outstanding: Arc<Outstanding>,
+    pub(super) clock: Clock,
 }
 
 impl Slot {
-    pub(crate) fn new(instance: Instance, outstanding: Arc<Outstanding>) -> Self {
+    pub(crate) fn new(instance: Instance, outstanding: Arc<Outstanding>, clock: Clock) -> Self {
         let wanted = Wanted { instance, update: 1, taken: 1, shutdown: None, closed: false };
         let state = LeaseState::Registering(None);
         let progress = Progress { state, stored: 0, refused: None, released: false };
-        Self { wanted: Mutex::new(wanted), wake: Notify::new(), progress: watch::Sender::new(progress), outstanding }
+        let (wanted, progress) = (Mutex::new(wanted), watch::Sender::new(progress));
+        Self { wanted, wake: Notify::new(), progress, outstanding, clock }
     }
 
     pub(super) fn instance(&self) -> Instance {

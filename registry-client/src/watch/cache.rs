@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::Published;
 use super::snapshot::{Freshness, Snapshot};
 use super::table::{Entry, Table};
-use crate::clock;
+use crate::clock::Clock;
 
 /// A change is on disk after this time at the latest, and no file is written oftener.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,16 +50,17 @@ pub(super) struct Loaded {
 pub(crate) struct Cache {
     path: PathBuf,
     prefix: String,
+    clock: Clock,
 }
 
 impl Cache {
-    pub(crate) fn new(folder: &Path, prefix: &str) -> Self {
+    pub(crate) fn new(folder: &Path, prefix: &str, clock: Clock) -> Self {
         let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' };
         let name: String = prefix.trim_matches('/').chars().map(plain).collect();
         // Names may come out alike, or too long for a file.
         let tail: String = name.chars().rev().take(100).collect::<Vec<_>>().into_iter().rev().collect();
         let path = folder.join(format!("{tail}-{:016x}.json", fnv(prefix.as_bytes())));
-        Self { path, prefix: prefix.to_owned() }
+        Self { path, prefix: prefix.to_owned(), clock }
     }
 
     /// Fills the table from the file, if there is a readable one.
@@ -104,7 +105,7 @@ impl Cache {
                 record: serde_json::from_slice(&found.instance.to_record())?,
             })
         });
-        let age = clock::wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let age = self.clock.wall_clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let cached = Cached {
             version: FORMAT_VERSION,
             prefix: self.prefix.clone(),

@@ -11,7 +11,6 @@ use tokio_stream::wrappers::WatchStream;
 use super::snapshot::{Freshness, Snapshot};
 use super::view::View;
 use super::{Published, ServiceWatch};
-use crate::clock;
 
 /// The newest snapshot, each time there is one; see [`ServiceWatch::changes`] and [`View::changes`].
 ///
@@ -43,7 +42,7 @@ impl Changes {
             None => whole,
             Some(view) => {
                 let (part, until) = view.filter(&whole);
-                let left = until.map(|until| until.saturating_sub(clock::boot_time()));
+                let left = until.map(|until| until.saturating_sub(self.watch.clock().boot_time()));
                 self.held = left.map(|left| Box::pin(tokio::time::sleep(left)));
                 part
             }

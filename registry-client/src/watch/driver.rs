@@ -17,7 +17,7 @@ use super::snapshot::{Freshness, Snapshot};
 use super::table::{Entry, Table};
 use crate::backoff::Delays;
 use crate::channel::Channel;
-use crate::clock;
+use crate::clock::Clock;
 use crate::error::Error;
 
 /// Why a watch is over.
@@ -32,6 +32,7 @@ enum End {
 pub(crate) struct Driver {
     channel: Channel,
     hub: WatchHub,
+    clock: Clock,
     prefix: String,
     table: Table,
     freshness: Freshness,
@@ -44,13 +45,15 @@ impl Driver {
     pub(crate) fn new(
         channel: Channel,
         hub: WatchHub,
+        clock: Clock,
         prefix: String,
         service: Arc<str>,
         cache: Option<Cache>,
     ) -> (Self, watch::Receiver<Published>) {
         let (sender, published) = watch::channel(Published { snapshot: Arc::new(Snapshot::pending()), refused: None });
         let table = Table::new(service);
-        let driver = Self { channel, hub, prefix, table, freshness: Freshness::Pending, refused: None, cache, sender };
+        let freshness = Freshness::Pending;
+        let driver = Self { channel, hub, clock, prefix, table, freshness, refused: None, cache, sender };
         (driver, published)
     }
 
@@ -176,7 +179,7 @@ impl Driver {
     fn lose(&mut self, error: Error) {
         tracing::debug!(prefix = self.prefix, %error, "the watch is lost");
         if self.freshness == Freshness::Synced {
-            self.freshness = Freshness::Stale { since: clock::wall_clock() };
+            self.freshness = Freshness::Stale { since: self.clock.wall_clock() };
         }
         self.refused = error.is_permanent().then_some(error);
         self.publish();

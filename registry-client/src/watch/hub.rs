@@ -4,7 +4,7 @@
 //! watches only ever take and go on. When the stream is lost every watch is told so once and is over; it is
 //! up to its owner to ask for another from where it stands.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -121,7 +121,7 @@ impl WatchHub {
     pub(crate) fn new(channel: Channel) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (creates, asked) = mpsc::channel(CREATE_LIMIT);
         let dropped = Arc::new(Dropped::default());
-        let stream = WatchStream { channel, asked, dropped: Arc::clone(&dropped), watches: HashMap::new() };
+        let stream = WatchStream { channel, asked, dropped: Arc::clone(&dropped), watches: BTreeMap::new() };
         (Self { creates, dropped }, stream.run())
     }
 
@@ -142,7 +142,8 @@ struct WatchStream {
     channel: Channel,
     asked: mpsc::Receiver<Create>,
     dropped: Arc<Dropped>,
-    watches: HashMap<i64, mpsc::Sender<Message>>,
+    /// In order, as all are told when the stream is lost.
+    watches: BTreeMap<i64, mpsc::Sender<Message>>,
 }
 
 impl WatchStream {
@@ -159,7 +160,7 @@ impl WatchStream {
             while let Ok(create) = self.asked.try_recv() {
                 self.watches.insert(create.id, create.route);
             }
-            for (_, route) in self.watches.drain() {
+            for route in std::mem::take(&mut self.watches).into_values() {
                 drop(route.send(Message::Lost(error.clone())).await);
             }
         }
@@ -181,14 +182,22 @@ impl WatchStream {
     /// has gone.
     async fn follow(&mut self, requests: Requests, mut answers: Streaming<WatchResponse>) -> Option<Error> {
         loop {
+            // A server that is not read from may stop reading, so that answers go before watches that are to
+            // be created; one of those follows each answer, so that a flood of answers does not keep them away.
             tokio::select! {
+                biased;
+                () = self.dropped.wake.notified() => self.cancel_dropped(&requests).await,
                 answer = answers.message() => match answer {
-                    Ok(Some(answer)) => self.route(answer).await,
+                    Ok(Some(answer)) => {
+                        self.route(answer).await;
+                        if let Ok(create) = self.asked.try_recv() {
+                            self.create(create, &requests).await;
+                        }
+                    }
                     Ok(None) => return Some(Error::Unavailable { message: "the watch stream ended".to_owned() }),
                     Err(status) => return Some(failure(&status).error),
                 },
                 create = self.asked.recv() => self.create(create?, &requests).await,
-                () = self.dropped.wake.notified() => self.cancel_dropped(&requests).await,
             }
         }
     }

@@ -27,6 +27,7 @@ pub use snapshot::{Discovered, Freshness, Snapshot};
 use tokio::sync::watch;
 pub use view::{Selector, View};
 
+use crate::clock::Clock;
 use crate::error::Error;
 
 /// What a watch hands to those who look: the newest snapshot, and why there is none if that is final.
@@ -59,6 +60,7 @@ pub struct ServiceWatch {
 struct Shared {
     service: Arc<str>,
     published: watch::Receiver<Published>,
+    clock: Clock,
     /// Ends what feeds the watch, when dropped.
     _feeder: Option<tokio_util::sync::DropGuard>,
 }
@@ -69,15 +71,16 @@ impl ServiceWatch {
     /// It is synced with the first thing the [`Publisher`] says, and its streams end with the publisher.
     pub fn manual(service: &str) -> (Self, Publisher) {
         let (publisher, published) = Publisher::new(service.into());
-        (Self::new(service.into(), published, None), publisher)
+        (Self::new(service.into(), published, Clock::default(), None), publisher)
     }
 
     pub(crate) fn new(
         service: Arc<str>,
         published: watch::Receiver<Published>,
+        clock: Clock,
         feeder: Option<tokio_util::sync::DropGuard>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { service, published, _feeder: feeder }) }
+        Self { shared: Arc::new(Shared { service, published, clock, _feeder: feeder }) }
     }
 
     /// The service's name.
@@ -123,6 +126,10 @@ impl ServiceWatch {
 
     pub(crate) fn downgrade(&self) -> WeakServiceWatch {
         WeakServiceWatch(Arc::downgrade(&self.shared))
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.shared.clock
     }
 
     pub(crate) fn published(&self) -> watch::Receiver<Published> {

@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 use super::empty::{EmptyPolicy, Filter};
 use super::snapshot::{Discovered, Snapshot};
 use super::{Changes, ServiceWatch};
-use crate::clock;
 use crate::error::Error;
 use crate::instance::{Endpoint, Instance, Status};
 
@@ -148,7 +147,8 @@ impl View {
 
     /// What is shown of a snapshot, and until when on the boot-time clock, if that ends by itself.
     pub(super) fn filter(&self, whole: &Arc<Snapshot>) -> (Arc<Snapshot>, Option<Duration>) {
-        let now = (clock::boot_time(), clock::wall_clock());
+        let clock = self.watch.clock();
+        let now = (clock.boot_time(), clock.wall_clock());
         self.filter.lock().show(whole, self.policy, now, |whole| {
             let instances = whole.instances.iter().filter(|found| self.selector.matches(found)).cloned().collect();
             Snapshot { instances, ..whole.clone() }

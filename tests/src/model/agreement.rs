@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use registry_proto::etcdserverpb::{LeaseTimeToLiveResponse, ResponseHeader};
 
-use super::operation::Answer;
+use super::Answer;
 
 /// Who answers: the part of a header that is the same in every answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

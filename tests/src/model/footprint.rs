@@ -4,8 +4,8 @@ use bytes::Bytes;
 use registry_proto::etcdserverpb::request_op::Request;
 use registry_proto::etcdserverpb::{RequestOp, TxnRequest};
 
-use super::operation::Operation;
-use super::store::is_in;
+use super::Operation;
+use registry_checkers::model::is_in;
 
 /// Ranges of keys and ids of leases.
 #[derive(Debug, Default)]

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::fmt::Write;
 
+use super::Refusal;
 use super::footprint::Footprint;
-use super::operation::{Answer, Operation};
-use super::refusal::Refusal;
+use super::{Answer, Operation};
 
 /// Operations that are remembered, and of these how many are told.
 const REMEMBERED: usize = 20_000;

@@ -15,14 +15,14 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::Model;
+use super::Refusal;
 use super::agreement::{Answerer, comparable};
 use super::generator::Generator;
-use super::operation::{Answer, Operation};
 use super::recent::{Recent, Step};
-use super::refusal::Refusal;
 use super::settings::Settings;
 use super::subject::Subject;
 use super::watched::{Watched, look_back};
+use super::{Answer, Operation};
 use crate::requests::everything;
 
 /// So many operations lie between two looks at what watchers got, or fewer: before each compaction, too.

@@ -6,7 +6,7 @@ use registry_proto::etcdserverpb::{LeaseKeepAliveResponse, WatchCreateRequest, W
 use tokio::sync::Mutex;
 use tonic::{Response, Status};
 
-use super::operation::{Answer, Operation};
+use super::{Answer, Operation};
 use crate::client::{Client, KeepAlive};
 use crate::watching::Watching;
 

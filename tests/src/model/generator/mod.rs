@@ -10,9 +10,9 @@ mod txns;
 use bytes::Bytes;
 use fastrand::Rng;
 
+use super::Dialect;
 use super::Model;
-use super::dialect::Dialect;
-use super::operation::Operation;
+use super::Operation;
 
 /// The longest burst.
 const BURST: usize = 200;

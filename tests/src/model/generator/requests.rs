@@ -7,8 +7,8 @@ use registry_proto::etcdserverpb::{
     LeaseTimeToLiveRequest, PutRequest, RangeRequest, WatchCreateRequest,
 };
 
-use super::super::Model;
 use super::Generator;
+use registry_checkers::model::Model;
 
 impl Generator {
     pub(super) fn range(&mut self, model: &Model) -> RangeRequest {

@@ -4,10 +4,9 @@ use bytes::Bytes;
 use registry_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use registry_proto::etcdserverpb::{Compare, DeleteRangeRequest, RequestOp, TxnRequest};
 
-use super::super::Model;
-use super::super::check::MAX_TXN_OPS;
 use super::Generator;
 use crate::requests::Operation as _;
+use registry_checkers::model::{MAX_TXN_OPS, Model};
 
 /// How deep transactions stand in each other.
 const DEPTH: usize = 3;

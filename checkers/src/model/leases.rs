@@ -58,8 +58,9 @@ impl Model {
         LeaseKeepAliveResponse { header: self.header(), id: request.id, ttl }
     }
 
-    /// The keys whose newest state names the lease.
-    fn keys_of(&self, lease: i64) -> Vec<bytes::Bytes> {
+    /// The keys whose newest state names the lease, in their order.
+    #[must_use]
+    pub fn keys_of(&self, lease: i64) -> Vec<bytes::Bytes> {
         self.store.live(b"\0", b"\0").filter(|kv| kv.lease == lease).map(|kv| kv.key.clone()).collect()
     }
 }

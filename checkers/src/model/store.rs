@@ -1,6 +1,7 @@
 //! Every change ever made, in order. Compaction only moves a number.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use bytes::Bytes;
 use registry_proto::mvccpb::KeyValue;
@@ -62,13 +63,39 @@ impl Store {
 
     /// The state of every such key at a revision.
     pub(super) fn live_at(&self, key: &[u8], end: &[u8], revision: i64) -> impl Iterator<Item = &KeyValue> {
-        let meant = self.histories.iter().filter(move |(candidate, _)| is_in(candidate, key, end));
-        meant.filter_map(move |(_, history)| self.state(history, revision))
+        self.meant(key, end).filter_map(move |(_, history)| self.state(history, revision))
     }
 
     /// All changes from a revision on.
     pub(super) fn changes_from(&self, revision: i64) -> &[KeyValue] {
         &self.changes[self.changes.partition_point(|kv| kv.mod_revision < revision)..]
+    }
+
+    /// The histories of the keys that a range means.
+    fn meant(&self, key: &[u8], end: &[u8]) -> impl Iterator<Item = (&Bytes, &Vec<usize>)> {
+        let upto = match end {
+            [] => Bound::Included(key),
+            [0] => Bound::Unbounded,
+            end => Bound::Excluded(end),
+        };
+        let is_empty = matches!(upto, Bound::Excluded(end) if end <= key);
+        let range = (!is_empty).then(|| self.histories.range::<[u8], _>((Bound::Included(key), upto)));
+        range.into_iter().flatten()
+    }
+
+    /// How many changes there are.
+    pub(super) fn mark(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Forgets all changes after the first so many, and the revisions that they made.
+    pub(super) fn undo_to(&mut self, mark: usize, revision: i64) {
+        for kv in self.changes.drain(mark..).rev() {
+            if let Some(history) = self.histories.get_mut(&kv.key) {
+                history.pop();
+            }
+        }
+        self.revision = revision;
     }
 
     fn state(&self, history: &[usize], revision: i64) -> Option<&KeyValue> {
@@ -77,14 +104,15 @@ impl Store {
         (kv.version > 0).then_some(kv)
     }
 
-    fn push(&mut self, kv: KeyValue) {
+    pub(super) fn push(&mut self, kv: KeyValue) {
         self.histories.entry(kv.key.clone()).or_default().push(self.changes.len());
         self.changes.push(kv);
     }
 }
 
 /// Whether a key is one that `key` and `range_end` of a request mean.
-pub(super) fn is_in(candidate: &[u8], key: &[u8], end: &[u8]) -> bool {
+#[must_use]
+pub fn is_in(candidate: &[u8], key: &[u8], end: &[u8]) -> bool {
     match end {
         [] => candidate == key,
         [0] => candidate >= key,

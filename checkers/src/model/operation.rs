@@ -33,6 +33,14 @@ macro_rules! operations {
 
         impl Answer {
             /// The header of the whole answer.
+            #[must_use]
+            pub fn header(&self) -> Option<&ResponseHeader> {
+                match self {
+                    $(Self::$kind(answer) => answer.header.as_ref(),)+
+                }
+            }
+
+            /// The header of the whole answer.
             pub fn header_mut(&mut self) -> &mut Option<ResponseHeader> {
                 match self {
                     $(Self::$kind(answer) => &mut answer.header,)+

@@ -12,7 +12,7 @@ use super::refusal::{
 };
 
 /// Operations of one level of a transaction, by default.
-pub(super) const MAX_TXN_OPS: usize = 128;
+pub const MAX_TXN_OPS: usize = 128;
 
 pub(super) fn operation(operation: &Operation, dialect: Dialect) -> Result<(), Refusal> {
     match operation {

@@ -38,10 +38,12 @@ pub(super) const TOO_MANY_OPS: Refusal =
 pub(super) const DUPLICATE_KEY: Refusal =
     refusal(Code::InvalidArgument, "etcdserver: duplicate key given in txn request");
 pub(super) const INVALID_SORT: Refusal = refusal(Code::InvalidArgument, "etcdserver: invalid sort option");
-pub(super) const COMPACTED: Refusal =
-    refusal(Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted");
-pub(super) const FUTURE_REVISION: Refusal =
+/// The revision is below the compacted one.
+pub const COMPACTED: Refusal = refusal(Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted");
+/// The revision has not happened yet.
+pub const FUTURE_REVISION: Refusal =
     refusal(Code::OutOfRange, "etcdserver: mvcc: required revision is a future revision");
-pub(super) const LEASE_NOT_FOUND: Refusal = refusal(Code::NotFound, "etcdserver: requested lease not found");
+/// There is no such lease.
+pub const LEASE_NOT_FOUND: Refusal = refusal(Code::NotFound, "etcdserver: requested lease not found");
 pub(super) const LEASE_EXISTS: Refusal = refusal(Code::FailedPrecondition, "etcdserver: lease already exists");
 pub(super) const TTL_TOO_LARGE: Refusal = refusal(Code::OutOfRange, "etcdserver: too large lease TTL");

@@ -1,0 +1,272 @@
+//! The replay: revision after revision, the write that made it, then the reads that were answered at it.
+//!
+//! The model follows what was told: where a write's answer and the chronicle differ, that is a violation, and
+//! the chronicle's events are taken over, so that what comes later is judged by what happened. After a gap the
+//! state is not known, and answers are no longer compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use registry_proto::mvccpb::Event;
+
+use super::claims::{Claims, Unclaimed, takes_all_keys};
+use super::matching::without_a_call;
+use super::{Expiry, Known, Replayed, comparable};
+use crate::bounds::Bounds;
+use crate::chronicle::{Chronicle, bare};
+use crate::effects;
+use crate::history::{Call, History};
+use crate::model::{Answer, Dialect, Model, Operation, Refusal};
+use crate::report::{Promise, Violation};
+
+/// A new store's revision.
+const FIRST: i64 = 1;
+
+/// The answered calls of one revision.
+#[derive(Debug, Default)]
+struct At {
+    /// Those that say that they changed something.
+    writes: Vec<usize>,
+    /// These do not say it.
+    revokes: Vec<usize>,
+    /// Those that changed nothing and tell of the state.
+    reads: Vec<usize>,
+}
+
+/// A replay that goes on.
+#[derive(Debug)]
+pub(crate) struct Replay<'a> {
+    history: &'a History,
+    chronicle: &'a Chronicle,
+    bounds: &'a Bounds,
+    claims: Claims,
+    /// None after a gap.
+    model: Option<Model>,
+    unclaimed: Vec<Unclaimed>,
+    out: Replayed,
+}
+
+impl<'a> Replay<'a> {
+    pub(crate) fn of(history: &'a History, chronicle: &'a Chronicle, bounds: &'a Bounds, dialect: Dialect) -> Replayed {
+        let model = Some(Model::new(dialect));
+        let (claims, out) = (Claims::of(history), Replayed::default());
+        let mut replay = Self { history, chronicle, bounds, claims, model, unclaimed: Vec::new(), out };
+        let by_revision = by_revision(history);
+        let mut numbers: BTreeSet<i64> = by_revision.keys().chain(chronicle.revisions.keys()).copied().collect();
+        numbers.insert(FIRST);
+        let mut last = FIRST - 1;
+        for revision in numbers {
+            if revision > last + 1 {
+                replay.gap(last + 1, revision - 1);
+            }
+            replay.revision(revision, by_revision.get(&revision).unwrap_or(&At::default()));
+            last = revision;
+        }
+        replay.give_away();
+        replay.out.model = replay.model;
+        replay.out
+    }
+
+    /// Nobody tells what happened in these revisions.
+    fn gap(&mut self, from: i64, to: i64) {
+        if let Some(missing) = self.chronicle.missing(from, to) {
+            let text = format!("revision {missing} is told by no watch, though some tell of later ones");
+            self.out.violations.push(Violation::new(Promise::NoGap, text));
+        }
+        self.out.gaps.push((from, to));
+        self.model = None;
+    }
+
+    fn revision(&mut self, revision: i64, at: &At) {
+        if revision > FIRST {
+            self.write(revision, at);
+        }
+        let Some(model) = &mut self.model else { return };
+        for index in &at.reads {
+            let call = &self.history.calls[*index];
+            let expected = model.peek(&call.operation);
+            self.out.compared += 1;
+            self.out
+                .violations
+                .extend(compare(call, expected.map(|(answer, _)| answer)).map(|wrong| wrong.calls([*index])));
+        }
+        for index in &at.revokes {
+            let Operation::LeaseRevoke(request) = &self.history.calls[*index].operation else { continue };
+            let left = model.keys_of(request.id);
+            if !left.is_empty() {
+                let text = format!("lease {} was revoked by revision {revision}, and {left:?} are there", request.id);
+                self.out.violations.push(Violation::new(Promise::LeaseTakesItsKeys, text).calls([*index]));
+            }
+        }
+    }
+
+    /// Finds out whose revision it is and takes over what it did.
+    fn write(&mut self, revision: i64, at: &At) {
+        let told = self.chronicle.revisions.get(&revision).map(|told| &told.events[..]);
+        let owner = at.writes.first().copied();
+        if at.writes.len() > 1 {
+            let text = format!("revision {revision} was told for several writes");
+            let wrong = Violation::new(Promise::OneWriteARevision, text).calls(at.writes.iter().copied());
+            self.out.violations.push(wrong);
+        }
+        let events = match owner {
+            Some(owner) => self.owned(revision, owner, told),
+            None if self.is_revoke(at, told) => self.revoked(at),
+            None => self.unowned(revision, told),
+        };
+        // Only here it is certain that the revision is what the model now is at.
+        let Some(events) = events else {
+            if self.chronicle.covers(revision) && owner.is_none() {
+                let text = format!("revision {revision} is told by no watch, though some tell of later ones");
+                self.out.violations.push(Violation::new(Promise::NoGap, text));
+            }
+            self.out.gaps.push((revision, revision));
+            self.model = None;
+            return;
+        };
+        let known = Known { events, knows_before: self.model.is_some() };
+        self.out.revisions.insert(revision, known);
+    }
+
+    /// What an answered write did; its answer is compared, and its events with those that were told.
+    fn owned(&mut self, revision: i64, owner: usize, told: Option<&[Event]>) -> Option<Vec<Event>> {
+        let call = &self.history.calls[owner];
+        let Some(model) = &mut self.model else { return told.map(<[Event]>::to_vec) };
+        let expected = model.peek(&call.operation);
+        self.out.compared += 1;
+        let (answer, events) = match expected {
+            Ok((answer, events)) => (Ok(answer), events),
+            Err(refusal) => (Err(refusal), Vec::new()),
+        };
+        let wrong = compare(call, answer);
+        let has_effect = !events.is_empty();
+        self.out.violations.extend(wrong.map(|wrong| wrong.calls([owner])));
+        let expected = bare(&events);
+        if told.is_none() && self.chronicle.covers(revision) {
+            let text =
+                format!("{} was acknowledged at revision {revision}, which no watch tells", call.operation.kind());
+            self.out.violations.push(Violation::new(Promise::NoLostWrite, text).calls([owner]));
+        }
+        match told {
+            Some(told) if told != expected => {
+                let watch = self.chronicle.revisions[&revision].watch;
+                let wrong = differs(revision, call, &expected, told).calls([owner]).watches([watch]);
+                self.out.violations.push(wrong);
+                Some(model.take_over(told))
+            }
+            None if !has_effect => None,
+            _ => model.replay(&call.operation).ok().map(|(_, events)| events),
+        }
+    }
+
+    /// Whether the end of a lease, by an answered revoke, explains the revision.
+    fn is_revoke(&self, at: &At, told: Option<&[Event]>) -> bool {
+        self.revoker(at).is_some_and(|(model, lease)| match told {
+            Some(events) => takes_all_keys(model, lease, events),
+            None => !model.keys_of(lease).is_empty(),
+        })
+    }
+
+    fn revoker(&self, at: &At) -> Option<(&Model, i64)> {
+        let model = self.model.as_ref()?;
+        let mut leases = at.revokes.iter().filter_map(|index| match &self.history.calls[*index].operation {
+            Operation::LeaseRevoke(request) => Some(request.id),
+            _ => None,
+        });
+        leases.find(|lease| !model.keys_of(*lease).is_empty()).map(|lease| (model, lease))
+    }
+
+    fn revoked(&mut self, at: &At) -> Option<Vec<Event>> {
+        let (_, lease) = self.revoker(at)?;
+        let model = self.model.as_mut()?;
+        let gone: Vec<_> = model.keys_of(lease).into_iter().map(deleted).collect();
+        Some(model.take_over(&gone))
+    }
+
+    fn unowned(&mut self, revision: i64, told: Option<&[Event]>) -> Option<Vec<Event>> {
+        let told = told?;
+        let unclaimed = self.claims.explain(self.history, self.bounds, (revision, told), self.model.as_mut());
+        self.unclaimed.push(unclaimed);
+        Some(match &mut self.model {
+            Some(model) => model.take_over(told),
+            None => told.to_vec(),
+        })
+    }
+
+    /// Gives each revision without an answer to one call of unknown outcome, or to nobody where a lease's end
+    /// or the SDK explains it.
+    fn give_away(&mut self) {
+        let (free, bound): (Vec<_>, Vec<_>) =
+            self.unclaimed.iter().partition(|unclaimed| unclaimed.lease.is_some() || unclaimed.registered);
+        let (left, taken) = without_a_call(&bound);
+        self.out.found = taken.len();
+        self.out.violations.extend(left.iter().map(|at| unexplained(bound[*at], self.history)));
+        let alone = free.iter().filter(|unclaimed| unclaimed.candidates.is_empty() && !unclaimed.registered);
+        let expiries =
+            alone.filter_map(|unclaimed| unclaimed.lease.map(|lease| Expiry { lease, revision: unclaimed.revision }));
+        self.out.expiries.extend(expiries);
+    }
+}
+
+/// The answered calls by the revision of their header.
+fn by_revision(history: &History) -> BTreeMap<i64, At> {
+    let mut all: BTreeMap<i64, At> = BTreeMap::new();
+    for (index, call) in history.calls.iter().enumerate() {
+        let (Some(answer), Some(revision)) = (call.answer(), call.revision()) else { continue };
+        let at = all.entry(revision).or_default();
+        match answer {
+            answer if effects::changed(answer) => at.writes.push(index),
+            Answer::LeaseRevoke(_) => at.revokes.push(index),
+            Answer::Range(_) | Answer::DeleteRange(_) | Answer::Txn(_) => at.reads.push(index),
+            _ => {}
+        }
+    }
+    all
+}
+
+/// How an answer differs from the model's.
+fn compare(call: &Call, expected: Result<Answer, Refusal>) -> Option<Violation> {
+    let got = comparable(call.answer()?);
+    let text = match expected {
+        Ok(expected) if expected == got => return None,
+        Ok(expected) => format!("{:?} was answered {got:?}, not {expected:?}", call.operation),
+        Err(refusal) => format!("{:?} was answered {got:?}, not refused with {refusal:?}", call.operation),
+    };
+    Some(Violation::new(Promise::RightAnswer, text))
+}
+
+/// How the events that were told differ from those of the acknowledged write.
+fn differs(revision: i64, call: &Call, expected: &[Event], told: &[Event]) -> Violation {
+    let kept = expected.iter().filter(|event| told.contains(event)).count();
+    let promise = match kept {
+        0 => Promise::NoLostWrite,
+        kept if kept == expected.len() => Promise::NothingInvented,
+        _ => Promise::AllOrNothing,
+    };
+    let kind = call.operation.kind();
+    Violation::new(promise, format!("{kind} at revision {revision} makes {expected:?}, and watches tell {told:?}"))
+}
+
+/// Why a revision that no answer claims cannot be.
+fn unexplained(unclaimed: &Unclaimed, history: &History) -> Violation {
+    let Unclaimed { revision, candidates, too_late, refused, elsewhere, otherwise, .. } = unclaimed;
+    let ways = [
+        (candidates, Promise::OnceAtMost, "can only have been written by calls that wrote other revisions"),
+        (elsewhere, Promise::OnceAtMost, "holds what was acknowledged with another revision"),
+        (refused, Promise::RefusedMeansUnchanged, "holds what was refused"),
+        (too_late, Promise::RealTime, "was told before the only calls that explain it were asked"),
+        (otherwise, Promise::AllOrNothing, "is not what the call that has its value would have done"),
+    ];
+    let way = ways.into_iter().find(|(calls, ..)| !calls.is_empty());
+    let Some((calls, promise, what)) = way else {
+        return Violation::new(Promise::NothingInvented, format!("revision {revision} was written by nobody"));
+    };
+    let kinds: Vec<_> = calls.iter().map(|index| history.calls[*index].operation.kind()).collect();
+    Violation::new(promise, format!("revision {revision} {what}: {kinds:?}")).calls(calls.iter().copied())
+}
+
+fn deleted(key: bytes::Bytes) -> Event {
+    use registry_proto::mvccpb::KeyValue;
+    use registry_proto::mvccpb::event::EventType;
+    let kv = Some(KeyValue { key, ..KeyValue::default() });
+    Event { r#type: EventType::Delete.into(), kv, prev_kv: None }
+}
