@@ -117,6 +117,9 @@ impl Load {
             }
         }
         self.clients.sort_by_key(|client| client.caller.client);
+        if self.clients.len() < self.settings.clients as usize {
+            self.recorder.complain("a client ended before its calls".to_owned());
+        }
     }
 
     /// After all faults have ended: every client's last calls must succeed within the limit. What does not is a
