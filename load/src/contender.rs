@@ -27,6 +27,8 @@ const LOOKS: usize = 20;
 pub(crate) struct Contender {
     client: Client,
     settings: Arc<Settings>,
+    /// Nothing is begun after it.
+    end: Instant,
 }
 
 /// A place in the queue for the lock.
@@ -40,14 +42,14 @@ struct Place {
 
 impl Contender {
     pub(crate) fn new(client: Client, settings: Arc<Settings>) -> Self {
-        Self { client, settings }
+        let end = Instant::now() + settings.limit;
+        Self { client, settings, end }
     }
 
     pub(crate) async fn run(&mut self) {
-        let end = Instant::now() + self.settings.limit;
         for _ in 0..self.settings.locks {
             self.think(3).await;
-            if Instant::now() >= end {
+            if Instant::now() >= self.end {
                 return;
             }
             let Some(place) = self.queue().await else { continue };
@@ -96,6 +98,9 @@ impl Contender {
             ..RangeRequest::default()
         };
         for _ in 0..LOOKS {
+            if Instant::now() >= self.end {
+                break;
+            }
             if let Outcome::Answered(Answer::Range(answer)) = self.client.call(Operation::Range(first.clone())).await {
                 let kvs = answer.kvs.into_messages().unwrap_or_default();
                 if kvs.first().is_some_and(|kv| kv.key == place.key.as_bytes()) {

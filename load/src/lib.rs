@@ -7,6 +7,30 @@
 //! Rooms: `client` makes calls that `generator` draws, `contender` fences what it writes by a lock, `watching`
 //! reads watches, `registrar` uses the SDK; `caller` sends one call, and `sorting` says what a status leaves open.
 //!
+//! ```no_run
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use registry_load::{Load, Member, Settings, read_state};
+//! # async fn example(channels: Vec<(u64, tonic::transport::Channel)>) -> Result<(), Box<dyn std::error::Error>> {
+//! let members: Vec<_> = channels.into_iter().map(|(id, channel)| Member::new(id, channel)).collect();
+//! let spawn = Arc::new(|task| drop(tokio::spawn(task)));
+//! let mut load = Load::new(Settings { seed: 7, ..Settings::default() }, Arc::new(members.clone()), spawn)?;
+//! load.run().await; // meanwhile others make faults, and here they end
+//! load.settle(Duration::from_secs(30)).await;
+//! let mut newest = 0;
+//! for member in &members {
+//!     let state = read_state(member, load.recorder()).await?;
+//!     newest = newest.max(state.revision);
+//!     load.recorder().add_member(state);
+//! }
+//! let (history, complaints) = load.conclude(newest, Duration::from_secs(30)).await;
+//! let report = registry_checkers::check(&history, &registry_checkers::Limits::default());
+//! assert!(report.is_good() && complaints.is_empty(), "{report}");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! What always holds: time is the runtime's, randomness is the seed's, and a call is sent once and written down
 //! before it is sent.
 

@@ -86,29 +86,26 @@ impl Load {
         self.watch();
         let (sender, mut done) = mpsc::channel(1);
         for number in 0..self.settings.clients {
-            let (mut client, done) = (self.client(number), sender.clone());
-            (self.spawn)(Box::pin(async move {
+            let mut client = self.client(number);
+            self.work(&sender, async move {
                 client.run().await;
-                drop(done.send(Some(client)).await);
-            }));
+                Some(client)
+            });
         }
         for _ in 0..self.settings.contenders {
-            let (mut contender, done) = (Contender::new(self.new_client(), Arc::clone(&self.settings)), sender.clone());
-            (self.spawn)(Box::pin(async move {
+            let mut contender = Contender::new(self.new_client(), Arc::clone(&self.settings));
+            self.work(&sender, async move {
                 contender.run().await;
-                drop(done.send(None).await);
-            }));
+                None
+            });
         }
-        if let Some(homes) = self.homes.clone() {
-            for _ in 0..self.settings.registrars {
-                let client = self.new_client();
-                let mut registrar = Registrar::new(client, Arc::clone(&homes), Arc::clone(&self.settings));
-                let done = sender.clone();
-                (self.spawn)(Box::pin(async move {
-                    registrar.run().await;
-                    drop(done.send(None).await);
-                }));
-            }
+        let registrars = if self.homes.is_some() { self.settings.registrars } else { 0 };
+        for homes in self.homes.clone().into_iter().cycle().take(registrars as usize) {
+            let mut registrar = Registrar::new(self.new_client(), homes, Arc::clone(&self.settings));
+            self.work(&sender, async move {
+                registrar.run().await;
+                None
+            });
         }
         drop(sender);
         loop {
@@ -120,6 +117,9 @@ impl Load {
             }
         }
         self.clients.sort_by_key(|client| client.caller.client);
+        if self.clients.len() < self.settings.clients as usize {
+            self.recorder.complain("a client ended before its calls".to_owned());
+        }
     }
 
     /// After all faults have ended: every client's last calls must succeed within the limit. What does not is a
@@ -167,6 +167,12 @@ impl Load {
         let history = self.recorder.finish();
         self.stage.over.cancel();
         (history, self.recorder.complaints())
+    }
+
+    /// Puts a task to work that says when it is done.
+    fn work(&self, done: &mpsc::Sender<Option<Client>>, task: impl Future<Output = Option<Client>> + Send + 'static) {
+        let done = done.clone();
+        (self.spawn)(Box::pin(async move { drop(done.send(task.await).await) }));
     }
 
     fn watch(&mut self) {

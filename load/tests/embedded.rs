@@ -1,5 +1,6 @@
 //! The load against a single node on a real port, and against nobody on virtual time.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -8,27 +9,65 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use parking_lot::Mutex;
-use registry_checkers::{History, Limits, Outcome, check};
+use registry_checkers::{History, HowEnded, Limits, Outcome, Registration, check};
 use registry_client::Registry;
+use registry_client::simulation::{Connector, Link, SendError};
 use registry_load::{BoxFuture, CarryError, Homes, Load, Member, Members, Settings, Spawn, Trace, read_state};
 use registry_server::server::{Config, Running, Server};
 use tempfile::TempDir;
+use tokio::task::AbortHandle;
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
-/// The SDK on threads of its own; nothing can be killed.
-struct Threads {
+/// The SDK in processes that are no more than their tasks.
+struct Processes {
     url: String,
+    tasks: Arc<Mutex<BTreeMap<u32, Vec<AbortHandle>>>>,
 }
 
-impl Homes for Threads {
-    fn start(&self, _: u32) -> Registry {
-        Registry::builder([self.url.clone()]).build().expect("the address is right")
+impl Homes for Processes {
+    fn start(&self, process: u32) -> Registry {
+        let tasks = Arc::clone(&self.tasks);
+        let spawn: Spawn = Arc::new(move |task| {
+            let handle = tokio::spawn(task).abort_handle();
+            tasks.lock().entry(process).or_default().push(handle);
+        });
+        let connector = Arc::new(Plain { channel: channel(&self.url) });
+        Registry::builder([self.url.clone()]).build_simulated(connector, spawn).expect("the address is right")
     }
 
-    fn kill(&self, _: u32) -> bool {
-        false
+    fn kill(&self, process: u32) -> bool {
+        self.tasks.lock().remove(&process).unwrap_or_default().iter().for_each(AbortHandle::abort);
+        true
+    }
+}
+
+/// Connections that are all one channel.
+#[derive(Debug)]
+struct Plain {
+    channel: Channel,
+}
+
+impl Connector for Plain {
+    fn connect(&self, _: &registry_client::Endpoint) -> BoxFuture<Result<Box<dyn Link>, String>> {
+        let link: Box<dyn Link> = Box::new(Self { channel: self.channel.clone() });
+        Box::pin(ready(Ok(link)))
+    }
+}
+
+impl Link for Plain {
+    fn is_usable(&self) -> bool {
+        true
+    }
+
+    fn send(&self, request: Request<Body>) -> BoxFuture<Result<Response<Body>, SendError>> {
+        let mut channel = self.channel.clone();
+        Box::pin(async move {
+            let broken = |error: tonic::transport::Error| SendError::Broken(error.to_string());
+            std::future::poll_fn(|context| channel.poll_ready(context)).await.map_err(broken)?;
+            channel.call(request).await.map_err(broken)
+        })
     }
 }
 
@@ -54,7 +93,7 @@ fn channel(url: &str) -> Channel {
 async fn run(url: &str, ways: Vec<Member>, settings: Settings) -> (History, Vec<String>) {
     let member = Member::new(1, channel(url));
     let members: Arc<dyn Members> = Arc::new(ways);
-    let homes = Arc::new(Threads { url: url.to_owned() });
+    let homes = Arc::new(Processes { url: url.to_owned(), tasks: Arc::default() });
     let mut load = Load::new(settings, members, spawn()).expect("the settings make sense").registering(homes);
     load.run().await;
     load.settle(Duration::from_secs(20)).await;
@@ -72,7 +111,7 @@ fn small(seed: u64) -> Settings {
         ttl_seconds: 2..=4,
         watch_ms: 300..=2_000,
         locks: 3,
-        registrations: 2,
+        registrations: 3,
         held_ms: 500..=2_000,
         ..Settings::default()
     }
@@ -93,7 +132,9 @@ async fn a_healthy_node_answers_everything_and_every_watch_reaches_the_end() {
     let report = check(&history, &Limits::default());
     assert!(report.is_good(), "{report}");
     assert!(report.counts.gaps.is_empty() && report.counts.compared > 300, "{report}");
-    assert_eq!(history.registrations.len(), 4);
+    assert_eq!(history.registrations.len(), 6);
+    let was_killed = |registration: &Registration| matches!(registration.ended, Some((_, HowEnded::Killed)));
+    assert!(history.registrations.iter().any(was_killed), "{:?}", history.registrations);
     for registration in &history.registrations {
         assert!(!registration.leases.is_empty(), "{registration:?}");
     }

@@ -10,6 +10,8 @@ mod matching;
 pub(crate) mod order;
 pub(crate) mod refusals;
 mod replay;
+mod resumption;
+mod wrong;
 
 use registry_proto::etcdserverpb::ResponseHeader;
 use registry_proto::mvccpb::Event;
@@ -30,21 +32,16 @@ pub(crate) struct Known {
     pub(crate) knows_before: bool,
 }
 
-/// A lease that ended by itself, as far as can be told: its keys, and nothing else, are gone at a revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Expiry {
-    pub(crate) lease: i64,
-    pub(crate) revision: i64,
-}
-
 /// What came of the replay.
 #[derive(Debug, Default)]
 pub(crate) struct Replayed {
     pub(crate) revisions: BTreeMap<i64, Known>,
     pub(crate) gaps: Vec<(i64, i64)>,
-    /// The state at the last revision; none after a gap.
+    /// The state at the last revision; none if it is not known.
     pub(crate) model: Option<Model>,
-    pub(crate) expiries: Vec<Expiry>,
+    /// Leases that ended by themselves, as far as can be told, each with the first revision at which its keys, and
+    /// nothing else, are gone.
+    pub(crate) expiries: BTreeMap<i64, i64>,
     /// Answers that were compared.
     pub(crate) compared: usize,
     /// Writes of unknown outcome that happened.

@@ -9,6 +9,7 @@ mod early;
 mod ended;
 mod late;
 mod life;
+mod lists;
 mod ttl;
 
 use std::collections::BTreeMap;
@@ -60,7 +61,6 @@ impl Judge<'_> {
 
     /// When a lease was first known to have ended by itself, with keys.
     fn expired(self, id: i64) -> Option<std::time::Duration> {
-        let expiry = self.replayed.expiries.iter().find(|expiry| expiry.lease == id)?;
-        self.bounds.seen(expiry.revision)
+        self.bounds.seen(*self.replayed.expiries.get(&id)?)
     }
 }

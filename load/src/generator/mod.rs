@@ -29,6 +29,8 @@ use crate::settings::{Kind, Settings};
 const PREFIX: &str = "k/";
 /// Where the prefix ends.
 const PREFIX_END: &str = "k0";
+/// Below it stand keys that go with leases and are not deleted otherwise.
+const SESSIONS: &str = "s/";
 /// Changed by compare-and-swap only.
 pub(crate) const COUNTER: &str = "counter";
 

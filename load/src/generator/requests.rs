@@ -4,11 +4,14 @@ use bytes::Bytes;
 use registry_proto::etcdserverpb::watch_create_request::FilterType;
 use registry_proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest, WatchCreateRequest};
 
-use super::{COUNTER, Generator};
+use super::{COUNTER, Generator, SESSIONS};
 use crate::known::Known;
 
 impl Generator {
     pub(super) fn put(&mut self, known: &Known) -> PutRequest {
+        if self.percent(20) {
+            return self.session(known);
+        }
         let key = self.key();
         let mut request = self.put_of(key, known);
         if self.percent(8) {
@@ -18,6 +21,13 @@ impl Generator {
             (request.ignore_lease, request.lease) = (true, 0);
         }
         request
+    }
+
+    /// A key that goes with a lease, as those of instances do: nobody deletes it, so that leases end with keys.
+    fn session(&mut self, known: &Known) -> PutRequest {
+        let (client, number, lease) = (self.client, self.rng.u32(..4), self.lease(known));
+        let key = format!("{SESSIONS}{client}-{number}").into();
+        PutRequest { key, value: self.value(), lease, ..PutRequest::default() }
     }
 
     /// A put of this key without what depends on the state of the key.

@@ -7,7 +7,8 @@ use super::machine::Event;
 use super::rpc::{holder, read};
 use crate::backoff::Delays;
 use crate::channel::Channel;
-use crate::watch::hub::{Message, Span, WatchHub};
+use crate::watch::hub::{Message, WatchHub};
+use crate::watch::span::Span;
 use registry_proto::mvccpb::event::EventType;
 
 /// Tells what becomes of `key` after `revision`, until it is dropped.

@@ -11,9 +11,10 @@ use tokio::sync::watch;
 
 use super::Published;
 use super::cache::Cache;
-use super::hub::{Message, Span, Watch, WatchHub};
+use super::hub::{Message, Watch, WatchHub};
 use super::list::{Listing, list};
 use super::snapshot::{Freshness, Snapshot};
+use super::span::Span;
 use super::table::{Entry, Table};
 use crate::backoff::Delays;
 use crate::channel::Channel;

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use registry_proto::etcdserverpb::watch_client::WatchClient;
 use registry_proto::etcdserverpb::watch_request::RequestUnion;
@@ -18,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
+use super::span::Span;
 use crate::channel::{Channel, OPEN_LIMIT, failure};
 use crate::error::Error;
 
@@ -29,28 +29,6 @@ const CREATE_LIMIT: usize = 64;
 const REQUEST_LIMIT: usize = 256;
 /// The largest answer that is taken; a server splits bigger ones, as it is asked to.
 const ANSWER_LIMIT_BYTES: usize = 64 << 20;
-
-/// A key, or a range of keys.
-#[derive(Debug, Clone)]
-pub(crate) struct Span {
-    pub(crate) key: Bytes,
-    pub(crate) end: Bytes,
-}
-
-impl Span {
-    pub(crate) fn key(key: Bytes) -> Self {
-        Self { key, end: Bytes::new() }
-    }
-
-    /// All keys that begin with `prefix`, which must end in a byte below 255.
-    pub(crate) fn prefix(prefix: &str) -> Self {
-        let mut end = prefix.as_bytes().to_vec();
-        if let Some(last) = end.last_mut() {
-            *last = last.wrapping_add(1);
-        }
-        Self { key: Bytes::copy_from_slice(prefix.as_bytes()), end: end.into() }
-    }
-}
 
 /// What a watch is told.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use registry_proto::mvccpb::KeyValue;
 use tokio::time::{Instant, timeout};
 use tonic::Code;
 
-use super::hub::Span;
+use super::span::Span;
 use crate::channel::{CALL_LIMIT, Channel, failure};
 use crate::error::Error;
 

@@ -14,6 +14,7 @@ pub(crate) mod hub;
 mod list;
 mod publisher;
 mod snapshot;
+pub(crate) mod span;
 mod table;
 mod view;
 
