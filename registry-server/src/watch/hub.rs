@@ -253,7 +253,8 @@ impl State {
             for subscriber in group.members.values_mut() {
                 wakers.extend(subscriber.set_behind(&group.interest, next, &self.counts));
                 for (serial, wanted) in subscriber.members.take_waiting(up_to) {
-                    let behind = Behind::new(&group.interest, vec![serial], wanted, &self.counts);
+                    // Whatever it wanted before and was published did not concern it.
+                    let behind = Behind::new(&group.interest, vec![serial], wanted.max(next), &self.counts);
                     wakers.extend(subscriber.queue.push_behind(behind));
                 }
             }

@@ -169,6 +169,24 @@ fn after_a_snapshot_watchers_go_on_from_history_or_are_cancelled() {
     assert!(of(2).is_empty());
 }
 
+/// What broke: a watcher that had had no event yet counted as one that wants everything since it came, and was cancelled
+/// when part of that was compacted.
+#[test]
+fn after_a_snapshot_a_watcher_without_events_wants_only_what_was_not_published() {
+    let bench = Bench::new();
+    let mut client = bench.client();
+    client.created(key("a"));
+    for _ in 0..5 {
+        bench.put("b");
+    }
+    bench.store.compact(5);
+    bench.store.write(&[("a", Some("1"))]);
+    bench.hub.restored();
+    let answers = client.answers();
+    assert_eq!(answers.iter().flat_map(seen).collect::<Vec<_>>(), ["a@7"]);
+    assert!(answers.iter().all(|answer| !answer.canceled));
+}
+
 #[test]
 fn ten_thousand_watchers_on_one_stream_all_get_their_events() {
     let bench = Bench::new();
