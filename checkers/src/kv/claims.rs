@@ -81,7 +81,9 @@ impl Claims {
             match &call.outcome {
                 Outcome::Refused(_) => unclaimed.refused.push(index),
                 Outcome::Answered(_) => unclaimed.elsewhere.push(index),
-                Outcome::Unknown(_) if !model.as_deref_mut().is_none_or(explains) => unclaimed.otherwise.push(index),
+                Outcome::Unknown(_) if !model.as_deref_mut().is_none_or(explains) => {
+                    unclaimed.otherwise.extend(holds_a_value(&call.operation, events).then_some(index));
+                }
                 Outcome::Unknown(_) if told_before >= revision => unclaimed.too_late.push(index),
                 Outcome::Unknown(_) => unclaimed.candidates.push(index),
             }
@@ -121,6 +123,14 @@ impl Claims {
         holders.dedup();
         holders
     }
+}
+
+/// Whether one of the events puts a value that the operation has.
+fn holds_a_value(operation: &Operation, events: &[Event]) -> bool {
+    effects::values(operation).any(|(key, value)| {
+        let kvs = events.iter().filter(|event| !is_delete(event)).filter_map(|event| event.kv.as_ref());
+        kvs.into_iter().any(|kv| kv.key == key && kv.value == value)
+    })
 }
 
 /// The lease of which these events are the end: deletes of all keys attached to it.

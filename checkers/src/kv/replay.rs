@@ -72,8 +72,16 @@ impl<'a> Replay<'a> {
             let text = format!("revision {missing} is told by no watch, though some tell of later ones");
             self.out.violations.push(Violation::new(Promise::NoGap, text));
         }
-        self.out.gaps.push((from, to));
+        self.unknown(from, to);
+    }
+
+    /// From here on the state is not known.
+    fn unknown(&mut self, from: i64, to: i64) {
         self.model = None;
+        match self.out.gaps.last_mut() {
+            Some(last) if last.1 + 1 == from => last.1 = to,
+            _ => self.out.gaps.push((from, to)),
+        }
     }
 
     fn revision(&mut self, revision: i64, at: &At) {
@@ -108,10 +116,10 @@ impl<'a> Replay<'a> {
             let wrong = Violation::new(Promise::OneWriteARevision, text).calls(at.writes.iter().copied());
             self.out.violations.push(wrong);
         }
-        let events = match owner {
-            Some(owner) => self.owned(revision, owner, told),
-            None if self.is_revoke(at, told) => self.revoked(at),
-            None => self.unowned(revision, told),
+        let events = match (owner, self.revoked_lease(at, told)) {
+            (Some(owner), _) => self.owned(revision, owner, told),
+            (None, Some(lease)) => self.revoked(lease, told),
+            (None, None) => self.unowned(revision, told),
         };
         // Only here it is certain that the revision is what the model now is at.
         let Some(events) = events else {
@@ -119,9 +127,7 @@ impl<'a> Replay<'a> {
                 let text = format!("revision {revision} is told by no watch, though some tell of later ones");
                 self.out.violations.push(Violation::new(Promise::NoGap, text));
             }
-            self.out.gaps.push((revision, revision));
-            self.model = None;
-            return;
+            return self.unknown(revision, revision);
         };
         let known = Known { events, knows_before: self.model.is_some() };
         self.out.revisions.insert(revision, known);
@@ -158,28 +164,24 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Whether the end of a lease, by an answered revoke, explains the revision.
-    fn is_revoke(&self, at: &At, told: Option<&[Event]>) -> bool {
-        self.revoker(at).is_some_and(|(model, lease)| match told {
-            Some(events) => takes_all_keys(model, lease, events),
-            None => !model.keys_of(lease).is_empty(),
-        })
-    }
-
-    fn revoker(&self, at: &At) -> Option<(&Model, i64)> {
+    /// The lease whose end, by an answered revoke, explains the revision.
+    fn revoked_lease(&self, at: &At, told: Option<&[Event]>) -> Option<i64> {
         let model = self.model.as_ref()?;
-        let mut leases = at.revokes.iter().filter_map(|index| match &self.history.calls[*index].operation {
+        let leases = at.revokes.iter().filter_map(|index| match &self.history.calls[*index].operation {
             Operation::LeaseRevoke(request) => Some(request.id),
             _ => None,
         });
-        leases.find(|lease| !model.keys_of(*lease).is_empty()).map(|lease| (model, lease))
+        let mut explaining = leases.filter(|lease| match told {
+            Some(events) => takes_all_keys(model, *lease, events),
+            None => !model.keys_of(*lease).is_empty(),
+        });
+        explaining.next()
     }
 
-    fn revoked(&mut self, at: &At) -> Option<Vec<Event>> {
-        let (_, lease) = self.revoker(at)?;
+    fn revoked(&mut self, lease: i64, told: Option<&[Event]>) -> Option<Vec<Event>> {
         let model = self.model.as_mut()?;
         let gone: Vec<_> = model.keys_of(lease).into_iter().map(deleted).collect();
-        Some(model.take_over(&gone))
+        Some(model.take_over(told.unwrap_or(&gone)))
     }
 
     fn unowned(&mut self, revision: i64, told: Option<&[Event]>) -> Option<Vec<Event>> {

@@ -86,6 +86,7 @@ fn lives(history: &History) -> BTreeMap<i64, Life> {
             lists.push((sight(index, call, None), answer));
         }
     }
+    lists.sort_by_key(|(list, _)| list.asked);
     for (list, answer) in lists {
         enter_list(&mut lives, list, answer);
     }
