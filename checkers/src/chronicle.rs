@@ -4,11 +4,13 @@
 //! same, and that of the revisions between a watch's beginning and the last that it told of none is missing:
 //! every revision has an event.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use registry_proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
 use registry_proto::mvccpb::Event;
+use registry_proto::stored::Records;
 
 use crate::history::{History, Watch};
 use crate::report::{Promise, Violation};
@@ -110,8 +112,11 @@ pub(crate) fn is_progress(answer: &WatchResponse) -> bool {
 }
 
 /// The events of an answer; what does not decode counts as none.
-pub(crate) fn events_of(answer: &WatchResponse) -> Vec<Event> {
-    answer.events.clone().into_messages().unwrap_or_default()
+pub(crate) fn events_of(answer: &WatchResponse) -> Cow<'_, [Event]> {
+    match &answer.events {
+        Records::Decoded(events) => Cow::Borrowed(events),
+        stored @ Records::Stored(_) => Cow::Owned(stored.clone().into_messages().unwrap_or_default()),
+    }
 }
 
 /// When an event happened.
@@ -122,6 +127,11 @@ pub(crate) fn happened(event: &Event) -> i64 {
 /// An event's key.
 pub(crate) fn key_of(event: &Event) -> Bytes {
     event.kv.as_ref().map(|kv| kv.key.clone()).unwrap_or_default()
+}
+
+/// Whether two events tell the same, but for what was before.
+pub(crate) fn is_same(one: &Event, other: &Event) -> bool {
+    one.r#type == other.r#type && one.kv == other.kv
 }
 
 /// Events without what was before.

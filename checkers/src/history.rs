@@ -133,6 +133,20 @@ pub struct MemberState {
     pub leases: Vec<(i64, i64)>,
 }
 
+impl History {
+    /// The newest revision that any member has at the end; none if no member was read.
+    #[must_use]
+    pub fn newest(&self) -> Option<i64> {
+        self.members.iter().map(|member| member.revision).max()
+    }
+
+    /// Whether all members were read after a time, so that what was told then must be found in them.
+    #[must_use]
+    pub fn was_read_after(&self, time: Duration) -> bool {
+        !self.members.is_empty() && self.members.iter().all(|member| member.read > time)
+    }
+}
+
 impl Call {
     /// The answer, if it was answered.
     #[must_use]

@@ -5,7 +5,7 @@
 
 use crate::bounds::{Bounds, Source};
 use crate::effects::{changed, is_linearizable};
-use crate::history::History;
+use crate::history::{Call, History};
 use crate::report::{Promise, Violation};
 
 pub(crate) fn check(history: &History, bounds: &Bounds) -> Vec<Violation> {
@@ -29,8 +29,9 @@ pub(crate) fn check(history: &History, bounds: &Bounds) -> Vec<Violation> {
 
 /// Revisions that were told and that no member has at the end.
 pub(crate) fn check_end(history: &History) -> Vec<Violation> {
-    let Some(newest) = history.members.iter().map(|member| member.revision).max() else { return Vec::new() };
-    let phantom = history.calls.iter().enumerate().filter(|(_, call)| call.revision() > Some(newest));
+    let Some(newest) = history.newest() else { return Vec::new() };
+    let is_phantom = |call: &Call| call.revision() > Some(newest) && history.was_read_after(call.done());
+    let phantom = history.calls.iter().enumerate().filter(|(_, call)| is_phantom(call));
     let text = |revision| format!("revision {revision:?} was told, and at the end the newest is {newest}");
     phantom.map(|(index, call)| Violation::new(Promise::NoLostWrite, text(call.revision())).calls([index])).collect()
 }

@@ -3,6 +3,7 @@
 //! etcd refuses what is below the compacted revision and what is above the newest. A compaction of unknown
 //! outcome may excuse a refusal and demands none.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::bounds::Bounds;
@@ -14,8 +15,10 @@ use crate::report::{Promise, Violation};
 /// The compactions that were asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Compactions {
-    /// Revision and when it was asked; whether or not it is known to have happened.
-    possible: Vec<(i64, Duration)>,
+    /// When it was asked, and the highest revision so far; whether or not it is known to have happened.
+    possible: Vec<(Duration, i64)>,
+    /// When each revision was asked for first.
+    asked: HashMap<i64, Duration>,
     /// Revision and when it was answered, in the order of time, with the highest so far.
     certain: Vec<(Duration, i64, usize)>,
 }
@@ -26,11 +29,17 @@ impl Compactions {
         for (index, call) in history.calls.iter().enumerate() {
             let Operation::Compact(request) = &call.operation else { continue };
             if call.is_possible() {
-                compactions.possible.push((request.revision, call.asked));
+                compactions.possible.push((call.asked, request.revision));
+                let first = compactions.asked.entry(request.revision).or_insert(call.asked);
+                *first = call.asked.min(*first);
             }
             if call.answer().is_some() {
                 compactions.certain.push((call.done(), request.revision, index));
             }
+        }
+        compactions.possible.sort_unstable();
+        for at in 1..compactions.possible.len() {
+            compactions.possible[at].1 = compactions.possible[at].1.max(compactions.possible[at - 1].1);
         }
         compactions.certain.sort_unstable();
         for at in 1..compactions.certain.len() {
@@ -44,12 +53,13 @@ impl Compactions {
 
     /// Whether history may begin above a revision, by some time.
     pub(crate) fn may_hide(&self, revision: i64, by: Duration) -> bool {
-        self.possible.iter().any(|(compacted, asked)| *compacted > revision && *asked <= by)
+        let before = self.possible.partition_point(|(asked, _)| *asked <= by);
+        self.possible[..before].last().is_some_and(|(_, compacted)| *compacted > revision)
     }
 
     /// Whether somebody asked for exactly this one, by some time.
     pub(crate) fn was_asked(&self, revision: i64, by: Duration) -> bool {
-        self.possible.contains(&(revision, by)) || self.possible.iter().any(|at| at.0 == revision && at.1 <= by)
+        self.asked.get(&revision).is_some_and(|asked| *asked <= by)
     }
 
     /// The highest that was acknowledged before a time, and by which call.

@@ -111,8 +111,8 @@ impl<'a> Reader<'a> {
 
     /// A revision that is not after the last that was told.
     fn again(&mut self, revision: i64, group: &[Event]) {
-        let told = self.watch.answers.iter().flat_map(|(_, answer)| events_of(answer));
-        let times = told.filter(|event| group.contains(event)).count();
+        let answers = self.watch.answers.iter().map(|(_, answer)| events_of(answer));
+        let times: usize = answers.map(|told| told.iter().filter(|event| group.contains(event)).count()).sum();
         let last = self.come_to.last_event;
         if times > group.len() {
             self.fail(Promise::WatchUnique, format!("events of revision {revision} are told {times} times"));
@@ -133,15 +133,7 @@ impl<'a> Reader<'a> {
             let may_hide = self.judge.compactions.may_hide(revision - 1, at);
             let wrong = compare(&self.watch.request, known, events, may_hide, || self.comes_again(revision));
             self.wrong.extend(wrong);
-        } else if self
-            .judge
-            .history
-            .members
-            .iter()
-            .map(|member| member.revision)
-            .max()
-            .is_some_and(|max| max < revision)
-        {
+        } else if self.judge.history.was_read_after(at) && self.judge.history.newest() < Some(revision) {
             self.fail(Promise::WatchTrue, format!("revision {revision} is told, which no member has at the end"));
         }
         self.come_to.last_event = Some(revision);
@@ -173,15 +165,17 @@ impl<'a> Reader<'a> {
         self.come_to.upto = self.come_to.upto.max(revision);
     }
 
-    /// A watch that is open at the end has told everything, if that was waited for.
+    /// A watch that is open at the end has told everything that the members had when they were read, if that
+    /// was waited for.
     fn end(&mut self) {
         let is_waited_for = self.watch.end.is_none() && self.judge.history.healed.is_some();
         if !is_waited_for {
             return;
         }
+        let newest = self.judge.history.newest().unwrap_or(i64::MAX - 1);
         if let Some(open) = self.open.take() {
             self.fail(Promise::WatchAtomic, format!("the rest of a revision never came: {open:?}"));
-        } else if let Some(missing) = self.judge.skipped(self.watch, self.come_to.upto, i64::MAX) {
+        } else if let Some(missing) = self.judge.skipped(self.watch, self.come_to.upto, newest + 1) {
             self.fail(Promise::WatchReliable, format!("revision {missing} and what follows never came"));
         }
     }

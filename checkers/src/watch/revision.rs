@@ -4,7 +4,7 @@ use registry_proto::etcdserverpb::WatchCreateRequest;
 use registry_proto::mvccpb::Event;
 
 use super::{Wrong, is_filtered, is_in_range, is_meant};
-use crate::chronicle::{bare, happened, key_of};
+use crate::chronicle::{bare, happened, is_same, key_of};
 use crate::kv::Known;
 use crate::report::Promise;
 
@@ -17,11 +17,12 @@ pub(super) fn compare(
     may_hide: bool,
     is_split: impl Fn() -> bool,
 ) -> Option<Wrong> {
-    let meant: Vec<_> = known.events.iter().filter(|event| is_meant(event, request)).cloned().collect();
-    let (expected, told) = (bare(&meant), bare(got));
-    if expected == told {
+    let meant: Vec<_> = known.events.iter().filter(|event| is_meant(event, request)).collect();
+    if meant.len() == got.len() && meant.iter().zip(got).all(|(meant, got)| is_same(meant, got)) {
         return before(request, known, &meant, got, may_hide);
     }
+    let expected: Vec<_> = meant.into_iter().flat_map(|event| bare(std::slice::from_ref(event))).collect();
+    let told = bare(got);
     let revision = got.first().map_or(0, happened);
     let (promise, how) = difference(request, &expected, &told, is_split);
     Some((promise, format!("revision {revision} {how}: {told:?}, not {expected:?}")))
@@ -54,7 +55,7 @@ fn difference(
 fn before(
     request: &WatchCreateRequest,
     known: &Known,
-    meant: &[Event],
+    meant: &[&Event],
     got: &[Event],
     may_hide: bool,
 ) -> Option<Wrong> {
@@ -65,7 +66,7 @@ fn before(
         (None, true) => expected.prev_kv.is_none() || may_hide,
         (got, true) => *got == expected.prev_kv,
     };
-    let mut pairs = meant.iter().zip(got);
+    let mut pairs = meant.iter().copied().zip(got);
     let (expected, got) = pairs.find(|pair| !is_right(*pair))?;
     let (before, told) = (&expected.prev_kv, &got.prev_kv);
     Some((Promise::WatchPrevKv, format!("before {got:?} there was {before:?}, and {told:?} is told")))

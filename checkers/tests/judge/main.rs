@@ -7,6 +7,7 @@ mod break_kv;
 mod break_lease;
 mod break_watch;
 
+mod mutants;
 mod random;
 mod requests;
 mod server;

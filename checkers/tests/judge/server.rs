@@ -98,9 +98,9 @@ impl Server {
     /// A new watch; its index.
     pub(crate) fn watch(&mut self, request: WatchCreateRequest, resumes: Option<usize>) -> usize {
         let index = self.history.watches.len();
-        let start = if request.start_revision > 0 { request.start_revision } else { self.model.revision() + 1 };
         let opened = self.now;
         self.pass(ms(1));
+        let start = if request.start_revision > 0 { request.start_revision } else { self.model.revision() + 1 };
         let answer = WatchResponse { header: header(self.model.revision()), ..WatchResponse::default() };
         let mut answers = vec![(self.now, WatchResponse { created: true, ..answer.clone() })];
         let mut end = None;
