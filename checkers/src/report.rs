@@ -156,7 +156,8 @@ pub struct Counts {
     pub calls: BTreeMap<(&'static str, &'static str), usize>,
     /// Revisions whose events are known.
     pub revisions: usize,
-    /// Revisions of which nothing is known, from one to another. After the first, answers are not compared.
+    /// Revisions of which nothing is known, from one to another. After one, answers are compared
+    /// again from the next read of everything on.
     pub gaps: Vec<(i64, i64)>,
     /// Events of these revisions.
     pub events: usize,

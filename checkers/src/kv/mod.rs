@@ -10,6 +10,8 @@ mod matching;
 pub(crate) mod order;
 pub(crate) mod refusals;
 mod replay;
+mod resumption;
+mod wrong;
 
 use registry_proto::etcdserverpb::ResponseHeader;
 use registry_proto::mvccpb::Event;
@@ -42,7 +44,7 @@ pub(crate) struct Expiry {
 pub(crate) struct Replayed {
     pub(crate) revisions: BTreeMap<i64, Known>,
     pub(crate) gaps: Vec<(i64, i64)>,
-    /// The state at the last revision; none after a gap.
+    /// The state at the last revision; none if it is not known.
     pub(crate) model: Option<Model>,
     pub(crate) expiries: Vec<Expiry>,
     /// Answers that were compared.

@@ -2,20 +2,23 @@
 //!
 //! The model follows what was told: where a write's answer and the chronicle differ, that is a violation, and
 //! the chronicle's events are taken over, so that what comes later is judged by what happened. After a gap the
-//! state is not known, and answers are no longer compared.
+//! state is not known and answers are not compared, up to a read of everything ([`resumption`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use registry_proto::mvccpb::Event;
+use bytes::Bytes;
+use registry_proto::mvccpb::event::EventType;
+use registry_proto::mvccpb::{Event, KeyValue};
 
 use super::claims::{Claims, Unclaimed, takes_all_keys};
 use super::matching::without_a_call;
-use super::{Expiry, Known, Replayed, comparable};
+use super::wrong::{compare, differs, unexplained};
+use super::{Expiry, Known, Replayed, resumption};
 use crate::bounds::Bounds;
 use crate::chronicle::{Chronicle, bare};
 use crate::effects;
-use crate::history::{Call, History};
-use crate::model::{Answer, Dialect, Model, Operation, Refusal};
+use crate::history::History;
+use crate::model::{Answer, Dialect, Model, Operation};
 use crate::report::{Promise, Violation};
 
 /// A new store's revision.
@@ -41,6 +44,9 @@ pub(crate) struct Replay<'a> {
     claims: Claims,
     /// None after a gap.
     model: Option<Model>,
+    dialect: Dialect,
+    /// The oldest revision that the model can tell of.
+    oldest: i64,
     unclaimed: Vec<Unclaimed>,
     out: Replayed,
 }
@@ -49,7 +55,8 @@ impl<'a> Replay<'a> {
     pub(crate) fn of(history: &'a History, chronicle: &'a Chronicle, bounds: &'a Bounds, dialect: Dialect) -> Replayed {
         let model = Some(Model::new(dialect));
         let (claims, out) = (Claims::of(history), Replayed::default());
-        let mut replay = Self { history, chronicle, bounds, claims, model, unclaimed: Vec::new(), out };
+        let (unclaimed, oldest) = (Vec::new(), FIRST);
+        let mut replay = Self { history, chronicle, bounds, claims, model, dialect, oldest, unclaimed, out };
         let by_revision = by_revision(history);
         let mut numbers: BTreeSet<i64> = by_revision.keys().chain(chronicle.revisions.keys()).copied().collect();
         numbers.insert(FIRST);
@@ -88,9 +95,17 @@ impl<'a> Replay<'a> {
         if revision > FIRST {
             self.write(revision, at);
         }
+        if self.model.is_none() {
+            let reads = at.reads.iter().map(|index| &self.history.calls[*index]);
+            self.model = resumption::model(reads, revision, self.dialect);
+            self.oldest = revision;
+        }
         let Some(model) = &mut self.model else { return };
         for index in &at.reads {
             let call = &self.history.calls[*index];
+            if !resumption::is_known(&call.operation, self.oldest) {
+                continue;
+            }
             let expected = model.peek(&call.operation);
             self.out.compared += 1;
             self.out
@@ -225,50 +240,7 @@ fn by_revision(history: &History) -> BTreeMap<i64, At> {
     all
 }
 
-/// How an answer differs from the model's.
-fn compare(call: &Call, expected: Result<Answer, Refusal>) -> Option<Violation> {
-    let got = comparable(call.answer()?);
-    let text = match expected {
-        Ok(expected) if expected == got => return None,
-        Ok(expected) => format!("{:?} was answered {got:?}, not {expected:?}", call.operation),
-        Err(refusal) => format!("{:?} was answered {got:?}, not refused with {refusal:?}", call.operation),
-    };
-    Some(Violation::new(Promise::RightAnswer, text))
-}
-
-/// How the events that were told differ from those of the acknowledged write.
-fn differs(revision: i64, call: &Call, expected: &[Event], told: &[Event]) -> Violation {
-    let kept = expected.iter().filter(|event| told.contains(event)).count();
-    let promise = match kept {
-        0 => Promise::NoLostWrite,
-        kept if kept == expected.len() => Promise::NothingInvented,
-        _ => Promise::AllOrNothing,
-    };
-    let kind = call.operation.kind();
-    Violation::new(promise, format!("{kind} at revision {revision} makes {expected:?}, and watches tell {told:?}"))
-}
-
-/// Why a revision that no answer claims cannot be.
-fn unexplained(unclaimed: &Unclaimed, history: &History) -> Violation {
-    let Unclaimed { revision, candidates, too_late, refused, elsewhere, otherwise, .. } = unclaimed;
-    let ways = [
-        (candidates, Promise::OnceAtMost, "can only have been written by calls that wrote other revisions"),
-        (elsewhere, Promise::OnceAtMost, "holds what was acknowledged with another revision"),
-        (refused, Promise::RefusedMeansUnchanged, "holds what was refused"),
-        (too_late, Promise::RealTime, "was told before the only calls that explain it were asked"),
-        (otherwise, Promise::AllOrNothing, "is not what the call that has its value would have done"),
-    ];
-    let way = ways.into_iter().find(|(calls, ..)| !calls.is_empty());
-    let Some((calls, promise, what)) = way else {
-        return Violation::new(Promise::NothingInvented, format!("revision {revision} was written by nobody"));
-    };
-    let kinds: Vec<_> = calls.iter().map(|index| history.calls[*index].operation.kind()).collect();
-    Violation::new(promise, format!("revision {revision} {what}: {kinds:?}")).calls(calls.iter().copied())
-}
-
-fn deleted(key: bytes::Bytes) -> Event {
-    use registry_proto::mvccpb::KeyValue;
-    use registry_proto::mvccpb::event::EventType;
+fn deleted(key: Bytes) -> Event {
     let kv = Some(KeyValue { key, ..KeyValue::default() });
     Event { r#type: EventType::Delete.into(), kv, prev_kv: None }
 }

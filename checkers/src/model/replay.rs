@@ -8,9 +8,21 @@ use registry_proto::etcdserverpb::request_op::Request;
 use registry_proto::etcdserverpb::{TxnRequest, WatchCreateRequest};
 use registry_proto::mvccpb::{Event, KeyValue};
 
-use super::{Answer, Model, Operation, Refusal};
+use super::{Answer, Dialect, Model, Operation, Refusal};
 
 impl Model {
+    /// A cluster with these keys at a revision. What was before it is not known, nor are its leases.
+    #[must_use]
+    pub fn at(dialect: Dialect, revision: i64, mut keys: Vec<KeyValue>) -> Self {
+        let mut model = Self::new(dialect);
+        keys.sort_by_key(|kv| kv.mod_revision);
+        for kv in keys {
+            model.store.push(kv);
+        }
+        model.store.revision = revision;
+        model
+    }
+
     /// Does an operation, whatever leases it names, and tells the answer and the events, with what was before.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use registry_checkers::{Outcome, Promise, check};
 
+use crate::random::history;
 use crate::requests::{delete, put, revoke};
 use crate::story::{self, EXPIRED, Story};
 use crate::{Limits, Row, are_caught, is_right};
@@ -40,6 +41,19 @@ fn without_watches_of_everything_acknowledged_writes_are_the_history() {
     let report = check(&story.history, &Limits::default());
     assert!(report.violations.is_empty(), "{report}");
     assert_eq!(report.counts.gaps, [(11, 14)], "a lease that ends tells no client of it");
+}
+
+#[test]
+fn after_a_gap_a_read_of_everything_tells_the_state_again() {
+    let whole = |seed| history(seed, 200);
+    for seed in 0..100 {
+        let mut history = whole(seed);
+        history.watches.clear();
+        let report = check(&history, &Limits::default());
+        assert!(report.violations.is_empty(), "seed {seed}: {report}");
+        let all = check(&whole(seed), &Limits::default()).counts;
+        assert!(report.counts.compared * 4 > all.compared, "seed {seed}: {report}");
+    }
 }
 
 #[test]
