@@ -32,13 +32,6 @@ pub(crate) struct Known {
     pub(crate) knows_before: bool,
 }
 
-/// A lease that ended by itself, as far as can be told: its keys, and nothing else, are gone at a revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Expiry {
-    pub(crate) lease: i64,
-    pub(crate) revision: i64,
-}
-
 /// What came of the replay.
 #[derive(Debug, Default)]
 pub(crate) struct Replayed {
@@ -46,7 +39,9 @@ pub(crate) struct Replayed {
     pub(crate) gaps: Vec<(i64, i64)>,
     /// The state at the last revision; none if it is not known.
     pub(crate) model: Option<Model>,
-    pub(crate) expiries: Vec<Expiry>,
+    /// Leases that ended by themselves, as far as can be told, each with the first revision at which its keys, and
+    /// nothing else, are gone.
+    pub(crate) expiries: BTreeMap<i64, i64>,
     /// Answers that were compared.
     pub(crate) compared: usize,
     /// Writes of unknown outcome that happened.

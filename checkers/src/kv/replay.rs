@@ -13,7 +13,7 @@ use registry_proto::mvccpb::{Event, KeyValue};
 use super::claims::{Claims, Unclaimed, takes_all_keys};
 use super::matching::without_a_call;
 use super::wrong::{compare, differs, unexplained};
-use super::{Expiry, Known, Replayed, resumption};
+use super::{Known, Replayed, resumption};
 use crate::bounds::Bounds;
 use crate::chronicle::{Chronicle, bare};
 use crate::effects;
@@ -217,10 +217,11 @@ impl<'a> Replay<'a> {
         let (left, taken) = without_a_call(&bound);
         self.out.found = taken.len();
         self.out.violations.extend(left.iter().map(|at| unexplained(bound[*at], self.history)));
-        let alone = free.iter().filter(|unclaimed| unclaimed.candidates.is_empty() && !unclaimed.registered);
-        let expiries =
-            alone.filter_map(|unclaimed| unclaimed.lease.map(|lease| Expiry { lease, revision: unclaimed.revision }));
-        self.out.expiries.extend(expiries);
+        for unclaimed in free.iter().filter(|unclaimed| unclaimed.candidates.is_empty() && !unclaimed.registered) {
+            if let Some(lease) = unclaimed.lease {
+                self.out.expiries.entry(lease).or_insert(unclaimed.revision);
+            }
+        }
     }
 }
 

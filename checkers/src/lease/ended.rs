@@ -10,7 +10,7 @@ use crate::report::{Promise, Violation};
 
 pub(super) fn check(judge: Judge<'_>, id: i64, life: &Life) -> Option<Violation> {
     let (ended, proof) = ended(judge, id, life)?;
-    let alive = life.renewals.iter().chain(&life.shown).find(|alive| alive.asked > ended);
+    let alive = life.renewals.iter().chain(&life.shown).chain(&life.listed).find(|alive| alive.asked > ended);
     if let Some(alive) = alive {
         let text = format!("lease {id} had ended by {ended:?}, and was there for a call asked at {:?}", alive.asked);
         return Some(Violation::new(Promise::LeaseEndsForGood, text).calls(proof).calls([alive.call]));

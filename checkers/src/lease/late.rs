@@ -18,8 +18,8 @@ pub(super) fn check(judge: Judge<'_>, id: i64, life: &Life) -> Option<Violation>
         }
     }
     let due = due(life.ttl()?);
-    let expiry = judge.replayed.expiries.iter().find(|expiry| expiry.lease == id)?;
-    let unseen = judge.bounds.unseen(expiry.revision).filter(|unseen| *unseen > due)?;
+    let revision = judge.replayed.expiries.get(&id)?;
+    let unseen = judge.bounds.unseen(*revision).filter(|unseen| *unseen > due)?;
     Some(wrong(format!("lease {id} was due by {due:?}, and its end had not happened at {unseen:?}")))
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Life {
     pub(crate) revoked: Vec<Sight>,
     /// Other answers that show that it is there.
     pub(crate) shown: Vec<Sight>,
+    /// The last list of all leases that shows it.
+    pub(crate) listed: Option<Sight>,
     /// Answers that show that it is not there.
     pub(crate) absent: Vec<Sight>,
     /// The granted TTL as TimeToLive tells it.
@@ -175,12 +177,12 @@ fn enter_revoke(life: &mut Life, outcome: &Outcome, sight: Sight) {
     }
 }
 
-/// A list of all leases shows those in it, and that the others are not there.
+/// A list of all leases shows those in it, and that the others are not there. The lists come in their order.
 fn enter_list(lives: &mut BTreeMap<i64, Life>, list: Sight, answer: &LeaseLeasesResponse) {
     let ids: std::collections::BTreeSet<_> = answer.leases.iter().map(|lease| lease.id).collect();
     for (id, life) in lives {
         if ids.contains(id) {
-            life.shown.push(list);
+            life.listed = Some(list);
         } else if life.granted_by().is_some_and(|granted| granted < list.asked) && life.absent.len() < LISTS {
             life.absent.push(list);
         }

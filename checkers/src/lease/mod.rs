@@ -60,7 +60,6 @@ impl Judge<'_> {
 
     /// When a lease was first known to have ended by itself, with keys.
     fn expired(self, id: i64) -> Option<std::time::Duration> {
-        let expiry = self.replayed.expiries.iter().find(|expiry| expiry.lease == id)?;
-        self.bounds.seen(expiry.revision)
+        self.bounds.seen(*self.replayed.expiries.get(&id)?)
     }
 }
