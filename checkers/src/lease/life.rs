@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use registry_proto::etcdserverpb::LeaseLeasesResponse;
-
+use super::lists;
 use crate::effects::{self, Part};
 use crate::history::{Call, History, Outcome};
 use crate::model::{Answer, LEASE_NOT_FOUND, Operation};
@@ -88,10 +87,7 @@ fn lives(history: &History) -> BTreeMap<i64, Life> {
             lists.push((sight(index, call, None), answer));
         }
     }
-    lists.sort_by_key(|(list, _)| list.asked);
-    for (list, answer) in lists {
-        enter_list(&mut lives, list, answer);
-    }
+    lists::enter(&mut lives, lists);
     for life in lives.values_mut() {
         life.is_reborn = life.grants.len() > 1;
         for sights in [&mut life.grants, &mut life.renewals, &mut life.shown, &mut life.absent, &mut life.revoked] {
@@ -176,18 +172,3 @@ fn enter_revoke(life: &mut Life, outcome: &Outcome, sight: Sight) {
         Outcome::Refused(_) => {}
     }
 }
-
-/// A list of all leases shows those in it, and that the others are not there. The lists come in their order.
-fn enter_list(lives: &mut BTreeMap<i64, Life>, list: Sight, answer: &LeaseLeasesResponse) {
-    let ids: std::collections::BTreeSet<_> = answer.leases.iter().map(|lease| lease.id).collect();
-    for (id, life) in lives {
-        if ids.contains(id) {
-            life.listed = Some(list);
-        } else if life.granted_by().is_some_and(|granted| granted < list.asked) && life.absent.len() < LISTS {
-            life.absent.push(list);
-        }
-    }
-}
-
-/// So many absences of a lease are looked at; the first count, as what is gone stays so.
-const LISTS: usize = 64;

@@ -9,6 +9,7 @@ mod early;
 mod ended;
 mod late;
 mod life;
+mod lists;
 mod ttl;
 
 use std::collections::BTreeMap;
