@@ -111,7 +111,11 @@ impl Claims {
             holders.extend(self.values.get(&(kv.key, kv.value)).into_iter().flatten());
         }
         let Some(first) = events.first().map(key_of) else { return holders };
+        let puts = !events.iter().all(is_delete);
         let touches = |index: &&usize| {
+            if puts && matches!(history.calls[**index].operation, Operation::DeleteRange(_)) {
+                return false;
+            }
             effects::parts(&history.calls[**index].operation).iter().any(|part| match part {
                 effects::Part::Put(put) => put.key == first,
                 effects::Part::Delete(delete) => is_in(&first, &delete.key, &delete.range_end),
