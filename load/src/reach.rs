@@ -28,6 +28,11 @@ pub trait Members: Send + Sync {
     /// How many there are, running or not. At least one.
     fn count(&self) -> usize;
 
+    /// Whether there is a member of that index at present; one may have been removed.
+    fn is_there(&self, index: usize) -> bool {
+        index < self.count()
+    }
+
     /// The member of that index, below [`Members::count`], as `client` reaches it. It is asked for each call, so
     /// that another member may take the place of a lost one.
     fn reach(&self, client: u32, index: usize) -> Member;

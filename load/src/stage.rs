@@ -48,6 +48,11 @@ impl Stage {
         state.revision = state.revision.max(revision);
     }
 
+    /// The member of that index is gone: nobody waits for its chronicle.
+    pub(crate) fn leave_out(&self, index: usize) {
+        self.state.lock().confirmed.insert(index, i64::MAX);
+    }
+
     /// Up to where the chronicles of all members are whole.
     pub(crate) fn confirmed(&self, members: usize) -> i64 {
         let state = self.state.lock();

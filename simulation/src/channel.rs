@@ -74,6 +74,18 @@ impl Channel {
         self.connection.lock().as_ref().is_some_and(|open| !open.is_broken())
     }
 
+    /// Connects: one message there and one back.
+    ///
+    /// # Errors
+    /// [`CallError`], and nothing happened.
+    pub async fn open(&self) -> Result<(), CallError> {
+        let (client, member) = self.sites();
+        let connection = self.connect();
+        self.network.pass(client, member, &connection).await?;
+        self.ports.get(self.member).ok_or(CallError::Refused)?;
+        Ok(self.network.pass(member, client, &connection).await?)
+    }
+
     /// Calls a method.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use crate::network::Site;
 use crate::node::Node;
 use crate::plan::{Fault, Plan, Planned, Whom};
 use crate::process::Process;
+use crate::users::Users;
 use crate::world::note;
 
 /// What a sync takes at most on a slow disk.
@@ -25,8 +26,8 @@ const SLOW_WAY: Duration = Duration::from_millis(700);
 pub struct Chaos {
     /// On whom.
     pub cluster: Arc<Cluster>,
-    /// The clients' processes.
-    pub clients: Vec<Arc<Process>>,
+    /// Whom it serves.
+    pub users: Arc<Users>,
     /// Who adds and removes members.
     pub growth: Growth,
 }
@@ -133,7 +134,8 @@ impl Chaos {
     }
 
     async fn pause_clients(&self, lasts: Duration, mut dice: Rng) {
-        let paused: Vec<_> = self.clients.iter().filter(|_| dice.bool()).collect();
+        let mut paused = self.users.processes();
+        paused.retain(|_| dice.bool());
         paused.iter().for_each(|process| process.pause());
         tokio::time::sleep(lasts).await;
         paused.iter().for_each(|process| process.resume());
@@ -160,7 +162,7 @@ impl Chaos {
         let others = |own: Option<Site>| {
             sites.iter().copied().filter_map(move |other| Some((own?, other))).filter(|(own, other)| own != other)
         };
-        let clients = (1..=self.clients.len() as u32).map(Site::Client);
+        let clients = Users::sites();
         let back = |(from, to)| (to, from);
         match fault {
             Fault::CutOneWay(from, to) => site(from).map(|from| (from, Site::Member(to))).into_iter().collect(),

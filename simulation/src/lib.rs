@@ -19,6 +19,7 @@ mod plan;
 mod process;
 mod run;
 mod runtime;
+mod users;
 mod world;
 
 pub use channel::{CallError, Channel};
@@ -32,4 +33,5 @@ pub use plan::{Fault, HEALED_AT, Plan, Planned, Weather, Whom};
 pub use process::Process;
 pub use run::{Outcome, simulate};
 pub use runtime::Simulated;
+pub use users::Users;
 pub use world::{Trace, World, note, now};

@@ -8,9 +8,20 @@ fn main() {
     let mut bad = 0;
     for seed in from..to {
         let plan = Plan::new(seed);
+        let t = std::time::Instant::now();
         let out = simulate(&plan, to == from + 1);
         if to == from + 1 {
             println!("{plan}{}", out.trace.unwrap_or_default());
+        }
+        if to - from <= 3 {
+            println!(
+                "{:?} {:?} {} msgs, {} lines {:?}",
+                t.elapsed(),
+                out.lasted,
+                out.messages,
+                out.lines,
+                out.report.counts
+            );
         }
         if !out.problems.is_empty() {
             bad += 1;

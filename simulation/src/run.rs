@@ -1,25 +1,47 @@
-//! One simulation from its plan to its end.
+//! One simulation from its plan to its end: faults and load, then healing, and all must come to rest and agree.
+
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::AsyncRuntime;
-use registry_proto::etcdserverpb::{PutRequest, RangeRequest, kv_client::KvClient};
+use registry_checkers::history::{History, MemberState};
+use registry_checkers::{Limits, Report, check};
+use registry_load::{Load, Members, Recorder, Settings, read_state};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::channel::Channel;
 use crate::chaos::Chaos;
 use crate::cluster::Cluster;
 use crate::growth::Growth;
+use crate::node::number_of;
 use crate::panics;
 use crate::plan::{HEALED_AT, Plan};
-use crate::process::Process;
 use crate::runtime::Simulated;
-use crate::world::{World, note};
+use crate::users::Users;
+use crate::world::{World, note, now};
+
+/// After the healing, everything that is waited for comes within this.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often members are asked whether they agree.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// No simulation takes longer, whatever happens.
+const LONGEST: Duration = Duration::from_secs(300);
 
 /// How it went.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What must not have happened.
+    /// What must not have happened, in words; nothing if all is well.
     pub problems: Vec<String>,
+    /// What was judged.
+    pub report: Report,
+    /// What was seen.
+    pub history: History,
+    /// How long it took, on the simulation's clock.
+    pub lasted: Duration,
+    /// How many messages there were.
+    pub messages: u64,
     /// Of the trace.
     pub hash: u64,
     /// Of the trace.
@@ -28,16 +50,29 @@ pub struct Outcome {
     pub trace: Option<String>,
 }
 
-/// Carries a plan out.
+/// Carries a plan out, on this thread.
 #[must_use]
 pub fn simulate(plan: &Plan, keep_trace: bool) -> Outcome {
     panics::watch();
     let mut runtime = Simulated::new(1);
     let mut outcome = runtime.block_on(async {
         let world = World::begin(plan.seed, keep_trace);
-        let problems = live(plan).await;
+        let cluster = Cluster::new(plan);
+        let mut problems = Vec::new();
+        let history = match timeout(LONGEST, live(plan, &cluster, &mut problems)).await {
+            Ok(history) => history,
+            Err(_) => {
+                problems.push(format!("it was not over after {LONGEST:?}"));
+                History::default()
+            }
+        };
+        problems.extend(cluster.complaints());
+        let report = check(&history, &limits(plan));
+        problems
+            .extend(report.violations.iter().filter(|violation| !violation.promise.is_soft()).map(ToString::to_string));
         let (hash, lines, trace) = world.trace();
-        Outcome { problems, hash, lines, trace }
+        let (lasted, messages) = (now(), cluster.ground.network.sent());
+        Outcome { problems, report, history, lasted, messages, hash, lines, trace }
     });
     World::end();
     drop(runtime);
@@ -45,60 +80,102 @@ pub fn simulate(plan: &Plan, keep_trace: bool) -> Outcome {
     outcome
 }
 
-async fn live(plan: &Plan) -> Vec<String> {
-    let cluster = Cluster::new(plan);
+fn limits(plan: &Plan) -> Limits {
+    Limits { late: Duration::from_secs(5) + 4 * plan.settings.election, ..Limits::default() }
+}
+
+/// What the clients of a plan do.
+fn load_of(plan: &Plan) -> Settings {
+    let min_ttl_seconds = (plan.settings.election * 3 / 2).as_secs_f64().ceil() as i64;
+    Settings {
+        seed: plan.seed,
+        clients: 8,
+        calls: 80,
+        limit: HEALED_AT,
+        think_ms: 0..=900,
+        ttl_seconds: min_ttl_seconds..=min_ttl_seconds + 7,
+        min_ttl_seconds,
+        watches: 3,
+        watch_ms: 2_000..=12_000,
+        contenders: 2,
+        locks: 5,
+        registrars: 2,
+        registrations: 3,
+        held_ms: 2_000..=12_000,
+        last_calls: 3,
+        ..Settings::default()
+    }
+}
+
+async fn live(plan: &Plan, cluster: &Arc<Cluster>, problems: &mut Vec<String>) -> History {
     drop(tokio::spawn(cluster.clone().look_after()));
-    let client = Process::new("client", Duration::ZERO, 0);
-    let chaos = Arc::new(Chaos { cluster: cluster.clone(), clients: vec![client.clone()], growth: Growth::default() });
-    let (network, ports, size) = (cluster.ground.network.clone(), cluster.ground.ports.clone(), plan.voters);
-    let load = client.spawn(async move {
-        let mut done = 0;
-        let mut failed = 0;
-        for n in 0..400u64 {
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(..200))).await;
-            let channel = Channel::new(network.clone(), ports.clone(), 1, 1 + (n % u64::from(size)) as u32);
-            let mut kv = KvClient::with_origin(channel, http::Uri::from_static("http://m"));
-            let request =
-                PutRequest { key: format!("k{}", n % 7).into(), value: n.to_string().into(), ..Default::default() };
-            match tokio::time::timeout(Duration::from_secs(1), kv.put(request)).await {
-                Ok(Ok(answer)) => {
-                    done += 1;
-                    note(format_args!("put {n}: {}", answer.into_inner().header.unwrap().revision))
-                }
-                other => {
-                    failed += 1;
-                    note(format_args!("put {n}: {other:?}"))
-                }
+    let users = Users::new(cluster.clone());
+    let chaos = Arc::new(Chaos { cluster: cluster.clone(), users: users.clone(), growth: Growth::default() });
+    let members: Arc<dyn Members> = users.clone();
+    let load = Load::new(load_of(plan), members, users.spawn());
+    let mut load = match load {
+        Ok(load) => load.registering(users.clone()).traced(Arc::new(|_, what: fmt::Arguments<'_>| note(what))),
+        Err(wrong) => {
+            problems.push(wrong);
+            return History::default();
+        }
+    };
+    let healed_at = Instant::now() + HEALED_AT;
+    let faults = async {
+        drop(tokio::time::timeout_at(healed_at, chaos.clone().run(plan)).await);
+        sleep_until(healed_at).await;
+        note(format_args!("healed"));
+        cluster.heal(plan.weather.delay);
+        users.processes().iter().for_each(|process| process.resume());
+    };
+    tokio::join!(faults, load.run());
+    load.settle(PATIENCE).await;
+    let states = agreement(cluster, &chaos.growth, &users, load.recorder()).await;
+    let revision = states.iter().map(|state| state.revision).max().unwrap_or_default();
+    states.into_iter().for_each(|state| load.recorder().add_member(state));
+    let (history, complaints) = load.conclude(revision, PATIENCE).await;
+    problems.extend(complaints);
+    history
+}
+
+/// Waits until all members say the same, and gives what they say.
+async fn agreement(cluster: &Arc<Cluster>, growth: &Growth, users: &Users, recorder: &Recorder) -> Vec<MemberState> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let read = states(cluster, growth, users, recorder).await;
+        let agree = |states: &[MemberState]| {
+            states.windows(2).all(|two| {
+                let [one, other] = two else { return true };
+                (one.revision, &one.state, &one.leases) == (other.revision, &other.state, &other.leases)
+            })
+        };
+        match read {
+            Ok(states) if agree(&states) || Instant::now() > until => return states,
+            Err(why) if Instant::now() > until => {
+                cluster.complain(format!("the cluster does not come to rest: {why}"));
+                return Vec::new();
             }
-        }
-        (done, failed)
-    });
-    let (_, (done, failed)) = tokio::join!(
-        async {
-            drop(tokio::time::timeout(HEALED_AT, chaos.clone().run(plan)).await);
-            tokio::time::sleep_until(tokio::time::Instant::now() + HEALED_AT.saturating_sub(crate::now())).await;
-            note(format_args!("healed"));
-            cluster.heal(plan.weather.delay);
-        },
-        async { load.await.unwrap() }
-    );
-    note(format_args!("{done} {failed}"));
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    let members = chaos.growth.complete(&cluster).await;
-    note(format_args!("members {members:?}"));
-    if members.is_none() {
-        cluster.complain("no members".to_owned());
-    }
-    for member in members.into_iter().flatten() {
-        let Some(number) = member.peer_ur_ls.iter().find_map(|url| crate::node::number_of(url)) else { continue };
-        let channel = Channel::new(cluster.ground.network.clone(), cluster.ground.ports.clone(), 2, number);
-        let mut kv = KvClient::with_origin(channel, http::Uri::from_static("http://m"));
-        let request = RangeRequest { key: "a".into(), range_end: "z".into(), serializable: true, ..Default::default() };
-        let answer = tokio::time::timeout(Duration::from_secs(5), kv.range(request)).await;
-        note(format_args!("{number}: {answer:?}"));
-        if !matches!(answer, Ok(Ok(_))) {
-            cluster.complain(format!("member {number} {}: {answer:?}", member.is_learner));
+            _ => sleep(LOOK).await,
         }
     }
-    cluster.complaints()
+}
+
+/// What every member with a vote holds; those without must hold the same keys.
+async fn states(
+    cluster: &Arc<Cluster>,
+    growth: &Growth,
+    users: &Users,
+    recorder: &Recorder,
+) -> Result<Vec<MemberState>, String> {
+    let members = growth.complete(cluster).await.ok_or("nobody lists the members")?;
+    let mut states = Vec::new();
+    for member in members.iter().filter(|member| !member.is_learner) {
+        let number = member.peer_ur_ls.iter().find_map(|url| number_of(url)).ok_or("a member has no address")?;
+        let index = cluster.nodes().iter().position(|node| node.number == number).ok_or("a member is not there")?;
+        let reach = users.reach(0, index);
+        let state =
+            timeout(PATIENCE, read_state(&reach, recorder)).await.map_err(|_| format!("member {number} is silent"))?;
+        states.push(state.map_err(|status| format!("member {number}: {}", status.message()))?);
+    }
+    Ok(states)
 }

@@ -40,9 +40,10 @@ impl Chronicle {
     async fn follow(&self, from: i64) {
         let (mut next, mut last) = (from, None);
         loop {
-            if self.index >= self.members.count() {
-                // There is no such member at present.
+            if !self.members.is_there(self.index) {
+                // Nobody waits for it.
                 self.stage.reach(self.client);
+                self.stage.leave_out(self.index);
                 sleep(PAUSE).await;
                 continue;
             }
