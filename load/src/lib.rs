@@ -4,8 +4,8 @@
 //! [`Load`] is a run; [`Members`] is how its clients reach the cluster; [`Homes`] is where the SDK holds its
 //! registrations; [`Recorder`] is where everything is written down, for `registry-checkers` to judge.
 //!
-//! Rooms: `client` makes calls that `generator` draws, `contender` fences what it writes by a lock, `watching`
-//! reads watches, `registrar` uses the SDK; `caller` sends one call, and `sorting` says what a status leaves open.
+//! Rooms: `client` makes calls that `generator` draws, `contender` fences what it writes by a lock, `bulk`
+//! writes large values, `watching` reads watches, `registrar` uses the SDK; `caller` sends one call, and `sorting` says what a status leaves open.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -34,6 +34,7 @@
 //! What always holds: time is the runtime's, randomness is the seed's, and a call is sent once and written down
 //! before it is sent.
 
+mod bulk;
 mod caller;
 mod client;
 mod contender;

@@ -7,6 +7,7 @@ use registry_checkers::history::History;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::bulk::Bulk;
 use crate::caller::Caller;
 use crate::client::Client;
 use crate::contender::Contender;
@@ -96,6 +97,13 @@ impl Load {
             let mut contender = Contender::new(self.new_client(), Arc::clone(&self.settings));
             self.work(&sender, async move {
                 contender.run().await;
+                None
+            });
+        }
+        if self.settings.large_bytes > 0 {
+            let mut bulk = Bulk::new(self.new_client(), Arc::clone(&self.settings));
+            self.work(&sender, async move {
+                bulk.run().await;
                 None
             });
         }

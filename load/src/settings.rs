@@ -40,6 +40,10 @@ pub struct Settings {
     pub registrations: u64,
     /// How long a registration is held, in milliseconds.
     pub held_ms: RangeInclusive<u64>,
+    /// The most bytes of a value that one more client writes now and then, three in one request; 0 for no such client.
+    pub large_bytes: usize,
+    /// Between two rounds of large values, in milliseconds.
+    pub large_pause_ms: RangeInclusive<u64>,
     /// Calls of each client after all is healed, each of which must succeed.
     pub last_calls: u64,
 }
@@ -65,6 +69,8 @@ impl Default for Settings {
             registrars: 2,
             registrations: 4,
             held_ms: 3_000..=20_000,
+            large_bytes: 0,
+            large_pause_ms: 5_000..=15_000,
             last_calls: 5,
         }
     }
@@ -82,6 +88,7 @@ impl Settings {
             (self.shares.sum() == 0, "some operation must have a share"),
             (self.think_ms.is_empty() || self.timeout_ms.is_empty(), "a range of times is empty"),
             (self.watch_ms.is_empty() || self.held_ms.is_empty(), "a range of times is empty"),
+            (self.large_pause_ms.is_empty(), "a range of times is empty"),
             (self.ttl_seconds.is_empty() || *self.ttl_seconds.start() < 1, "a TTL is at least 1 s"),
             (*self.timeout_ms.start() == 0, "a call needs time"),
         ];

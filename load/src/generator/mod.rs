@@ -102,6 +102,13 @@ impl Generator {
         format!("{client}.{number}{padding}").into()
     }
 
+    /// The same, of so many bytes.
+    pub(crate) fn large_value(&mut self, bytes: usize) -> Bytes {
+        let mut value = Vec::from(self.value());
+        value.resize(bytes.max(value.len()), b'y');
+        value.into()
+    }
+
     /// How long the client thinks, in milliseconds.
     pub(crate) fn think_ms(&mut self) -> u64 {
         self.draw(self.settings.think_ms.clone())
