@@ -4,6 +4,7 @@
 //! and their paths are open, and mostly the next one waits for a leader.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use registry_tests::Cluster;
 use tokio::time::{Duration, Instant, sleep};
@@ -11,11 +12,13 @@ use tokio::time::{Duration, Instant, sleep};
 use crate::network::Paths;
 
 /// How long a fault lasts, in milliseconds.
-const WINDOW_MS: std::ops::Range<u64> = 300..2_500;
-/// A leader stands still for so long, so that another one takes over.
+const WINDOW_MS: Range<u64> = 300..2_500;
+/// The same where the leader is there and cut off, so that mostly another one takes over.
+const LONG_WINDOW_MS: Range<u64> = 1_500..4_000;
+/// A leader stands still for so long.
 const LONG_PAUSE: Duration = Duration::from_secs(3);
 /// Between two rounds, in milliseconds.
-const REST_MS: std::ops::Range<u64> = 200..1_500;
+const REST_MS: Range<u64> = 200..1_500;
 /// So many rounds of a hundred have a second fault, under which there may be no majority.
 const PERCENT_OF_TWO: u8 = 25;
 /// So many of a hundred follow at once, without a leader to wait for.
@@ -115,7 +118,14 @@ impl Faults {
         }
         let member = candidates[self.random.usize(..candidates.len())];
         *self.counts.entry((deed, role)).or_default() += 1;
+        self.befall(cluster, member, deed).await;
+        sleep(self.window(deed, role)).await;
+        Some((member, deed))
+    }
+
+    async fn befall(&mut self, cluster: &mut Cluster, member: usize, deed: Deed) {
         let others = cluster.others(member);
+        let (from, to) = (others.iter().map(|other| (*other, member)), others.iter().map(|other| (member, *other)));
         match deed {
             Deed::Kill => cluster.kill(member),
             Deed::Stop => {
@@ -123,19 +133,21 @@ impl Faults {
                 assert!(status.success(), "member {member} was told to stop: {status}");
             }
             Deed::Pause => cluster.pause(member),
-            Deed::Isolate => {
-                let around = others.iter().flat_map(|other| [(member, *other), (*other, member)]);
-                self.paths.cut(cluster, &mut self.random, around);
-            }
-            Deed::Mute => self.paths.cut(cluster, &mut self.random, others.iter().map(|other| (member, *other))),
-            Deed::Deafen => self.paths.cut(cluster, &mut self.random, others.iter().map(|other| (*other, member))),
+            Deed::Isolate => self.paths.cut(cluster, &mut self.random, from.chain(to)),
+            Deed::Mute => self.paths.cut(cluster, &mut self.random, to),
+            Deed::Deafen => self.paths.cut(cluster, &mut self.random, from),
         }
-        let window = match (deed, role) {
+    }
+
+    /// How long it lasts.
+    fn window(&mut self, deed: Deed, role: Role) -> Duration {
+        match (deed, role) {
             (Deed::Pause, Role::Leader) => LONG_PAUSE,
+            (Deed::Isolate | Deed::Mute | Deed::Deafen, Role::Leader) => {
+                Duration::from_millis(self.random.u64(LONG_WINDOW_MS))
+            }
             _ => Duration::from_millis(self.random.u64(WINDOW_MS)),
-        };
-        sleep(window).await;
-        Some((member, deed))
+        }
     }
 
     fn draw(&mut self) -> (Deed, Role) {

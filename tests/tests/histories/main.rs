@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use registry_checkers::check;
 use registry_load::{Load, Members, Spawn};
-use registry_tests::{Cluster, is_inside, run_inside};
+use registry_tests::{Cluster, Footprint, is_inside, run_inside};
 use tokio::time::{Duration, Instant};
 
 use self::faults::Faults;
@@ -78,6 +78,7 @@ async fn carry_out(run: Run) -> Verdict {
 
     let began = Instant::now();
     let report = check(&history, &run.limits());
+    let peak_kib = Footprint::of(std::process::id()).peak_kib;
     let terms = cluster.standings().await.iter().map(|standing| standing.term).max().unwrap_or_default();
-    Verdict { run, report, history, complaints, faults: faults.counts, terms, judging: began.elapsed() }
+    Verdict { run, report, history, complaints, faults: faults.counts, terms, judging: began.elapsed(), peak_kib }
 }

@@ -34,8 +34,8 @@ pub(crate) struct Run {
     pub(crate) has_proxies: bool,
 }
 
-fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
-    std::env::var(name).ok().and_then(|value| value.parse().ok())
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().expect("it is a number"))
 }
 
 impl Run {
@@ -62,15 +62,15 @@ impl Run {
         if is_inside() { plan.with_namespaces() } else { plan.with_proxies() }
     }
 
-    /// Many more watches than the simulation has, and calls as fast as a few processes on two cores can take.
+    /// Many more watches than the simulation has, and as many calls as two busy cores can take without optimization.
     pub(crate) fn load(&self) -> Settings {
         Settings {
             seed: self.seed,
-            clients: 40,
+            clients: 64,
             calls: u64::MAX,
             limit: self.length,
             keys: 8,
-            think_ms: 0..=60,
+            think_ms: 0..=80,
             timeout_ms: 300..=2_000,
             ttl_seconds: 2..=LONGEST_TTL,
             watches: 32,

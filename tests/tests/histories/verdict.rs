@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use registry_checkers::{Counts, History, HowEnded, Report};
+use registry_checkers::{Counts, History, HowEnded, Report, Watch};
 
 use crate::faults;
 use crate::settings::Run;
@@ -27,6 +27,8 @@ pub(crate) struct Verdict {
     pub(crate) terms: u64,
     /// How long judging took.
     pub(crate) judging: Duration,
+    /// The most memory that the suite had, in KiB: all that was seen is in it.
+    pub(crate) peak_kib: usize,
 }
 
 impl Verdict {
@@ -50,12 +52,23 @@ impl Verdict {
         let mut text = String::new();
         for violation in &self.report.violations {
             let calls = violation.calls.iter().map(|call| format!("call {call}: {:?}", self.history.calls[*call]));
-            let watches =
-                violation.watches.iter().map(|watch| format!("watch {watch}: {:?}", self.history.watches[*watch]));
+            let watches = violation.watches.iter().map(|watch| self.watch(*watch));
             text += &format!("{:?}\n", violation.promise);
             calls.chain(watches).for_each(|line| text += &format!("  {line:.TOLD_BYTES$}\n"));
         }
         text
+    }
+
+    /// A watch without its events, of which there may be very many.
+    fn watch(&self, index: usize) -> String {
+        let watch = &self.history.watches[index];
+        let last = watch.answers.last().map(|(at, answer)| (at, &answer.header, &answer.cancel_reason));
+        let Watch { client, member, opened, request, end, resumes, .. } = watch;
+        format!(
+            "watch {index}: client {client} at {member:x} from {opened:?} to {end:?} after {resumes:?}: {request:?}, \
+             {} answers, the last {last:?}",
+            watch.answers.len()
+        )
     }
 
     /// What there should have been more of.
@@ -73,7 +86,7 @@ impl Verdict {
             ("leases", counts.leases as u64, seconds),
             ("leases expired", counts.expired as u64, seconds / 20),
             ("registrations", counts.registrations as u64, seconds / 10),
-            ("processes and other registrations that ended unasked", self.ended(HowEnded::Killed) as u64, seconds / 20),
+            ("registrations of killed processes", self.ended(HowEnded::Killed) as u64, seconds / 20),
             ("faults", self.faults.values().sum::<usize>() as u64, seconds / SECONDS_A_FAULT),
             ("members' states", counts.members as u64, 3),
         ];
@@ -110,7 +123,7 @@ impl fmt::Display for Verdict {
         let seconds = self.run.length.as_secs();
         let calls: usize = counts.calls.values().sum();
         let answered = answered(counts);
-        writeln!(f, "{calls} calls in {seconds} s {} answered a second:", answered as u64 / seconds.max(1))?;
+        writeln!(f, "{calls} calls in {seconds} s, {} answered a second:", answered as u64 / seconds.max(1))?;
         for ((kind, outcome), count) in &counts.calls {
             writeln!(f, "  {kind} {outcome}: {count}")?;
         }
@@ -127,6 +140,7 @@ impl fmt::Display for Verdict {
         let [killed, dropped, shut] =
             [HowEnded::Killed, HowEnded::Dropped, HowEnded::Shutdown].map(|how| self.ended(how));
         writeln!(f, "{registrations} registrations: {killed} killed, {dropped} dropped, {shut} shut down")?;
+        writeln!(f, "{} MiB of memory at most", self.peak_kib >> 10)?;
         write!(f, "{members} members' states compared; judged in {:?}, gaps {:?}", self.judging, counts.gaps)
     }
 }
