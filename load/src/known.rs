@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use registry_checkers::history::Outcome;
-use registry_checkers::model::{Answer, Operation};
+use registry_checkers::model::{Answer, LEASE_NOT_FOUND, Operation};
 use registry_proto::etcdserverpb::response_op::Response;
 use registry_proto::etcdserverpb::{PutRequest, RangeRequest, RangeResponse, ResponseOp};
 use registry_proto::mvccpb::KeyValue;
@@ -26,11 +26,14 @@ impl Known {
         match operation {
             // Without an answer, too: it may be there.
             Operation::LeaseGrant(request) if !matches!(outcome, Outcome::Refused(_)) => {
-                self.leases.retain(|lease| *lease != request.id);
+                self.forget(request.id);
                 self.leases.push(request.id);
             }
-            Operation::LeaseRevoke(request) => self.leases.retain(|lease| *lease != request.id),
+            Operation::LeaseRevoke(request) => self.forget(request.id),
             _ => {}
+        }
+        if let Some(lease) = gone(operation, outcome) {
+            self.forget(lease);
         }
         let Outcome::Answered(answer) = outcome else { return };
         let revision = answer.clone().header_mut().as_ref().map_or(0, |header| header.revision);
@@ -41,6 +44,10 @@ impl Known {
             (Operation::Txn(_), Answer::Txn(answer)) => answer.responses.iter().for_each(|part| self.part(part)),
             _ => {}
         }
+    }
+
+    fn forget(&mut self, id: i64) {
+        self.leases.retain(|lease| *lease != id);
     }
 
     /// The state of a key as far as it is known; an empty one for a key that is not there.
@@ -89,5 +96,42 @@ impl Known {
             Some(Response::ResponseTxn(answer)) => answer.responses.iter().for_each(|part| self.part(part)),
             _ => {}
         }
+    }
+}
+
+/// The lease that an outcome shows not to be there; of a transaction it is not known which one was meant.
+fn gone(operation: &Operation, outcome: &Outcome) -> Option<i64> {
+    match (operation, outcome) {
+        (Operation::Put(request), Outcome::Refused(refusal)) if *refusal == LEASE_NOT_FOUND => Some(request.lease),
+        (Operation::LeaseKeepAlive(request), Outcome::Answered(Answer::LeaseKeepAlive(answer))) if answer.ttl <= 0 => {
+            Some(request.id)
+        }
+        (Operation::LeaseTimeToLive(request), Outcome::Answered(Answer::LeaseTimeToLive(answer))) if answer.ttl < 0 => {
+            Some(request.id)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use registry_proto::etcdserverpb::{LeaseGrantRequest, LeaseGrantResponse};
+
+    use super::*;
+
+    /// Clients of long runs asked for leases of which nearly all had expired.
+    #[test]
+    fn a_lease_that_is_gone_is_forgotten() {
+        let mut known = Known::default();
+        for id in 1..=2 {
+            let granted = Answer::LeaseGrant(LeaseGrantResponse { id, ttl: 2, ..LeaseGrantResponse::default() });
+            let grant = Operation::LeaseGrant(LeaseGrantRequest { id, ttl: 2 });
+            known.learn(&grant, &Outcome::Answered(granted));
+        }
+        let put = Operation::Put(PutRequest { lease: 1, ..PutRequest::default() });
+        known.learn(&put, &Outcome::Unknown(String::new()));
+        assert_eq!(known.leases, [1, 2], "it may be there");
+        known.learn(&put, &Outcome::Refused(LEASE_NOT_FOUND));
+        assert_eq!(known.leases, [2]);
     }
 }
