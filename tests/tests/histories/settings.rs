@@ -10,7 +10,7 @@ use registry_tests::{Plan, Program, is_inside};
 const NODE: &str = env!("CARGO_BIN_EXE_node");
 
 /// Unless `HISTORY_SECONDS` says otherwise.
-const SECONDS: u64 = 35;
+const SECONDS: u64 = 30;
 
 /// A TTL is at most so long, in seconds.
 const LONGEST_TTL: i64 = 5;
