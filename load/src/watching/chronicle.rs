@@ -54,6 +54,8 @@ impl Chronicle {
                 start_revision: next,
                 prev_kv: true,
                 progress_notify: true,
+                // Some in parts and some not: they must tell the same.
+                fragment: self.index % 2 == 1,
                 ..WatchCreateRequest::default()
             };
             match Stream::open(self.client, member, vec![(everything, last)], &self.recorder).await {
