@@ -83,7 +83,7 @@ impl Verdict {
             ("revisions", counts.revisions as u64, calls / 10),
             ("events told", counts.told as u64, calls),
             ("watches", counts.watches as u64, 40),
-            ("fragments", self.fragments() as u64, 1),
+            ("fragments", self.fragments() as u64, seconds / 60),
             ("leases", counts.leases as u64, seconds),
             ("leases expired", counts.expired as u64, seconds / 20),
             ("registrations", counts.registrations as u64, seconds / 10),
