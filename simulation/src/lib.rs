@@ -6,6 +6,8 @@
 //!
 //! What always holds: everything that happens follows from the seed.
 
+#[cfg(feature = "planted-bugs")]
+pub mod bugs;
 mod channel;
 mod chaos;
 mod cluster;

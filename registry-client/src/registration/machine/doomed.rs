@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::event::{LeaseId, Moment, RevokeOutcome};
 use super::lease::Lease;
 use super::retry::Backoff;
+use crate::planted::{Bug, planted};
 
 /// How often a lease was asked for, and how much of that is still open.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +71,7 @@ impl DoomedLeases {
     /// exist, as no grant was ever sent, needs no revoke, and a registry that is away needs no wait.
     pub(super) fn insert(&mut self, lease: Lease, ttl_asked: Duration, retry: Backoff) {
         let (granted, attempts) = (lease.held.is_some(), lease.attempts);
-        if granted || attempts.unanswered > 0 {
+        if granted || (attempts.unanswered > 0 && !planted(Bug::UnansweredGrantForgotten)) {
             let ttl = lease.held.map_or(ttl_asked, |held| held.ttl);
             self.0.insert(lease.id, Doomed { attempts, granted, ttl, revoking: None, retry, confirmed: false });
         }
@@ -108,8 +109,8 @@ impl DoomedLeases {
         let settled = unanswered_then == 0 || passed;
         let gone = match outcome {
             RevokeOutcome::Revoked => settled || doomed.attempts.sent <= 1,
-            RevokeOutcome::NotFound => settled,
-            RevokeOutcome::Failed => false,
+            RevokeOutcome::NotFound => settled || planted(Bug::NotFoundBelieved),
+            RevokeOutcome::Failed => planted(Bug::RevokeTriedOnce),
         };
         if gone {
             self.0.remove(&id);
