@@ -11,10 +11,6 @@ pub enum Bug {
     DropKeepsLease,
     /// A revoke that fails is not tried again.
     RevokeTriedOnce,
-    /// A revoke that finds no lease is believed, though a grant may still be on its way.
-    NotFoundBelieved,
-    /// A lease whose grant was not answered yet is not revoked.
-    UnansweredGrantForgotten,
     /// A registration that has ended grants and puts once more.
     RegistersAfterEnd,
     /// A shutdown returns before the lease is known to be gone.
@@ -29,8 +25,6 @@ impl Bug {
     pub const ALL: &[Self] = &[
         Self::DropKeepsLease,
         Self::RevokeTriedOnce,
-        Self::NotFoundBelieved,
-        Self::UnansweredGrantForgotten,
         Self::RegistersAfterEnd,
         Self::ShutdownDoesNotWait,
         Self::NeverPutsAgain,

@@ -116,7 +116,8 @@ impl Hunter {
         let found = Mutex::new(BTreeMap::<u64, String>::new());
         let reached = Mutex::new(Vec::new());
         // A seed before the first that was found is never left out, so the answer does not depend on the threads.
-        let is_over = |seed| seed >= seeds.end || found.lock().first_key_value().is_some_and(|(first, _)| *first < seed);
+        let is_over =
+            |seed| seed >= seeds.end || found.lock().first_key_value().is_some_and(|(first, _)| *first < seed);
         let work = || {
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -143,17 +144,28 @@ impl Hunter {
     fn try_seed(&self, bug: Bug, seed: u64) -> (Option<String>, u64) {
         let plan = Plan::new(seed);
         let (outcome, hits) = simulate_with(Some(bug), &plan, false);
-        let problem = outcome.problems.into_iter().next();
+        let problem = telling(&outcome);
         (problem.filter(|_| hits > 0 && self.is_clean(&plan)), hits)
     }
 
-    /// Whether a plan has no problem without a bug.
+    /// Whether a plan has no problem that counts without a bug.
     fn is_clean(&self, plan: &Plan) -> bool {
         if let Some(known) = self.clean.lock().get(&plan.seed) {
             return *known;
         }
-        let is_clean = simulate_with(None, plan, false).0.problems.is_empty();
+        let is_clean = telling(&simulate_with(None, plan, false).0).is_none();
         self.clean.lock().insert(plan.seed, is_clean);
         is_clean
     }
+}
+
+/// What says most about what went wrong: a promise that was broken, else whatever else must not have happened.
+fn telling(outcome: &Outcome) -> Option<String> {
+    let hard = outcome.report.violations.iter().find(|violation| !violation.promise.is_soft());
+    hard.map(ToString::to_string).or_else(|| outcome.problems.iter().find(|problem| !is_vague(problem)).cloned())
+}
+
+/// What a run without a bug may show as well.
+fn is_vague(problem: &str) -> bool {
+    problem.contains("did not reach revision") || problem.contains("the machine has stopped")
 }

@@ -85,7 +85,9 @@ impl Machine {
             }
             Command::Alarm(request) => self.alarm(&request),
             Command::LeaseCheckpoint(request) if is_of_term(request.term, at) => self.lease_checkpoint(&request),
-            Command::LeaseExpire(request) if is_of_term(request.term, at) || planted(Bug::OldLeaderExpires) => self.lease_revoke(request.grant()),
+            Command::LeaseExpire(request) if is_of_term(request.term, at) || planted(Bug::OldLeaderExpires) => {
+                self.lease_revoke(request.grant())
+            }
             Command::Member(change) => self.change_member(change),
             Command::MemberVersion(told) => {
                 let result = self.state.cluster.write().tell_version(MemberId(told.id), told.version);

@@ -185,9 +185,7 @@ pub(super) fn restore(blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreErro
     }
     let has_leases = records.has_leases();
     let compacted = if planted(Bug::SnapshotForgetsCompaction) { NEVER_COMPACTED } else { Revision(head.compacted) };
-    let store = records
-        .finish(Revision(head.revision), compacted)
-        .map_err(|error| RestoreError::new(WHAT, error))?;
+    let store = records.finish(Revision(head.revision), compacted).map_err(|error| RestoreError::new(WHAT, error))?;
     let mut leases = restore_leases(GrantNumber(head.last_grant), &granted)?;
     // All records are read for this, so not without a reason.
     if has_leases {

@@ -148,10 +148,6 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftLogStorage<TypeConfig<S, R>> for L
         if planted(Bug::VoteNotSaved) {
             return Ok(());
         }
-        if planted(Bug::VoteNotAwaited) {
-            self.wal.save_vote(vote_to_bytes(vote), drop);
-            return Ok(());
-        }
         synced(|done| self.wal.save_vote(vote_to_bytes(vote), done)).await
     }
 

@@ -50,8 +50,6 @@ bugs! {
     "consensus" {
         /// The vote is kept in memory only.
         VoteNotSaved,
-        /// A vote is told before it is on the disk.
-        VoteNotAwaited,
         /// The log is purged behind a snapshot that could not be written.
         FailedSnapshotCounts,
         /// Whoever thinks that it leads answers linearizable reads.

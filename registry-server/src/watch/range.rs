@@ -80,7 +80,7 @@ impl Options {
     pub(super) fn admit(self, event: &Event) -> bool {
         match event.kind {
             EventKind::Put => !self.no_put || planted(Bug::FilterTurnedRound),
-            EventKind::Delete => !self.no_delete && !(self.no_put && planted(Bug::FilterTurnedRound)),
+            EventKind::Delete => !(self.no_delete || self.no_put && planted(Bug::FilterTurnedRound)),
         }
     }
 }

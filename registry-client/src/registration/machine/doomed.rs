@@ -71,7 +71,7 @@ impl DoomedLeases {
     /// exist, as no grant was ever sent, needs no revoke, and a registry that is away needs no wait.
     pub(super) fn insert(&mut self, lease: Lease, ttl_asked: Duration, retry: Backoff) {
         let (granted, attempts) = (lease.held.is_some(), lease.attempts);
-        if granted || (attempts.unanswered > 0 && !planted(Bug::UnansweredGrantForgotten)) {
+        if granted || attempts.unanswered > 0 {
             let ttl = lease.held.map_or(ttl_asked, |held| held.ttl);
             self.0.insert(lease.id, Doomed { attempts, granted, ttl, revoking: None, retry, confirmed: false });
         }
@@ -109,7 +109,7 @@ impl DoomedLeases {
         let settled = unanswered_then == 0 || passed;
         let gone = match outcome {
             RevokeOutcome::Revoked => settled || doomed.attempts.sent <= 1,
-            RevokeOutcome::NotFound => settled || planted(Bug::NotFoundBelieved),
+            RevokeOutcome::NotFound => settled,
             RevokeOutcome::Failed => planted(Bug::RevokeTriedOnce),
         };
         if gone {
