@@ -29,7 +29,7 @@ const STREAMS: [&str; 4] = ["Watch", "LeaseKeepAlive", "RangeStream", "Snapshot"
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
+pub(crate) enum CallError {
     /// Nobody listens there: nothing happened.
     #[error("connection refused")]
     Refused,
@@ -40,7 +40,7 @@ pub enum CallError {
 
 /// A way from a client to a member. Clones share the connection.
 #[derive(Clone)]
-pub struct Channel {
+pub(crate) struct Channel {
     network: Arc<Network>,
     ports: Arc<Ports>,
     client: u32,
@@ -51,7 +51,7 @@ pub struct Channel {
 impl Channel {
     /// The way from one client to one member.
     #[must_use]
-    pub fn new(network: Arc<Network>, ports: Arc<Ports>, client: u32, member: u32) -> Self {
+    pub(crate) fn new(network: Arc<Network>, ports: Arc<Ports>, client: u32, member: u32) -> Self {
         Self { network, ports, client, member, connection: Arc::default() }
     }
 
@@ -70,7 +70,7 @@ impl Channel {
 
     /// Whether a connection is open that a call can go over.
     #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.connection.lock().as_ref().is_some_and(|open| !open.is_broken())
     }
 
@@ -78,7 +78,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`CallError`], and nothing happened.
-    pub async fn open(&self) -> Result<(), CallError> {
+    pub(crate) async fn open(&self) -> Result<(), CallError> {
         let (client, member) = self.sites();
         let connection = self.connect();
         self.network.pass(client, member, &connection).await?;
@@ -90,7 +90,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn send(self, request: Request<Body>) -> Result<Response<Body>, CallError> {
+    pub(crate) async fn send(self, request: Request<Body>) -> Result<Response<Body>, CallError> {
         let (client, member) = self.sites();
         let connection = self.connect();
         self.network.pass(client, member, &connection).await?;

@@ -23,7 +23,7 @@ const SLOW_SYNC: Duration = Duration::from_secs(2);
 const SLOW_WAY: Duration = Duration::from_millis(700);
 
 /// Who carries faults out.
-pub struct Chaos {
+pub(crate) struct Chaos {
     /// On whom.
     pub cluster: Arc<Cluster>,
     /// Whom it serves.
@@ -34,7 +34,7 @@ pub struct Chaos {
 
 impl Chaos {
     /// Carries out a plan's faults; returns when the last has ended.
-    pub async fn run(self: Arc<Self>, plan: &Plan) {
+    pub(crate) async fn run(self: Arc<Self>, plan: &Plan) {
         let faults = plan.faults.iter().map(|planned| tokio::spawn(self.clone().carry_out(*planned)));
         futures_util::future::join_all(faults.collect::<Vec<_>>()).await;
     }

@@ -21,7 +21,7 @@ const ROUND: Duration = Duration::from_millis(400);
 const AFTERMATH: Duration = Duration::from_secs(5);
 
 /// All members that there ever were.
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// What they are made of.
     pub ground: Arc<Ground>,
     nodes: Mutex<BTreeMap<u32, Arc<Node>>>,
@@ -36,7 +36,7 @@ pub struct Cluster {
 impl Cluster {
     /// The founders of a plan, not started yet.
     #[must_use]
-    pub fn new(plan: &Plan) -> Arc<Self> {
+    pub(crate) fn new(plan: &Plan) -> Arc<Self> {
         let network = Arc::new(Network::default());
         network.set(plan.weather.delay, plan.weather.breaks, plan.weather.doubles);
         let ports = Arc::new(Ports::default());
@@ -51,31 +51,31 @@ impl Cluster {
 
     /// Every member, by its number.
     #[must_use]
-    pub fn nodes(&self) -> Vec<Arc<Node>> {
+    pub(crate) fn nodes(&self) -> Vec<Arc<Node>> {
         self.nodes.lock().values().cloned().collect()
     }
 
     /// A member.
     #[must_use]
-    pub fn node(&self, number: u32) -> Option<Arc<Node>> {
+    pub(crate) fn node(&self, number: u32) -> Option<Arc<Node>> {
         self.nodes.lock().get(&number).cloned()
     }
 
     /// A number that no member has had.
     #[must_use]
-    pub fn next_number(&self) -> u32 {
+    pub(crate) fn next_number(&self) -> u32 {
         self.nodes.lock().keys().next_back().map_or(1, |last| last + 1)
     }
 
     /// A member that joins.
-    pub fn add(&self, number: u32, member: MemberId) {
+    pub(crate) fn add(&self, number: u32, member: MemberId) {
         let node = Node::new(self.ground.clone(), number, member, BTreeMap::new());
         drop(self.nodes.lock().insert(number, node));
     }
 
     /// Whoever leads, as most of them say.
     #[must_use]
-    pub fn leader(&self) -> Option<Arc<Node>> {
+    pub(crate) fn leader(&self) -> Option<Arc<Node>> {
         let leads = |node: &Arc<Node>| {
             let member = node.member()?;
             let status = member.backend.node.status();
@@ -86,7 +86,7 @@ impl Cluster {
 
     /// Whom a fault means.
     #[must_use]
-    pub fn meant(&self, whom: Whom) -> Option<Arc<Node>> {
+    pub(crate) fn meant(&self, whom: Whom) -> Option<Arc<Node>> {
         match whom {
             Whom::Member(number) => self.node(number),
             Whom::Leader => self.leader().or_else(|| self.node(1)),
@@ -94,24 +94,24 @@ impl Cluster {
     }
 
     /// Keeps a member down until it is let up as often.
-    pub fn hold_down(&self, number: u32) {
+    pub(crate) fn hold_down(&self, number: u32) {
         *self.down.lock().entry(number).or_default() += 1;
     }
 
     /// Lets a member be started again.
-    pub fn let_up(&self, number: u32) {
+    pub(crate) fn let_up(&self, number: u32) {
         if let Some(count) = self.down.lock().get_mut(&number) {
             *count = count.saturating_sub(1);
         }
     }
 
     /// Lets all be started again.
-    pub fn let_all_up(&self) {
+    pub(crate) fn let_all_up(&self) {
         self.down.lock().clear();
     }
 
     /// For so long, and a while, a member that stops needs no other reason.
-    pub fn note_harm(&self, number: u32, lasts: Duration) {
+    pub(crate) fn note_harm(&self, number: u32, lasts: Duration) {
         let mut harmed = self.harmed.lock();
         let until = harmed.entry(number).or_default();
         *until = (*until).max(now() + lasts + AFTERMATH);
@@ -119,18 +119,18 @@ impl Cluster {
 
     /// What went wrong that no fault explains.
     #[must_use]
-    pub fn complaints(&self) -> Vec<String> {
+    pub(crate) fn complaints(&self) -> Vec<String> {
         self.complaints.lock().clone()
     }
 
     /// Says that something went wrong that no fault explains.
-    pub fn complain(&self, what: String) {
+    pub(crate) fn complain(&self, what: String) {
         note(format_args!("WRONG: {what}"));
         self.complaints.lock().push(what);
     }
 
     /// Starts whoever should run and does not, for as long as it is polled.
-    pub async fn look_after(self: Arc<Self>) {
+    pub(crate) async fn look_after(self: Arc<Self>) {
         loop {
             for node in self.nodes() {
                 let is_down = self.down.lock().get(&node.number).is_some_and(|count| *count > 0);
@@ -145,15 +145,15 @@ impl Cluster {
 
     /// A member that stopped by itself must have had a reason.
     fn ask_why(&self, node: &Node) {
-        let Some(why) = node.ended() else { return };
+        let Some((when, why)) = node.ended() else { return };
         node.repair();
-        if self.harmed.lock().get(&node.number).is_none_or(|until| *until < now()) {
+        if self.harmed.lock().get(&node.number).is_none_or(|until| *until < when) {
             self.complain(format!("member {} stopped without a reason: {why}", node.number));
         }
     }
 
     /// Undoes what was done to network and disks.
-    pub fn heal(&self, delay: Duration) {
+    pub(crate) fn heal(&self, delay: Duration) {
         self.ground.network.heal_all(delay);
         for node in self.nodes() {
             node.disk().set_capacity(None);
@@ -169,7 +169,7 @@ impl Cluster {
 
     /// All sites of members.
     #[must_use]
-    pub fn sites(&self) -> Vec<Site> {
+    pub(crate) fn sites(&self) -> Vec<Site> {
         self.nodes.lock().keys().map(|number| Site::Member(*number)).collect()
     }
 }

@@ -17,7 +17,7 @@ const WAL: &str = "wal";
 
 /// Makes lanes of a process.
 #[derive(Debug, Clone)]
-pub struct Lanes(pub Arc<Process>);
+pub(crate) struct Lanes(pub(crate) Arc<Process>);
 
 impl Executor for Lanes {
     fn lane(&self, name: &str) -> io::Result<Lane> {

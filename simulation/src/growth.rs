@@ -32,11 +32,11 @@ const MOST: usize = 7;
 
 /// The operator. Does one thing at a time.
 #[derive(Debug, Default)]
-pub struct Growth(Mutex<()>);
+pub(crate) struct Growth(Mutex<()>);
 
 impl Growth {
     /// Adds a member, and starts it; a learner is promoted a while later.
-    pub async fn grow(&self, cluster: &Arc<Cluster>, learner: bool) {
+    pub(crate) async fn grow(&self, cluster: &Arc<Cluster>, learner: bool) {
         let _one_at_a_time = self.0.lock().await;
         if self.members(cluster).await.is_none_or(|members| members.len() >= MOST) {
             return;
@@ -65,7 +65,7 @@ impl Growth {
     }
 
     /// Removes a member, unless too few would be left.
-    pub async fn remove(&self, cluster: &Arc<Cluster>, member: MemberId) {
+    pub(crate) async fn remove(&self, cluster: &Arc<Cluster>, member: MemberId) {
         let _one_at_a_time = self.0.lock().await;
         let voters = |members: Vec<Member>| members.iter().filter(|member| !member.is_learner).count();
         if self.members(cluster).await.is_none_or(|members| voters(members) < 3) {
@@ -77,7 +77,7 @@ impl Growth {
     }
 
     /// Starts the members that the cluster knows and that never ran.
-    pub async fn complete(&self, cluster: &Arc<Cluster>) -> Option<Vec<Member>> {
+    pub(crate) async fn complete(&self, cluster: &Arc<Cluster>) -> Option<Vec<Member>> {
         let members = self.members(cluster).await?;
         for member in &members {
             let Some(number) = member.peer_ur_ls.iter().find_map(|url| number_of(url)) else { continue };
@@ -89,7 +89,7 @@ impl Growth {
     }
 
     /// All members, as a quorum says.
-    pub async fn members(&self, cluster: &Arc<Cluster>) -> Option<Vec<Member>> {
+    pub(crate) async fn members(&self, cluster: &Arc<Cluster>) -> Option<Vec<Member>> {
         let request = MemberListRequest { linearizable: true };
         let asked = ask(cluster, |mut client| async move { client.member_list(request).await });
         asked.await.ok().map(|answer| answer.into_inner().members)

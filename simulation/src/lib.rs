@@ -2,9 +2,10 @@
 //!
 //! The members are the real ones, from their log to their services; `process` pauses and kills them, `runtime` and
 //! `executor` are their clock and their threads, `network`, `peers` and `channel` what they and their clients say to each
-//! other, and their disks are those of `MemVfs`.
+//! other, and their disks are those of `MemVfs`. A [`Plan`] says what a seed means, `chaos` and `growth` carry it out on a
+//! `cluster`, `users` are the clients of `registry-load`, and [`simulate`] has `registry-checkers` judge what they saw.
 //!
-//! What always holds: everything that happens follows from the seed.
+//! What always holds: everything that happens follows from the seed; two runs of one write the same trace.
 
 #[cfg(feature = "planted-bugs")]
 pub mod bugs;
@@ -19,21 +20,11 @@ mod panics;
 mod peers;
 mod plan;
 mod process;
+pub mod program;
 mod run;
 mod runtime;
 mod users;
 mod world;
 
-pub use channel::{CallError, Channel};
-pub use chaos::Chaos;
-pub use cluster::Cluster;
-pub use growth::Growth;
-pub use network::{Network, Site};
-pub use node::{Ground, Node, Settings};
-pub use peers::{Port, Ports};
-pub use plan::{Fault, HEALED_AT, Plan, Planned, Weather, Whom};
-pub use process::Process;
+pub use plan::{Fault, Plan, Planned, Weather, Whom};
 pub use run::{Outcome, simulate};
-pub use runtime::Simulated;
-pub use users::Users;
-pub use world::{Trace, World, note, now};

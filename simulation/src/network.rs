@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A member or a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Site {
+pub(crate) enum Site {
     /// A member, by its number.
     Member(u32),
     /// A client, by its number.
@@ -31,7 +31,7 @@ const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// All ways between all sites.
 #[derive(Debug, Default)]
-pub struct Network {
+pub(crate) struct Network {
     rules: Mutex<Rules>,
     /// Told when a way was healed.
     healed: Notify,
@@ -55,7 +55,7 @@ struct Rules {
 
 /// A connection between two sites.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     sites: (Site, Site),
     broken: CancellationToken,
 }
@@ -63,23 +63,23 @@ pub struct Connection {
 /// The connection broke.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the connection broke")]
-pub struct Broken;
+pub(crate) struct Broken;
 
 impl Network {
     /// What messages take at most, how many of 10,000 break their connection, and how many of those that may be doubled
     /// are.
-    pub fn set(&self, delay: Duration, breaks: u32, doubles: u32) {
+    pub(crate) fn set(&self, delay: Duration, breaks: u32, doubles: u32) {
         let mut rules = self.rules.lock();
         (rules.delay, rules.breaks, rules.doubles) = (delay, breaks, doubles);
     }
 
     /// Of 10,000 messages as many break their connection from now on; gives how many did.
-    pub fn storm(&self, breaks: u32) -> u32 {
+    pub(crate) fn storm(&self, breaks: u32) -> u32 {
         std::mem::replace(&mut self.rules.lock().breaks, breaks)
     }
 
     /// Cuts a way; what is sent from now on does not arrive. Connections on it are given up a while later.
-    pub fn cut(self: &Arc<Self>, from: Site, to: Site) {
+    pub(crate) fn cut(self: &Arc<Self>, from: Site, to: Site) {
         if !self.rules.lock().cut.insert((from, to)) {
             return;
         }
@@ -93,12 +93,12 @@ impl Network {
     }
 
     /// Makes messages on a way late.
-    pub fn slow(&self, from: Site, to: Site, delay: Duration) {
+    pub(crate) fn slow(&self, from: Site, to: Site, delay: Duration) {
         self.rules.lock().slow.insert((from, to), delay);
     }
 
     /// Heals what was cut and slowed between two sites, one way.
-    pub fn heal(&self, from: Site, to: Site) {
+    pub(crate) fn heal(&self, from: Site, to: Site) {
         let mut rules = self.rules.lock();
         rules.cut.remove(&(from, to));
         rules.slow.remove(&(from, to));
@@ -107,7 +107,7 @@ impl Network {
     }
 
     /// Heals everything; messages take `delay` at most.
-    pub fn heal_all(&self, delay: Duration) {
+    pub(crate) fn heal_all(&self, delay: Duration) {
         let mut rules = self.rules.lock();
         rules.cut.clear();
         rules.slow.clear();
@@ -118,23 +118,23 @@ impl Network {
 
     /// Whether nothing passes.
     #[must_use]
-    pub fn is_cut(&self, from: Site, to: Site) -> bool {
+    pub(crate) fn is_cut(&self, from: Site, to: Site) -> bool {
         self.rules.lock().cut.contains(&(from, to))
     }
 
     /// How many messages were sent.
     #[must_use]
-    pub fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.rules.lock().sent
     }
 
     /// Breaks the connections of a site, as the kernel does it when a process ends.
-    pub fn hang_up(&self, site: Site) {
+    pub(crate) fn hang_up(&self, site: Site) {
         self.break_connections(|(one, other)| one == site || other == site);
     }
 
     /// Connects two sites; nothing is sent yet.
-    pub fn connect(&self, from: Site, to: Site) -> Arc<Connection> {
+    pub(crate) fn connect(&self, from: Site, to: Site) -> Arc<Connection> {
         let connection = Arc::new(Connection { sites: (from, to), broken: CancellationToken::new() });
         let mut rules = self.rules.lock();
         if rules.connections.len() >= 2 * rules.connections.iter().filter(|known| known.strong_count() > 0).count() + 32
@@ -169,7 +169,7 @@ impl Network {
     }
 
     /// Whether a message that may be doubled is.
-    pub fn doubles(&self) -> bool {
+    pub(crate) fn doubles(&self) -> bool {
         let doubles = self.rules.lock().doubles;
         doubles > 0 && fastrand::u32(..10_000) < doubles
     }
@@ -178,7 +178,7 @@ impl Network {
     ///
     /// # Errors
     /// [`Broken`] when the connection breaks before.
-    pub async fn pass(&self, from: Site, to: Site, connection: &Connection) -> Result<(), Broken> {
+    pub(crate) async fn pass(&self, from: Site, to: Site, connection: &Connection) -> Result<(), Broken> {
         let delay = self.departs(from, to, connection).await?;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
@@ -206,7 +206,7 @@ impl Network {
 impl Connection {
     /// Whether it is still one.
     #[must_use]
-    pub fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.broken.is_cancelled()
     }
 
@@ -214,7 +214,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Broken`].
-    pub async fn hold<T>(&self, work: impl Future<Output = T>) -> Result<T, Broken> {
+    pub(crate) async fn hold<T>(&self, work: impl Future<Output = T>) -> Result<T, Broken> {
         self.broken.run_until_cancelled(work).await.ok_or(Broken)
     }
 }
@@ -226,7 +226,7 @@ enum Sent<T> {
 }
 
 /// Where one way of a connection begins.
-pub struct Inlet<T> {
+pub(crate) struct Inlet<T> {
     network: Arc<Network>,
     connection: Arc<Connection>,
     way: (Site, Site),
@@ -236,7 +236,7 @@ pub struct Inlet<T> {
 }
 
 /// Makes one way of a connection.
-pub fn pipe<T: Send + 'static>(
+pub(crate) fn pipe<T: Send + 'static>(
     network: &Arc<Network>,
     connection: &Arc<Connection>,
     from: Site,
@@ -253,14 +253,14 @@ pub fn pipe<T: Send + 'static>(
 
 impl<T> Inlet<T> {
     /// Sends an item; waits while the way is cut or full.
-    pub async fn send(&mut self, item: T) -> Result<(), Broken> {
+    pub(crate) async fn send(&mut self, item: T) -> Result<(), Broken> {
         let delay = self.network.departs(self.way.0, self.way.1, &self.connection).await?;
         self.last = self.last.max(Instant::now() + delay);
         self.sender.send(Sent::Item(self.last, item)).await.map_err(|_| Broken)
     }
 
     /// Says that there is no more.
-    pub async fn finish(mut self) {
+    pub(crate) async fn finish(mut self) {
         if let Ok(delay) = self.network.departs(self.way.0, self.way.1, &self.connection).await {
             self.last = self.last.max(Instant::now() + delay);
             self.sender.send(Sent::End(self.last)).await.unwrap_or_default();
@@ -268,7 +268,7 @@ impl<T> Inlet<T> {
     }
 
     /// Waits until nobody listens any more.
-    pub fn closed(&self) -> impl Future<Output = ()> + use<T> {
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + use<T> {
         let (sender, broken) = (self.sender.clone(), self.connection.broken.clone());
         async move {
             broken.run_until_cancelled(sender.closed()).await;

@@ -19,13 +19,13 @@ use crate::network::{Network, Site};
 use crate::peers::{Exchange, Port, Ports, Wires};
 use crate::process::Process;
 use crate::runtime::Simulated;
-use crate::world::note;
+use crate::world::{note, now};
 
 /// Where a member's data is on its disk.
 const DATA: &str = "/data";
 
 /// What all members of a simulation are made of.
-pub struct Ground {
+pub(crate) struct Ground {
     /// Between them.
     pub network: Arc<Network>,
     /// Where they are.
@@ -60,7 +60,7 @@ pub struct Settings {
 }
 
 /// A member, whether it runs or not.
-pub struct Node {
+pub(crate) struct Node {
     /// Its number, from 1 on.
     pub number: u32,
     /// Its id.
@@ -76,8 +76,8 @@ struct State {
     life: Option<Life>,
     /// How many lives there were.
     lives: u32,
-    /// Why the last life ended by itself.
-    ended: Option<String>,
+    /// When and why the last life ended by itself.
+    ended: Option<(Duration, String)>,
     removed: bool,
     /// Bits that were changed on its disk: file, byte and mask.
     flips: Vec<(PathBuf, u64, u8)>,
@@ -106,20 +106,20 @@ fn narrow() -> Limits {
 
 /// A member's peer URL.
 #[must_use]
-pub fn peer_url(number: u32) -> String {
+pub(crate) fn peer_url(number: u32) -> String {
     format!("http://member-{number}:2380")
 }
 
 /// Which member a peer URL is of.
 #[must_use]
-pub fn number_of(url: &str) -> Option<u32> {
+pub(crate) fn number_of(url: &str) -> Option<u32> {
     url.strip_prefix("http://member-")?.strip_suffix(":2380")?.parse().ok()
 }
 
 impl Node {
     /// A member that has not lived yet.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         ground: Arc<Ground>,
         number: u32,
         member: MemberId,
@@ -131,44 +131,44 @@ impl Node {
 
     /// Where its log is.
     #[must_use]
-    pub fn log_dir() -> PathBuf {
+    pub(crate) fn log_dir() -> PathBuf {
         Path::new(DATA).join("member").join("wal")
     }
 
     /// Its disk as it is now.
     #[must_use]
-    pub fn disk(&self) -> MemVfs {
+    pub(crate) fn disk(&self) -> MemVfs {
         self.state.lock().disk.clone()
     }
 
     /// The process that runs, if one does.
     #[must_use]
-    pub fn process(&self) -> Option<Arc<Process>> {
+    pub(crate) fn process(&self) -> Option<Arc<Process>> {
         self.state.lock().life.as_ref().map(|life| life.process.clone())
     }
 
     /// The member that runs, once its log was read.
     #[must_use]
-    pub fn member(&self) -> Option<Member<Simulated, MemVfs>> {
+    pub(crate) fn member(&self) -> Option<Member<Simulated, MemVfs>> {
         let life = self.state.lock().life.clone()?;
-        let member = life.member.lock().clone();
-        member
+
+        life.member.lock().clone()
     }
 
-    /// Why the last life ended, if it did so by itself.
+    /// When and why the last life ended, if it did so by itself.
     #[must_use]
-    pub fn ended(&self) -> Option<String> {
+    pub(crate) fn ended(&self) -> Option<(Duration, String)> {
         self.state.lock().ended.clone()
     }
 
     /// Whether it was told that it was removed.
     #[must_use]
-    pub fn was_removed(&self) -> bool {
+    pub(crate) fn was_removed(&self) -> bool {
         self.state.lock().removed
     }
 
     /// Starts a life, unless one goes on. What it finds on its disk decides whether it lives.
-    pub fn start(self: &Arc<Self>) {
+    pub(crate) fn start(self: &Arc<Self>) {
         let mut state = self.state.lock();
         if state.life.is_some() {
             return;
@@ -197,7 +197,7 @@ impl Node {
         let mut state = self.state.lock();
         if state.life.as_ref().is_some_and(|current| Arc::ptr_eq(&current.process, &life.process)) {
             state.life = None;
-            state.ended = why;
+            state.ended = why.map(|why| (now(), why));
             drop(state);
             self.ground.ports.set(self.number, None);
             self.ground.network.hang_up(Site::Member(self.number));
@@ -281,7 +281,8 @@ impl Node {
             self.state.lock().removed = true;
         }
         if outcome.is_ok() {
-            drop(member.backend.node.hand_over(None).await);
+            let outcome = member.backend.node.hand_over(None).await;
+            note(format_args!("member {} hands over: {outcome:?}", self.number));
         }
         member.backend.node.shutdown().await;
         drop(data_dir);
@@ -294,7 +295,7 @@ impl Node {
             reach,
             network: self.ground.network.clone(),
             ports: self.ground.ports.clone(),
-            urls: Arc::new(number_of),
+            urls: number_of,
         })))
     }
 
@@ -308,7 +309,7 @@ impl Node {
     }
 
     /// Asks the life to end, as SIGTERM does.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         if let Some(life) = &self.state.lock().life {
             note(format_args!("member {} is asked to stop", self.number));
             life.stop.cancel();
@@ -317,7 +318,7 @@ impl Node {
 
     /// Ends the life at once. With `loses_power` what was not synced is kept or lost as `keep` says; else the kernel keeps
     /// it all, and the other side of each connection hears of the end.
-    pub fn kill(&self, power: Option<&mut dyn FnMut(Unsynced<'_>) -> bool>) {
+    pub(crate) fn kill(&self, power: Option<&mut dyn FnMut(Unsynced<'_>) -> bool>) {
         let mut state = self.state.lock();
         if let Some(life) = state.life.take() {
             note(format_args!("member {} is killed", self.number));
@@ -334,7 +335,7 @@ impl Node {
 
     /// Changes a bit of an older file of the log, or of a snapshot, whichever `dice` says; none if there is no such file.
     /// The newest two of the log are left out: what is wrong in the last batch cannot be told from what a power loss left.
-    pub fn flip(&self, dice: &mut fastrand::Rng) -> bool {
+    pub(crate) fn flip(&self, dice: &mut fastrand::Rng) -> bool {
         let mut state = self.state.lock();
         let in_dir = |name: &str| {
             let dir = Path::new(DATA).join("member").join(name);
@@ -354,7 +355,7 @@ impl Node {
     }
 
     /// Takes back the bits that were changed.
-    pub fn repair(&self) {
+    pub(crate) fn repair(&self) {
         let mut state = self.state.lock();
         for (file, at, mask) in std::mem::take(&mut state.flips) {
             // The file may be gone.
@@ -362,11 +363,6 @@ impl Node {
                 note(format_args!("member {}: {} is repaired", self.number, file.display()));
             }
         }
-    }
-
-    /// Gives it an empty disk.
-    pub fn wipe(&self) {
-        self.state.lock().disk = MemVfs::new();
     }
 }
 

@@ -25,7 +25,7 @@ use crate::runtime::Simulated;
 const DOUBLED: Duration = Duration::from_secs(3);
 
 /// Where a running member is reached.
-pub struct Port {
+pub(crate) struct Port {
     /// Whose tasks answer.
     pub process: Arc<Process>,
     /// For peers.
@@ -38,11 +38,11 @@ pub struct Port {
 
 /// The ports of all running members, by the number of the member.
 #[derive(Default)]
-pub struct Ports(Mutex<BTreeMap<u32, Arc<Port>>>);
+pub(crate) struct Ports(Mutex<BTreeMap<u32, Arc<Port>>>);
 
 impl Ports {
     /// Opens or, with none, closes a member's port.
-    pub fn set(&self, member: u32, port: Option<Arc<Port>>) {
+    pub(crate) fn set(&self, member: u32, port: Option<Arc<Port>>) {
         let mut ports = self.0.lock();
         match port {
             Some(port) => drop(ports.insert(member, port)),
@@ -52,16 +52,16 @@ impl Ports {
 
     /// A member's port, if it is open.
     #[must_use]
-    pub fn get(&self, member: u32) -> Option<Arc<Port>> {
+    pub(crate) fn get(&self, member: u32) -> Option<Arc<Port>> {
         self.0.lock().get(&member).cloned()
     }
 }
 
 /// A member's way to its peers.
-pub struct Wires(pub Arc<Exchange>);
+pub(crate) struct Wires(pub Arc<Exchange>);
 
 /// What a member needs to reach its peers.
-pub struct Exchange {
+pub(crate) struct Exchange {
     /// Whose.
     pub own: (u32, MemberId, ClusterId),
     /// What is known of the others.
@@ -71,7 +71,7 @@ pub struct Exchange {
     /// Where it ends.
     pub ports: Arc<Ports>,
     /// Which member has which URL.
-    pub urls: Arc<dyn Fn(&str) -> Option<u32> + Send + Sync>,
+    pub urls: fn(&str) -> Option<u32>,
 }
 
 impl Transport for Wires {

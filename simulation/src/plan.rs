@@ -13,7 +13,7 @@ use crate::node::Settings;
 const FAULTS_END: Duration = Duration::from_secs(42);
 
 /// When everything is healed.
-pub const HEALED_AT: Duration = Duration::from_secs(50);
+pub(crate) const HEALED_AT: Duration = Duration::from_secs(50);
 
 /// All that a simulation does on purpose.
 #[derive(Debug, Clone)]

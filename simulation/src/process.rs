@@ -23,7 +23,7 @@ thread_local! {
 }
 
 /// A process. It has a clock of its own.
-pub struct Process {
+pub(crate) struct Process {
     name: String,
     /// What its clock shows when the simulation's shows zero.
     clock: Duration,
@@ -54,15 +54,9 @@ enum Life {
 impl Process {
     /// A process that runs. `clock` is what its clock is ahead; of `yields` polls one is put off, none if it is 0.
     #[must_use]
-    pub fn new(name: impl Into<String>, clock: Duration, yields: u64) -> Arc<Self> {
+    pub(crate) fn new(name: impl Into<String>, clock: Duration, yields: u64) -> Arc<Self> {
         let inner = Mutex::new(Inner { forget_at: FORGET_AFTER, ..Inner::default() });
         Arc::new(Self { name: name.into(), clock, yields, sync_us: AtomicU64::new(1_000), inner })
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     /// What its clock is ahead of the simulation's.
@@ -71,7 +65,7 @@ impl Process {
     }
 
     /// Makes its disk fast or slow.
-    pub fn set_sync(&self, longest: Duration) {
+    pub(crate) fn set_sync(&self, longest: Duration) {
         self.sync_us.store(longest.as_micros() as u64, Ordering::Relaxed);
     }
 
@@ -82,12 +76,12 @@ impl Process {
 
     /// The process whose task is running; outside of all, none.
     #[must_use]
-    pub fn current() -> Option<Arc<Self>> {
+    pub(crate) fn current() -> Option<Arc<Self>> {
         CURRENT.with_borrow(Clone::clone)
     }
 
     /// Spawns a task of this process.
-    pub fn spawn<F>(self: &Arc<Self>, future: F) -> JoinHandle<F::Output>
+    pub(crate) fn spawn<F>(self: &Arc<Self>, future: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
@@ -106,7 +100,7 @@ impl Process {
     }
 
     /// Stops polling it.
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         let mut inner = self.inner.lock();
         if inner.life == Life::Running {
             inner.life = Life::Paused;
@@ -114,7 +108,7 @@ impl Process {
     }
 
     /// Goes on polling it.
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         let parked = {
             let mut inner = self.inner.lock();
             if inner.life != Life::Paused {
@@ -127,7 +121,7 @@ impl Process {
     }
 
     /// Drops all its tasks.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         let tasks = {
             let mut inner = self.inner.lock();
             inner.life = Life::Killed;
@@ -135,18 +129,6 @@ impl Process {
             std::mem::take(&mut inner.tasks)
         };
         tasks.into_iter().for_each(|task| task.abort());
-    }
-
-    /// Whether it was killed.
-    #[must_use]
-    pub fn is_killed(&self) -> bool {
-        self.inner.lock().life == Life::Killed
-    }
-
-    /// Whether it is paused.
-    #[must_use]
-    pub fn is_paused(&self) -> bool {
-        self.inner.lock().life == Life::Paused
     }
 
     /// Whether a task may be polled now; one that may not is woken when it may.

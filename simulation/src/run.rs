@@ -18,7 +18,7 @@ use crate::panics;
 use crate::plan::{HEALED_AT, Plan};
 use crate::runtime::Simulated;
 use crate::users::Users;
-use crate::world::{World, note, now};
+use crate::world::{Log, World, note, now};
 
 /// After the healing, everything that is waited for comes within this.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -53,6 +53,17 @@ pub struct Outcome {
 /// Carries a plan out, on this thread.
 #[must_use]
 pub fn simulate(plan: &Plan, keep_trace: bool) -> Outcome {
+    let filter = std::env::var("SIMULATION_LOG").unwrap_or_else(|_| "info".to_owned());
+    let logs = tracing_subscriber::fmt().without_time().with_ansi(false).with_env_filter(filter).with_writer(|| Log);
+    // Lines are made for those who read them only.
+    if keep_trace {
+        tracing::subscriber::with_default(logs.finish(), || carry_out(plan, true))
+    } else {
+        carry_out(plan, false)
+    }
+}
+
+fn carry_out(plan: &Plan, keep_trace: bool) -> Outcome {
     panics::watch();
     let mut runtime = Simulated::new(1);
     let mut outcome = runtime.block_on(async {

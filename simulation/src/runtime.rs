@@ -21,11 +21,11 @@ use crate::world;
 
 /// The runtime of all simulated members.
 #[derive(Debug)]
-pub struct Simulated(tokio::runtime::Runtime);
+pub(crate) struct Simulated(tokio::runtime::Runtime);
 
 /// What the clock of a process shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Instant(Duration);
+pub(crate) struct Instant(Duration);
 
 impl openraft::Instant for Instant {
     fn now() -> Self {
@@ -134,15 +134,13 @@ impl AsyncRuntime for Simulated {
     }
 
     /// Done at once: no time passes while it runs.
-    fn spawn_blocking<F, T>(work: F) -> impl Future<Output = Result<T, std::io::Error>> + Send
+    async fn spawn_blocking<F, T>(work: F) -> Result<T, std::io::Error>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        async move {
-            tokio::task::yield_now().await;
-            Ok(work())
-        }
+        tokio::task::yield_now().await;
+        Ok(work())
     }
 }
 

@@ -27,7 +27,7 @@ const MOST: u32 = 64;
 const LOAD_PROCESSES: usize = 4;
 
 /// All users.
-pub struct Users {
+pub(crate) struct Users {
     cluster: Arc<Cluster>,
     /// Those of the load.
     load: Vec<Arc<Process>>,
@@ -39,13 +39,13 @@ pub struct Users {
 impl Users {
     /// The users of a cluster.
     #[must_use]
-    pub fn new(cluster: Arc<Cluster>) -> Arc<Self> {
+    pub(crate) fn new(cluster: Arc<Cluster>) -> Arc<Self> {
         let load = (0..LOAD_PROCESSES).map(|number| Process::new(format!("clients {number}"), Duration::ZERO, 0));
         Arc::new(Self { cluster, load: load.collect(), homes: Mutex::default(), channels: Mutex::default() })
     }
 
     /// Puts the tasks of the load into its processes, one after the other.
-    pub fn spawn(self: &Arc<Self>) -> Spawn {
+    pub(crate) fn spawn(self: &Arc<Self>) -> Spawn {
         let (load, next) = (self.load.clone(), Mutex::new(0));
         Arc::new(move |task| {
             let mut next = next.lock();
@@ -56,12 +56,12 @@ impl Users {
 
     /// All processes that there are now.
     #[must_use]
-    pub fn processes(&self) -> Vec<Arc<Process>> {
+    pub(crate) fn processes(&self) -> Vec<Arc<Process>> {
         self.load.iter().chain(self.homes.lock().values()).cloned().collect()
     }
 
     /// Where users may be.
-    pub fn sites() -> impl Iterator<Item = Site> {
+    pub(crate) fn sites() -> impl Iterator<Item = Site> {
         (0..MOST).chain(FIRST_PROCESS..FIRST_PROCESS + MOST).map(Site::Client)
     }
 

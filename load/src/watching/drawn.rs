@@ -94,6 +94,7 @@ impl Drawn {
                             stream.end(&WatchEnd::Broken("it is silent".to_owned()));
                             return carry_on(&stream.watchers);
                         }
+                        self.leave_future(&mut stream);
                         stream.ask_progress();
                     } else if Instant::now() >= close_at {
                         stream.end(&WatchEnd::Closed);
@@ -118,6 +119,17 @@ impl Drawn {
             }
             40..45 => stream.cancel(self.rng.usize(..stream.watchers.len())),
             _ => {}
+        }
+    }
+
+    /// A watcher of what will not come any more keeps all progress of its stream back, as in etcd.
+    fn leave_future(&self, stream: &mut Stream) {
+        let target = self.stage.target();
+        for at in 0..stream.watchers.len() {
+            let watcher = &stream.watchers[at];
+            if target > 0 && watcher.is_open && watcher.request.start_revision > target {
+                stream.cancel(at);
+            }
         }
     }
 

@@ -218,7 +218,9 @@ async fn admitted<S: StateMachine, R: Runtime, V: Vfs>(
     let bytes = request.len();
     let request = append_from_bytes(request).map_err(refused)?;
     if !request.entries.is_empty() {
-        // Given back at once: what is under way is bounded, and the log keeps more than that in reserve.
+        // Given back at once: what is under way is bounded, and the log keeps more than that in reserve. A message may
+        // hold several entries, and so more than one entry may take: refused for that, it would come again for ever.
+        let bytes = bytes.min(wal.max_entry_bytes());
         reserve(wal, bytes).await.map_err(|error| LinkError::Refused(error.to_string()))?;
     }
     Ok(request)

@@ -1,6 +1,7 @@
 //! Messages of peers: what is written is read, and bytes that are none are an error.
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use openraft::Vote;
 use openraft::impls::TokioRuntime;
 use openraft::impls::leader_id_adv::LeaderId;
@@ -128,4 +129,30 @@ fn cut_bent_and_newer_messages_are_errors_or_other_messages_and_never_panic() {
     }
     let newer: Vec<Bytes> = messages().iter().map(|message| [&[9], &message[1..]].concat().into()).collect();
     assert!(newer.iter().all(|message| read_as_all(message) == 0));
+}
+
+/// What broke: a message of several entries that was larger than one entry may be was refused, came again, and the
+/// follower never caught up.
+#[tokio::test]
+async fn entries_that_are_larger_together_than_one_may_be_are_taken() {
+    let (node, _) = super::start_with(&super::disk(), u64::MAX, 16 << 10).await;
+    let last = node.status().last_index;
+    let leader = LeaderId { term: 9, node_id: 7 };
+    let batch = || Batch { origin: Origin { node: 5, number: 6 }, commands: Bytes::from(vec![0; 1_000]) };
+    let entry = |index| {
+        let payload = Payload { membership: None, batch: Some(batch()) };
+        RaftEntry { log_id: RaftLogId { leader_id: leader, index }, payload }
+    };
+    let prev = RaftLogId { leader_id: LeaderId { term: 1, node_id: 1 }, index: last };
+    let append = AppendEntriesRequest::<Config> {
+        vote: Vote { leader_id: leader, committed: true },
+        prev_log_id: Some(prev),
+        entries: (last + 1..last + 5).map(entry).collect(),
+        leader_commit: None,
+    };
+    let requests = futures_util::stream::iter([append_to_bytes(&append)]);
+    let answers: Vec<_> = node.receiver().append(Box::pin(requests)).collect().await;
+    let taken = appended_from_bytes::<List, TokioRuntime>(answers[0].clone().unwrap()).unwrap();
+    assert_eq!(taken, Ok(Some(RaftLogId { leader_id: leader, index: last + 4 })));
+    node.shutdown().await;
 }

@@ -64,6 +64,12 @@ impl<V: Vfs> Wal<V> {
         Ok(Reservation(Some(Box::new(move || core.give_back(record_bytes)))))
     }
 
+    /// The largest entry that [`Wal::reserve`] takes, in bytes.
+    #[must_use]
+    pub fn max_entry_bytes(&self) -> usize {
+        self.core.options.max_entry_bytes()
+    }
+
     /// Whether the last attempt to make the next segment failed, so that the log has to be told when to try
     /// again: nobody may be reserving while all that was appended waits for room.
     #[must_use]
