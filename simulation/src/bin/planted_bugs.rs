@@ -9,6 +9,9 @@ use clap::Parser;
 use registry_simulation::Plan;
 use registry_simulation::bugs::{Bug, Hunt, Hunter, simulate_with};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How much of a problem is printed.
 const BRIEF: usize = 300;
 
