@@ -86,7 +86,7 @@ impl Registrar {
         let how = match registered {
             Ok(Ok(registration)) => {
                 self.look(number, &key).await;
-                self.live(process, registration).await
+                self.live(process, &key, registration).await
             }
             Ok(Err(Error::Closed)) => HowEnded::Killed,
             // Dropping the future gives back what was granted.
@@ -111,17 +111,23 @@ impl Registrar {
     }
 
     /// Holds a registration that stands for a while, and ends it.
-    async fn live(&mut self, process: u32, registration: Registration) -> HowEnded {
+    async fn live(&mut self, process: u32, key: &str, registration: Registration) -> HowEnded {
         let held = Duration::from_millis(self.client.generator.draw(self.settings.held_ms.clone()));
         let end = match timeout(held, closed(&registration)).await {
             Ok(error) => End::Closed(error),
-            Err(_) => self.draw_end(),
+            Err(_) => {
+                self.comes_back(process, &registration).await;
+                self.draw_end()
+            }
         };
         match end {
             End::Shutdown => {
                 let shutdown = Shutdown::new().drain(Duration::from_millis(300)).deadline(Duration::from_secs(5));
                 match registration.shutdown(shutdown).await {
-                    Ok(()) => HowEnded::Shutdown,
+                    Ok(()) => {
+                        self.is_gone(process, key).await;
+                        HowEnded::Shutdown
+                    }
                     Err(Error::Closed) => HowEnded::Killed,
                     // It goes on in the background, as after a drop.
                     Err(_) => HowEnded::Dropped,
@@ -137,6 +143,25 @@ impl Registrar {
                 self.recorder().complain(format!("a registration of process {process} ended by itself: {error:?}"));
                 HowEnded::Dropped
             }
+        }
+    }
+
+    /// One that has lost its lease stands again, at the latest when all is healed.
+    async fn comes_back(&self, process: u32, registration: &Registration) {
+        let stands = |state: &LeaseState| !matches!(state, LeaseState::Lost(_) | LeaseState::Reregistering(_));
+        let limit = self.settings.limit + STAND_LIMIT;
+        if timeout(limit, registration.state().wait_for(stands)).await.is_err() {
+            self.recorder().complain(format!("a registration of process {process} does not come back in {limit:?}"));
+        }
+    }
+
+    /// A shutdown that was waited for leaves no key.
+    async fn is_gone(&mut self, process: u32, key: &str) {
+        let outcome = self.client.call(Operation::Range(read(key.to_owned()))).await;
+        if let Outcome::Answered(Answer::Range(found)) = outcome
+            && found.count > 0
+        {
+            self.recorder().complain(format!("a registration of process {process} was shut down and its key is there"));
         }
     }
 

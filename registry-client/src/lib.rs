@@ -18,6 +18,8 @@ pub mod client;
 mod clock;
 pub mod error;
 pub mod instance;
+#[doc(hidden)]
+pub mod planted;
 pub mod registration;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]

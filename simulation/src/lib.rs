@@ -7,6 +7,8 @@
 //!
 //! What always holds: everything that happens follows from the seed; two runs of one write the same trace.
 
+#[cfg(feature = "planted-bugs")]
+pub mod bugs;
 mod channel;
 mod chaos;
 mod cluster;

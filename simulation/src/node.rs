@@ -10,6 +10,7 @@ use registry_server::consensus::{Admission, PeerNode, Transport};
 use registry_server::server::{Calls, Config, Identity, Member, Reach, node_options};
 use registry_server::storage::{DataDir, MemVfs, OpenMode, Unsynced, Vfs, VfsFile, WalOptions};
 use registry_server::types::{ClusterId, MemberId};
+use registry_server::watch::Limits;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
@@ -54,6 +55,8 @@ pub struct Settings {
     pub yields: u64,
     /// What a sync takes at most.
     pub sync: Duration,
+    /// Queues, slices and answers of watch streams are so small that they fill up all the time.
+    pub narrow_watches: bool,
 }
 
 /// A member, whether it runs or not.
@@ -86,6 +89,19 @@ struct Life {
     process: Arc<Process>,
     stop: CancellationToken,
     member: Arc<Mutex<Option<Member<Simulated, MemVfs>>>>,
+}
+
+/// A watcher falls behind with every other batch of writes, and catches up in slices of a few events.
+fn narrow() -> Limits {
+    Limits {
+        queue_items: 1,
+        slice_items: 2,
+        slice_bytes: 100,
+        answer_bytes: 200,
+        fragment_bytes: 200,
+        rest: Duration::from_millis(2),
+        ..Limits::default()
+    }
 }
 
 /// A member's peer URL.
@@ -198,6 +214,7 @@ impl Node {
             snapshot_log_bytes: settings.snapshot_bytes,
             corrupt_check_time: Duration::from_secs(20),
             watch_progress_notify_interval: Duration::from_secs(2),
+            watch_limits: settings.narrow_watches.then(narrow),
             // Others to wait for; a cluster of one would give up if it found no leader.
             initial_cluster: self.others(),
             ..Config::default()

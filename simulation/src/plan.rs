@@ -150,6 +150,7 @@ fn settings(dice: &mut Rng) -> Settings {
         keep_entries: dice.choice([0, 5, 100]).unwrap_or(5),
         yields: dice.choice([0, 8, 32]).unwrap_or(0),
         sync: Duration::from_millis(dice.choice([0, 1, 3, 10]).unwrap_or(1)),
+        narrow_watches: dice.bool(),
     }
 }
 

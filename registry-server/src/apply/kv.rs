@@ -12,6 +12,7 @@ use registry_proto::stored::Records;
 use super::reply::{ApplyError, inner_header};
 use crate::lease::Leases;
 use crate::mvcc::{RangeAnswer, RangeQuery, Record, SortOrder, SortTarget, WriteTxn};
+use crate::types::planted::{Bug, planted};
 use crate::types::{LeaseId, Revision};
 
 /// Checks a put against the state before anything is changed.
@@ -39,7 +40,9 @@ pub(super) fn put(request: &PutRequest, txn: &mut WriteTxn<'_>, leases: &mut Lea
     let prev_kv = now.filter(|_| request.prev_kv).map(|now| stored_key_value(now.to_body()));
     let lease = kept_lease.unwrap_or(LeaseId(request.lease));
     let prev_lease = txn.put(&request.key, kept_value.as_ref().unwrap_or(&request.value), lease);
-    leases.move_key(&request.key, prev_lease, lease);
+    let moves = prev_lease != LeaseId(0) && prev_lease != lease;
+    let from = if moves && planted(Bug::MovedKeyStaysAttached) { LeaseId(0) } else { prev_lease };
+    leases.move_key(&request.key, from, lease);
     PutResponse { header: inner_header(txn.revision()), prev_kv }
 }
 

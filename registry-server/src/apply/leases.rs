@@ -5,6 +5,7 @@ use registry_proto::etcdserverpb::LeaseGrantRequest;
 use super::reply::ApplyError;
 use crate::lease::Leases;
 use crate::mvcc::{Committed, Store};
+use crate::types::planted::{Bug, planted};
 use crate::types::{Grant, GrantNumber, LeaseId};
 
 /// Makes a lease of exactly this id and TTL.
@@ -19,9 +20,13 @@ pub(super) fn revoke(grant: Grant, store: &mut Store, leases: &mut Leases) -> Re
     if !leases.get(id).is_some_and(|lease| lease.is(number)) {
         return Err(ApplyError::LeaseNotFound);
     }
-    let keys = leases.revoke(id).map(|lease| lease.keys).unwrap_or_default();
+    let mut keys: Vec<_> = leases.revoke(id).map(|lease| lease.keys).unwrap_or_default().into_iter().collect();
+    if keys.len() > 1 && planted(Bug::RevokeInRandomOrder) {
+        fastrand::shuffle(&mut keys);
+    }
+    let first = usize::from(!keys.is_empty() && planted(Bug::RevokeLeavesKey));
     let mut txn = store.write();
-    for key in &keys {
+    for key in &keys[first..] {
         txn.delete_range(key, &[]);
     }
     Ok(txn.end())

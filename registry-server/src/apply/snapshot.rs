@@ -17,7 +17,8 @@ use crate::cluster::{Cluster, KNOWN_VERSION};
 use crate::command::MemberVersion;
 use crate::consensus::{RestoreError, SnapshotSource};
 use crate::lease::{Lease, Leases};
-use crate::mvcc::{Restore, SnapshotCursor, Store};
+use crate::mvcc::{NEVER_COMPACTED, Restore, SnapshotCursor, Store};
+use crate::types::planted::{Bug, planted};
 use crate::types::{Grant, GrantNumber, LeaseId, MemberId, Revision};
 
 const WHAT: &str = "a snapshot of the state";
@@ -183,9 +184,8 @@ pub(super) fn restore(blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreErro
         records.block(block?).map_err(|error| RestoreError::new(WHAT, error))?;
     }
     let has_leases = records.has_leases();
-    let store = records
-        .finish(Revision(head.revision), Revision(head.compacted))
-        .map_err(|error| RestoreError::new(WHAT, error))?;
+    let compacted = if planted(Bug::SnapshotForgetsCompaction) { NEVER_COMPACTED } else { Revision(head.compacted) };
+    let store = records.finish(Revision(head.revision), compacted).map_err(|error| RestoreError::new(WHAT, error))?;
     let mut leases = restore_leases(GrantNumber(head.last_grant), &granted)?;
     // All records are read for this, so not without a reason.
     if has_leases {
@@ -197,6 +197,7 @@ pub(super) fn restore(blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreErro
 }
 
 fn restore_leases(last_grant: GrantNumber, granted: &[StoredLease]) -> Result<Leases, RestoreError> {
+    let last_grant = if planted(Bug::SnapshotForgetsGrants) { GrantNumber(0) } else { last_grant };
     let mut leases = Leases::after(last_grant);
     for lease in granted {
         let grant = Grant { id: LeaseId(lease.id), number: GrantNumber(lease.grant) };

@@ -15,6 +15,7 @@ use super::reply::{ApplyError, inner_header};
 use crate::lease::Leases;
 use crate::mvcc::{MvccError, Record, Store, WriteTxn};
 use crate::types::Revision;
+use crate::types::planted::{Bug, planted};
 
 /// Which branch was taken, here and in the nested transactions of that branch, in their order.
 struct Path {
@@ -110,7 +111,15 @@ pub(super) fn write_txn(
     }
 
     let path = path(request, store);
-    check(request, &path, store, leases)?;
+    if let Err(refusal) = check(request, &path, store, leases) {
+        if planted(Bug::RefusedTxnPuts) {
+            let mut txn = store.write();
+            let first = branch(request, &path).iter().find_map(|op| op.request.as_ref());
+            drop(first.and_then(|first| Writing { txn: &mut txn, leases }.write(first)));
+            txn.end();
+        }
+        return Err(refusal);
+    }
     let mut txn = store.write();
     let response = execute(request, &path, &mut Writing { txn: &mut txn, leases });
     let committed = txn.end();

@@ -8,6 +8,7 @@ use registry_proto::etcdserverpb::Member;
 
 pub use self::version::KNOWN_VERSION;
 use self::version::Versions;
+use crate::types::planted::{Bug, planted};
 use crate::types::{ClusterId, MemberId};
 
 /// The members by id, and who was one. Raft follows: the leader takes its members to what stands here, one at a time.
@@ -63,7 +64,7 @@ impl Cluster {
 
     /// A member that Raft knows, from the founding of the cluster or from an older version's log.
     pub fn found(&mut self, id: MemberId, peer_urls: &[String]) {
-        if !self.removed.contains(&id) {
+        if !self.removed.contains(&id) || planted(Bug::RemovedComesBack) {
             let member = || Member { id: id.0, peer_ur_ls: peer_urls.to_vec(), ..Member::default() };
             self.members.entry(id).or_insert_with(member);
         }

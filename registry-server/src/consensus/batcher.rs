@@ -23,6 +23,7 @@ use super::transport::{Call, LinkError};
 use super::types::{Batch, Callback, Leadership, TypeConfig};
 use crate::storage::{Reservation, Vfs, Wal, WalError};
 use crate::types::Runtime;
+use crate::types::planted::{Bug, planted};
 
 /// Proposals that may wait, and their bytes; beyond, a proposal is refused with "too many requests".
 const MAX_WAITING: usize = 8_192;
@@ -211,6 +212,10 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Way<S, R, V> {
                 Taken::NotLeader => again_soon::<S, R>(&pending, number, attempt).await,
                 Taken::NoSpace => refuse(&pending, number, attempt, ProposeError::NoSpace),
                 Taken::TooLarge => refuse(&pending, number, attempt, ProposeError::TooLarge),
+                Taken::Unknown if planted(Bug::UnknownSentAgain) => again_soon::<S, R>(&pending, number, attempt).await,
+                Taken::Unknown if planted(Bug::UnknownToldAsRefused) => {
+                    refuse(&pending, number, attempt, ProposeError::NoLeader);
+                }
                 Taken::Unknown => {
                     // It makes room for others, as long as there are not too many of its kind.
                     if let Ok(parked) = unknown.try_acquire_owned() {

@@ -19,6 +19,7 @@ use super::encoding::{
 use super::state_machine::{RestoreError, StateMachine};
 use super::types::{RaftEntry, RaftLogId, RaftVote, TypeConfig};
 use crate::storage::{Vfs, Wal, WalError};
+use crate::types::planted::{Bug, planted};
 use crate::types::{Lane, Runtime};
 
 /// What one message to a peer carries at most; openraft counts entries, we count bytes.
@@ -144,6 +145,9 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftLogStorage<TypeConfig<S, R>> for L
     }
 
     async fn save_vote(&mut self, vote: &RaftVote) -> io::Result<()> {
+        if planted(Bug::VoteNotSaved) {
+            return Ok(());
+        }
         synced(|done| self.wal.save_vote(vote_to_bytes(vote), done)).await
     }
 

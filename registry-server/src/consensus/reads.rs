@@ -18,6 +18,7 @@ use super::transport::Call;
 use super::types::{Leadership, RaftLogId};
 use crate::storage::Vfs;
 use crate::types::Runtime;
+use crate::types::planted::{Bug, planted};
 
 /// Reads that may wait for a round; beyond, a read is refused.
 const MAX_WAITING: usize = 65_536;
@@ -116,6 +117,12 @@ async fn rounds<S: StateMachine, R: Runtime, V: Vfs>(
                 outcome => break outcome,
             }
         };
+        while !waiting.is_empty()
+            && planted(Bug::ReadIndexReused)
+            && let Ok(late) = waiting.try_recv()
+        {
+            round.push(late);
+        }
         for waiter in round.drain(..) {
             // A caller that is gone needs no answer.
             let _ = waiter.send(outcome);
@@ -130,12 +137,17 @@ async fn one_round<S: StateMachine, R: Runtime, V: Vfs>(
 ) -> Result<(), ReadError> {
     let log_id = match leaders.now() {
         None => return Err(ReadError::NoLeader),
+        Some(Leader::Myself(_)) if planted(Bug::ReadWithoutRound) => return Ok(()),
         Some(Leader::Myself(_)) => read_index(raft).await?,
         Some(Leader::Other(leadership)) => {
             let link = leaders.link(leadership.member).ok_or(ReadError::NoLeader)?;
             let answer = link.call(Call::ReadIndex, bytes::Bytes::new(), limit).await;
             let answer = answer.map_err(|_| ReadError::NoLeader)?;
-            read_index_from_bytes(answer).ok().flatten().ok_or(ReadError::NoLeader)?
+            let read_index = read_index_from_bytes(answer).ok().flatten().ok_or(ReadError::NoLeader)?;
+            if planted(Bug::FollowerReadsAtOnce) {
+                return Ok(());
+            }
+            read_index
         }
     };
     applied(raft, log_id).await

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::checkpoints::checkpoint_interval;
+use crate::types::planted::{Bug, planted};
 use crate::types::{Grant, GrantNumber, LeaseId};
 
 /// A lease on the leader's clock.
@@ -95,13 +96,13 @@ impl<I: Copy + Ord + std::ops::Add<Duration, Output = I>> Deadlines<I> {
 
     pub(super) fn renew(&mut self, id: LeaseId, now: I) -> Found {
         let Some(lease) = self.leases.get_mut(&id) else { return Found::Unknown };
-        if lease.revoking {
+        if lease.revoking && !planted(Bug::RevokingRenewed) {
             return Found::Revoking;
         }
-        if lease.recording {
+        if lease.recording && !planted(Bug::RecordingRenewed) {
             return Found::Recording;
         }
-        if lease.recorded.is_some() {
+        if lease.recorded.is_some() && !planted(Bug::RecordedRenewed) {
             return Found::Recorded(lease.grant(id));
         }
         self.by_time.remove(&(lease.at, id));

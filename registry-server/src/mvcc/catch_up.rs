@@ -9,6 +9,7 @@ use super::history::Change;
 use super::record::{Record, key_in};
 use super::{MvccError, Store};
 use crate::types::Revision;
+use crate::types::planted::{Bug, planted};
 
 /// A read of history that goes on from slice to slice, forward. It pins nothing: what is compacted before it is
 /// read is gone.
@@ -61,7 +62,8 @@ impl Store {
         for (address, record) in records.skip_while(|(_, record)| record.mod_revision < from) {
             let revision = record.mod_revision;
             let is_new = revisions.last().is_none_or(|last| last.revision != revision);
-            if is_new && !revisions.is_empty() && budget.is_spent() {
+            let may_end = is_new || planted(Bug::SliceEndsInRevision);
+            if may_end && !revisions.is_empty() && budget.is_spent() {
                 (cursor.next, cursor.place) = (revision, Some((layout, address.place())));
                 break;
             }
@@ -88,7 +90,8 @@ impl Store {
         // A search for each record would take most of the time, and where none is garbage, history has them all.
         if with_prev || !self.chunks.is_whole(change.address.chunk()) {
             let history = self.index.get(record.key).filter(|history| history.refers_to(change))?;
-            let before = Revision(change.revision.0 - 1);
+            let back = if planted(Bug::PrevKvTooOld) { 2 } else { 1 };
+            let before = Revision(change.revision.0 - back);
             // Whether an older state is still held depends on how far the sweep has come; what is told must not.
             prev = history.live_at(before).filter(|_| with_prev && before >= self.compacted);
         }

@@ -9,6 +9,7 @@ use super::history::Change;
 use super::record::{Record, body_of};
 use super::{MvccError, Store};
 use crate::types::Revision;
+use crate::types::planted::{Bug, planted};
 
 /// A sweep under way: everything before the position is done.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +33,7 @@ impl Store {
         if at > self.revision {
             return Err(MvccError::FutureRevision);
         }
-        self.compacted = at;
+        self.compacted = if planted(Bug::CompactsOneTooMany) { at.next() } else { at };
         Ok(())
     }
 
@@ -75,7 +76,8 @@ impl Store {
                 self.sweep = Some(Sweep { place: address.place(), ..sweep });
                 return spent;
             }
-            spent += 1 + self.trim(key, sweep.target);
+            let upto = if planted(Bug::SweepsOneTooMany) { sweep.target.next() } else { sweep.target };
+            spent += 1 + self.trim(key, upto);
         }
         self.sweep = None;
         self.swept = sweep.target;

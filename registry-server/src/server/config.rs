@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::urls::{MemberUrl, Scheme};
 use crate::tls::{Settings, SettingsError};
+use crate::watch::Limits;
 
 /// The largest request that can be allowed: its entry takes an eighth of a segment, which is at most 1 GiB.
 const MAX_REQUEST_BYTES: usize = 100 * 1024 * 1024;
@@ -101,6 +102,8 @@ pub struct Config {
     pub corrupt_check_time: Duration,
     /// How often an idle watcher is told how far it is. Default: 10 min.
     pub watch_progress_notify_interval: Duration,
+    /// The bounds of a watch stream; no flag sets them. Default: those of [`Limits`], with fragments as large as messages.
+    pub watch_limits: Option<Limits>,
     /// A command that takes longer to apply is told in the log. Default: 100 ms.
     pub warning_apply_duration: Duration,
     /// A unary request that takes longer to answer is told in the log. Default: 300 ms.
@@ -246,6 +249,7 @@ impl Default for Config {
             unsafe_no_fsync: false,
             corrupt_check_time: Duration::from_secs(60 * 60),
             watch_progress_notify_interval: Duration::from_secs(600),
+            watch_limits: None,
             warning_apply_duration: Duration::from_millis(100),
             warning_unary_request_duration: Duration::from_millis(300),
             log_level: LogLevel::Info,

@@ -206,6 +206,8 @@ impl std::fmt::Debug for Reach {
 }
 
 fn watch_settings(config: &Config) -> WatchSettings {
-    let limits = crate::watch::Limits { fragment_bytes: config.max_message_bytes(), ..crate::watch::Limits::default() };
+    let usual =
+        || crate::watch::Limits { fragment_bytes: config.max_message_bytes(), ..crate::watch::Limits::default() };
+    let limits = config.watch_limits.clone().unwrap_or_else(usual);
     WatchSettings { progress_interval: config.watch_progress_notify_interval, limits }
 }

@@ -1,9 +1,10 @@
-//! The words of every room: identifiers that are never bare integers, counts, and the runtime and executor
-//! seams.
+//! The words of every room: identifiers that are never bare integers, counts, the runtime and executor seams, and
+//! which bug a test has planted.
 
 mod counts;
 mod executor;
 mod ids;
+pub mod planted;
 mod runtime;
 
 pub use counts::{Counter, DURATION_BUCKETS, Durations, Gauge, Held};

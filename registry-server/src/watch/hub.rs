@@ -21,6 +21,7 @@ use super::range::Interest;
 use super::stream::{Headers, WatchStream};
 use crate::mvcc::{Event, RevisionEvents};
 use crate::types::Revision;
+use crate::types::planted::{Bug, planted};
 
 /// How many groups are worked off at once under the lock.
 const GROUPS_AT_ONCE: usize = 256;
@@ -159,7 +160,8 @@ impl Hub {
         let mut state = self.state.lock();
         let current = self.history.revision();
         let next = start.unwrap_or_else(|| current.next());
-        let behind = next <= state.published;
+        let misses = next == state.published && planted(Bug::JoinLosesOne);
+        let behind = next <= state.published && !misses;
         if !behind {
             state.subscriber(queue, interest).members.insert(serial, next);
         }
@@ -204,6 +206,7 @@ impl Hub {
                 let Some((interest, watchers)) = catch_up.take_group() else { break };
                 let members = &mut state.subscriber(queue, &interest).members;
                 for (serial, next) in watchers {
+                    let next = if planted(Bug::RejoinLosesOne) { next.next() } else { next };
                     members.insert(serial, next);
                     live.push(serial);
                 }
@@ -249,6 +252,7 @@ impl State {
 
     fn set_all_behind(&mut self, up_to: Revision, wakers: &mut Vec<Waker>) {
         let next = self.published.next();
+        let next = if planted(Bug::SnapshotLosesOne) { next.next() } else { next };
         for group in self.groups.iter_mut() {
             for subscriber in group.members.values_mut() {
                 wakers.extend(subscriber.set_behind(&group.interest, next, &self.counts));
@@ -292,6 +296,7 @@ impl Group<Subscribers> {
             let events = events.get_or_insert_with(|| encoder.records(matched, prev_kv)).clone();
             match subscriber.queue.push(Item { serials, revision, events, count: matched.len() as u64 }) {
                 Ok(waker) => wakers.extend(waker),
+                Err(_) if planted(Bug::FullQueueSkipped) => {}
                 Err(_) => {
                     wakers.extend(subscriber.set_behind(&self.interest, revision, counts));
                     anyone_behind = true;

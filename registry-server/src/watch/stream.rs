@@ -24,6 +24,7 @@ use super::queue::{Drained, StreamId, StreamQueue};
 use super::request::{Create, Refusal};
 use super::watchers::{Watcher, Watchers};
 use crate::types::Revision;
+use crate::types::planted::{Bug, planted};
 
 /// Makes the header of an answer at a revision.
 pub type Headers = Arc<dyn Fn(Revision) -> ResponseHeader + Send + Sync>;
@@ -240,12 +241,13 @@ impl WatchStream {
         }
         let events = self.fragments.pop_front().unwrap_or_else(|| expansion.events.clone());
         let fragment = !self.fragments.is_empty();
+        let flagged = fragment && !planted(Bug::FragmentUnflagged);
         if !fragment {
             self.hub.counts().events.add(expansion.count);
             expansion.advance();
         }
         self.expansion = Some(expansion);
-        Some(WatchResponse { fragment, events: Events::Stored(events), ..self.answer(id, revision) })
+        Some(WatchResponse { fragment: flagged, events: Events::Stored(events), ..self.answer(id, revision) })
     }
 
     /// Sorts what waited in the queue.
@@ -313,7 +315,7 @@ impl WatchStream {
             self.progress.notices_at = revision;
         }
         let is_reached = self.requested_target().is_some_and(|target| target <= revision);
-        if is_reached && self.catch_up.is_empty() {
+        if is_reached && (self.catch_up.is_empty() || planted(Bug::ProgressBeforeEvents)) {
             self.progress.requested = None;
             if !self.watchers.is_empty() {
                 self.control.push_back(self.answer(NO_WATCHER, revision));

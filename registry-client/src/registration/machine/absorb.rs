@@ -8,6 +8,7 @@ use super::event::{Event, Holder, LeaseId, Moment, PutOutcome};
 use super::{Conflict, Flight, Key, Machine, TOMBSTONE_PAUSE};
 use crate::channel::Failure;
 use crate::error::{Error, LeaseTrouble};
+use crate::planted::{Bug, planted};
 
 impl Machine {
     /// Takes an event into the state, and decides nothing that `advance` can read off it.
@@ -28,6 +29,7 @@ impl Machine {
             Event::Key { revision, holder } => self.key_seen(revision, holder),
             Event::Update { instance, number } => self.update(*instance, number),
             Event::Shutdown { drain, deadline } => self.shut_down(drain, deadline),
+            Event::Dropped if planted(Bug::DropKeepsLease) => {}
             Event::Dropped => self.close(None),
             Event::Tick => {}
         }

@@ -11,6 +11,7 @@ use super::event::{Action, Expect, Moment, Progress};
 use super::lease::Lease;
 use super::{Ending, Flight, Key, Machine};
 use crate::error::LeaseTrouble;
+use crate::planted::{Bug, planted};
 use crate::registration::Conflict;
 
 /// The last part of a shutdown's time is kept for the revoke: a quarter, and no more than this.
@@ -21,7 +22,7 @@ impl Machine {
         self.note_established();
         self.drain(now);
         actions.extend(self.doomed.due(now).map(|id| Action::Revoke { id }));
-        if !matches!(self.ending, Ending::Closed(_)) {
+        if !matches!(self.ending, Ending::Closed(_)) || planted(Bug::RegistersAfterEnd) {
             self.look_for_silence(now, actions);
             self.keep_alive(now, actions);
             self.grant(now, actions);
@@ -118,6 +119,9 @@ impl Machine {
         if !self.put_wanted() || !self.retry.is_due(now) {
             return;
         }
+        if self.established && self.key == Key::Absent && planted(Bug::NeverPutsAgain) {
+            return;
+        }
         let Some(lease) = self.lease.as_ref().map(|lease| lease.id) else { return };
         let value = Bytes::from(self.instance.to_record());
         self.put = Some(Flight { lease, value: value.clone(), update: self.wanted });
@@ -139,7 +143,8 @@ impl Machine {
             state: self.state(now),
             stored: if self.key_is_current() { self.stored } else { 0 },
             refused: self.refused.clone(),
-            released: matches!(self.ending, Ending::Closed(_)) && self.doomed.all_confirmed(),
+            released: matches!(self.ending, Ending::Closed(_))
+                && (self.doomed.all_confirmed() || planted(Bug::ShutdownDoesNotWait)),
         };
         if self.reported.as_ref() != Some(&progress) {
             self.reported = Some(progress.clone());

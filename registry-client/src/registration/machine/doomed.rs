@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::event::{LeaseId, Moment, RevokeOutcome};
 use super::lease::Lease;
 use super::retry::Backoff;
+use crate::planted::{Bug, planted};
 
 /// How often a lease was asked for, and how much of that is still open.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +110,7 @@ impl DoomedLeases {
         let gone = match outcome {
             RevokeOutcome::Revoked => settled || doomed.attempts.sent <= 1,
             RevokeOutcome::NotFound => settled,
-            RevokeOutcome::Failed => false,
+            RevokeOutcome::Failed => planted(Bug::RevokeTriedOnce),
         };
         if gone {
             self.0.remove(&id);

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::WalState;
 use super::record::Record;
+use crate::types::planted::{Bug, planted};
 
 /// Where an entry's record lies. Entries not yet placed have offset 0, which no record has.
 #[derive(Debug, Clone, Copy)]
@@ -213,7 +214,7 @@ impl Head {
 
     /// The records that say the same.
     pub(super) fn records(&self) -> Vec<Record> {
-        let vote = self.vote.clone().map(Record::Vote);
+        let vote = self.vote.clone().filter(|_| !planted(Bug::SegmentWithoutVote)).map(Record::Vote);
         let committed = self.committed.clone().map(Record::Committed);
         let purged = self.purged.clone().map(|(index, id)| Record::Purged { index, id });
         [vote, committed, purged].into_iter().flatten().collect()

@@ -20,6 +20,7 @@ use super::segment::{FIRST_BATCH_OFFSET, Segment};
 use super::space::{GivenUp, Spare};
 use super::{Core, WalError};
 use crate::storage::vfs::{Vfs, VfsFile};
+use crate::types::planted::{Bug, planted};
 
 /// Everything the log knows, behind one lock that is never held during I/O.
 pub(super) struct State<F> {
@@ -192,7 +193,10 @@ impl<V: Vfs> Core<V> {
             batch
         };
         self.prepare_spare(false);
-        let Some(batch) = batch else { return };
+        let Some(mut batch) = batch else { return };
+        if planted(Bug::WalAnswersBeforeSync) {
+            std::mem::take(&mut batch.taken.dones).into_iter().for_each(|done| done.answer(Ok(())));
+        }
         match self.write(&batch) {
             Ok(()) => self.acknowledge(batch.taken),
             Err(error) => self.fail(error, batch.taken.dones),
@@ -203,10 +207,13 @@ impl<V: Vfs> Core<V> {
         let records = batch.head.iter().chain(&batch.taken.records);
         let bytes = batch::encode(batch.segment.number, batch.segment.salt, batch.sequence, records);
         batch.segment.file.write_all_at(&bytes, batch.offset)?;
-        if self.options.unsafe_no_fsync {
+        if self.options.unsafe_no_fsync || planted(Bug::WalSkipsSync) {
             return Ok(());
         }
-        let sync = || batch.segment.file.sync_data();
+        let sync = || match batch.segment.file.sync_data() {
+            Err(_) if planted(Bug::WalIgnoresFailedSync) => Ok(()),
+            synced => synced,
+        };
         match self.around_sync.get() {
             Some(around) => around(&sync),
             None => sync(),
