@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use registry_server::consensus::{Admission, PeerNode, Transport};
-use registry_server::server::{Calls, Config, Identity, Member, Reach, node_options};
+use registry_server::server::{Calls, Config, Identity, Member, Reach, StartError, node_options};
 use registry_server::storage::{DataDir, MemVfs, OpenMode, Unsynced, Vfs, VfsFile, WalOptions};
 use registry_server::types::{ClusterId, MemberId};
 use registry_server::watch::Limits;
@@ -263,7 +263,11 @@ impl Node {
             ended.factor_first().0
         };
         let served = async {
-            member.join(&config, vec![peer_url(self.number)], &[]).await.map_err(|error| text(&error))?;
+            let joined = member.join(&config, vec![peer_url(self.number)], &[]).await;
+            if matches!(joined, Err(StartError::Removed)) {
+                member.removed.cancel();
+            }
+            joined.map_err(|error| text(&error))?;
             let calls = Calls::new(config.warning_unary_request_duration);
             let paths = member.paths(&calls);
             let services = member.services(&config, (paths, calls), HealthReporter::new(), &life.stop);

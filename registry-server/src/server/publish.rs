@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Tells the cluster what it does not know of this member yet.
 ///
 /// # Errors
-/// [`StartError::TooOld`], and whatever but the lack of a leader keeps it from being told.
+/// [`StartError::TooOld`], [`StartError::Removed`], and whatever but the lack of a leader keeps it from being told.
 pub(super) async fn publish<R: Runtime, V: Vfs>(
     backend: &SharedBackend<R, V>,
     config: &Config,
@@ -61,6 +61,10 @@ async fn tell<R: Runtime, V: Vfs>(
     command: &Command,
 ) -> Result<(), StartError> {
     while let Err(status) = backend.propose(command).await {
+        // It was removed while it was away, and no peer has told it yet.
+        if status.code() == tonic::Code::NotFound {
+            return Err(StartError::Removed);
+        }
         // The leader is gone again, and another will come.
         if !config.has_others() || status.code() != tonic::Code::Unavailable {
             return Err(ConsensusError::Raft(status.message().to_owned()).into());
