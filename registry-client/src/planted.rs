@@ -1,6 +1,6 @@
 //! Bugs that are planted on purpose, one at a time: the proof that the simulation finds such bugs.
 //!
-//! Not part of the API. Each stands where it would really be made, as a condition that asks [`planted`]. Only with the
+//! Not part of the API. Each stands where it would really be made, as a condition that asks `planted`. Only with the
 //! feature `planted-bugs`, which is for tests, can one be planted; without it the answer is a constant, and nothing of a
 //! bug is compiled. A simulation runs on one thread, so what is planted is planted on a thread.
 

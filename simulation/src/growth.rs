@@ -54,14 +54,22 @@ impl Growth {
         let Some(node) = cluster.node(number) else { return };
         for _ in 0..if learner { ATTEMPTS } else { 0 } {
             tokio::time::sleep(Duration::from_secs(2)).await;
-            let request = MemberPromoteRequest { id: node.member.0 };
-            let promoted =
-                ask(cluster, |mut client| async move { client.member_promote(request).await.map(drop) }).await;
-            note(format_args!("member {number} is promoted: {:?}", promoted.as_ref().map_err(Status::message)));
+            let promoted = self.promote(cluster, node.member).await;
             if promoted.is_ok() {
                 return;
             }
         }
+    }
+
+    /// Promotes a learner.
+    ///
+    /// # Errors
+    /// Why it cannot be promoted now.
+    pub(crate) async fn promote(&self, cluster: &Cluster, member: MemberId) -> Result<(), Status> {
+        let request = MemberPromoteRequest { id: member.0 };
+        let promoted = ask(cluster, |mut client| async move { client.member_promote(request).await.map(drop) }).await;
+        note(format_args!("{member} is promoted: {:?}", promoted.as_ref().map_err(Status::message)));
+        promoted
     }
 
     /// Removes a member, unless too few would be left.

@@ -8,6 +8,7 @@ use openraft::AsyncRuntime;
 use registry_checkers::history::{History, MemberState};
 use registry_checkers::{Limits, Report, check};
 use registry_load::{Load, Members, Recorder, Settings, read_state};
+use registry_server::types::MemberId;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::chaos::Chaos;
@@ -171,7 +172,8 @@ async fn agreement(cluster: &Arc<Cluster>, growth: &Growth, users: &Users, recor
     }
 }
 
-/// What every member with a vote holds; those without must hold the same keys.
+/// What every member holds. A learner that its operator has not promoted yet is promoted now, which it can be once it has
+/// what the others have.
 async fn states(
     cluster: &Arc<Cluster>,
     growth: &Growth,
@@ -180,7 +182,10 @@ async fn states(
 ) -> Result<Vec<MemberState>, String> {
     let members = growth.complete(cluster).await.ok_or("nobody lists the members")?;
     let mut states = Vec::new();
-    for member in members.iter().filter(|member| !member.is_learner) {
+    for learner in members.iter().filter(|member| member.is_learner) {
+        growth.promote(cluster, MemberId(learner.id)).await.map_err(|status| status.message().to_owned())?;
+    }
+    for member in &members {
         let number = member.peer_ur_ls.iter().find_map(|url| number_of(url)).ok_or("a member has no address")?;
         let index = cluster.nodes().iter().position(|node| node.number == number).ok_or("a member is not there")?;
         let reach = users.reach(0, index);
