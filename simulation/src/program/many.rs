@@ -1,6 +1,6 @@
 //! Many seeds, one a thread at a time.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZero;
 use std::ops::Range;
@@ -45,21 +45,24 @@ pub(super) fn run(asked: &Run) -> io::Result<bool> {
             scope.spawn(move || work(left, next, enough, asked.twice, &sender));
         }
         drop(sender);
-        let mut ahead = BTreeSet::new();
+        // Those that were done before an earlier one.
+        let (mut ahead, mut found, mut saved) = (BTreeMap::new(), kept.totals.failed, kept.next);
         for done in done {
-            take(&done, &mut kept.totals, &bar);
-            if kept.totals.failed >= asked.most as u64 {
+            found += u64::from(!done.outcome.problems.is_empty());
+            tell_of(&done, found, &bar);
+            if found >= asked.most as u64 {
                 enough.store(true, Ordering::Relaxed);
             }
-            ahead.insert(done.seed);
-            while ahead.remove(&kept.next) {
+            ahead.insert(done.seed, done);
+            while let Some(done) = ahead.remove(&kept.next) {
+                kept.totals.add(&done.outcome, done.faults);
                 kept.next += 1;
             }
             if let Some(path) = &asked.state
-                && kept.totals.seeds.is_multiple_of(KEEP_EVERY)
-                && ahead.is_empty()
+                && kept.next >= saved + KEEP_EVERY
             {
                 kept.save(path)?;
+                saved = kept.next;
             }
         }
         io::Result::Ok(())
@@ -100,10 +103,9 @@ fn work(seeds: Range<u64>, next: &AtomicU64, enough: &AtomicBool, twice: bool, s
     }
 }
 
-fn take(done: &Done, totals: &mut Totals, bar: &ProgressBar) {
-    totals.add(&done.outcome, done.faults);
+fn tell_of(done: &Done, found: u64, bar: &ProgressBar) {
     bar.inc(1);
-    bar.set_message(format!("{} found something", totals.failed));
+    bar.set_message(format!("{found} found something"));
     if done.outcome.problems.is_empty() {
         return;
     }
