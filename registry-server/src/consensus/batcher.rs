@@ -152,6 +152,13 @@ async fn run<S: StateMachine, R: Runtime, V: Vfs>(
         if batch.is_abandoned() {
             continue;
         }
+        let (Leader::Myself(leadership) | Leader::Other(leadership)) = leader;
+        if way.pending.is_over(leadership) {
+            // The log knows of a later leader already, and this node will.
+            R::sleep(REFUSED_PAUSE).await;
+            way.pending.send_again(batch);
+            continue;
+        }
         match leader {
             Leader::Myself(leadership) => {
                 if !way.append(leadership, batch, permit).await {

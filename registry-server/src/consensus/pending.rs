@@ -85,6 +85,11 @@ impl<S: StateMachine> Pending<S> {
         Origin { node: self.node, number }
     }
 
+    /// Whether an entry of a later leadership was applied: nothing that is sent to this one will be.
+    pub(super) fn is_over(&self, leadership: Leadership) -> bool {
+        leadership < self.inner.lock().reached
+    }
+
     /// Notes a batch that is about to be sent. None if that leadership is over, and the batch is to be sent to another: it is
     /// then in the queue of those.
     pub(super) fn sending(&self, to: Leadership, batch: Carried<S>, permit: OwnedSemaphorePermit) -> Option<Attempt> {
