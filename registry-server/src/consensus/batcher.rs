@@ -39,7 +39,7 @@ const MAX_UNKNOWN: usize = 64;
 /// All batches that there can be at once.
 pub(super) const MAX_BATCHES: usize = 2 * (MAX_IN_FLIGHT + MAX_UNKNOWN);
 /// Before a batch that a leader has refused is sent again: it is about to hand over, or not yet ready.
-const REFUSED_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct Proposal<S: StateMachine> {
     command: Bytes,
@@ -153,12 +153,7 @@ async fn run<S: StateMachine, R: Runtime, V: Vfs>(
             continue;
         }
         let (Leader::Myself(leadership) | Leader::Other(leadership)) = leader;
-        if way.pending.is_over(leadership) {
-            // The log knows of a later leader already, and this node will.
-            R::sleep(REFUSED_PAUSE).await;
-            way.pending.send_again(batch);
-            continue;
-        }
+        let Some(batch) = unless_over::<S, R>(&way.pending, leadership, batch).await else { continue };
         match leader {
             Leader::Myself(leadership) => {
                 if !way.append(leadership, batch, permit).await {
@@ -235,6 +230,21 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Way<S, R, V> {
             }
         }));
     }
+}
+
+/// A batch that may be sent to a leadership. When that is over, none: the log knows of a later leader already and this node
+/// soon will, so the batch is tried again after a pause, without which it would go round and round until then.
+pub(super) async fn unless_over<S: StateMachine, R: Runtime>(
+    pending: &Pending<S>,
+    leadership: Leadership,
+    batch: Carried<S>,
+) -> Option<Carried<S>> {
+    if !pending.is_over(leadership) {
+        return Some(batch);
+    }
+    R::sleep(REFUSED_PAUSE).await;
+    pending.send_again(batch);
+    None
 }
 
 /// A leader has refused a batch before it was in any log: it is sent again after a pause. It is taken out first, so that

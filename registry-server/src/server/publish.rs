@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use registry_proto::etcdserverpb::Member;
+use tonic::{Code, Status};
 
 use super::config::Config;
 use super::start::StartError;
@@ -61,15 +62,40 @@ async fn tell<R: Runtime, V: Vfs>(
     command: &Command,
 ) -> Result<(), StartError> {
     while let Err(status) = backend.propose(command).await {
-        // It was removed while it was away, and no peer has told it yet.
-        if status.code() == tonic::Code::NotFound {
-            return Err(StartError::Removed);
-        }
-        // The leader is gone again, and another will come.
-        if !config.has_others() || status.code() != tonic::Code::Unavailable {
-            return Err(ConsensusError::Raft(status.message().to_owned()).into());
+        if let Some(error) = final_error(&status, config.has_others()) {
+            return Err(error);
         }
         R::sleep(PAUSE).await;
     }
     Ok(())
+}
+
+/// Why a member that is refused cannot go on; none if it is to try again, as its leader is gone and another will come.
+fn final_error(status: &Status, has_others: bool) -> Option<StartError> {
+    match status.code() {
+        // It was removed while it was away, and no peer has told it yet.
+        Code::NotFound => Some(StartError::Removed),
+        Code::Unavailable if has_others => None,
+        _ => Some(ConsensusError::Raft(status.message().to_owned()).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::status::WireError;
+
+    /// It ended with "member not found", as if something had gone wrong.
+    #[test]
+    fn who_was_removed_while_it_was_away_is_told_so() {
+        let refused = final_error(&WireError::MemberNotFound.into(), true);
+        assert!(matches!(refused, Some(StartError::Removed)), "{refused:?}");
+    }
+
+    #[test]
+    fn who_has_peers_waits_for_a_leader_and_who_is_alone_does_not() {
+        let no_leader = Status::unavailable("etcdserver: no leader");
+        assert!(final_error(&no_leader, true).is_none());
+        assert!(final_error(&no_leader, false).unwrap().to_string().contains("no leader"));
+    }
 }

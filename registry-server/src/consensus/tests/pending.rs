@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use openraft::impls::TokioRuntime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::List;
 use crate::consensus::ProposeError;
+use crate::consensus::batcher::{REFUSED_PAUSE, unless_over};
 use crate::consensus::pending::{Carried, Outcome, Pending};
 use crate::consensus::types::Leadership;
 
@@ -68,6 +71,19 @@ fn a_batch_for_a_leadership_that_is_over_is_not_sent() {
     scene.pending.reached(SECOND);
     assert!(scene.pending.sending(FIRST, batch, scene.permit()).is_none());
     assert!(scene.lost.try_recv().is_ok());
+}
+
+/// It went round without a pause and kept its thread busy.
+#[tokio::test(start_paused = true)]
+async fn a_batch_for_a_leadership_that_is_over_is_tried_again_after_a_pause() {
+    let (mut scene, batch) = scene();
+    scene.pending.reached(SECOND);
+    let began = Instant::now();
+    assert!(unless_over::<List, TokioRuntime>(&scene.pending, FIRST, batch).await.is_none());
+    assert_eq!(began.elapsed(), REFUSED_PAUSE);
+    let batch = scene.lost.try_recv().expect("it is tried again");
+    assert!(unless_over::<List, TokioRuntime>(&scene.pending, SECOND, batch).await.is_some());
+    assert_eq!(began.elapsed(), REFUSED_PAUSE, "one that can be sent waits for nothing");
 }
 
 #[test]
