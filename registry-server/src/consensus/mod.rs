@@ -14,6 +14,7 @@
 
 mod admission;
 mod applier;
+mod background;
 mod batcher;
 mod counts;
 mod encoding;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::applier::{Applier, RaftHandle, SinceSnapshot};
+use super::background;
 use super::batcher::{Batcher, MAX_BATCHES, Way};
 use super::counts::{ApplyClock, Counts, SlowApply, timed_syncs};
 use super::error::{ConsensusError, ProposeError, ReadError};
@@ -33,12 +33,6 @@ use crate::types::{Executor, Lane, MemberId, Runtime};
 
 /// Before a new leader whom no quorum confirms asks again.
 const CONFIRM_PAUSE: Duration = Duration::from_millis(20);
-
-/// How long snapshots wait for one that is being sent, at most: the log grows meanwhile.
-const MAX_SENDING_SECONDS: u32 = 600;
-
-/// How often a full disk is asked again.
-const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 
 /// How a node runs.
 #[derive(Debug, Clone)]
@@ -213,9 +207,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let way = Way { raft: raft.clone(), wal: wal.clone(), leaders: leaders.clone(), pending, request_timeout };
 
         let stop = CancellationToken::new();
-        in_background::<R>(&stop, write_snapshots(raft.clone(), since_snapshot, sending));
-        in_background::<R>(&stop, look_for_room::<R, V>(wal.clone()));
-        in_background::<R>(&stop, count_leaders(raft.clone(), counts.clone()));
+        background::begin(&stop, &raft, &wal, &counts, (since_snapshot, sending));
         Ok(Self {
             batcher: Batcher::start(way, lost),
             reads: Reads::start(raft.clone(), leaders.clone(), options.election_timeout),
@@ -490,60 +482,9 @@ async fn form_cluster<S: StateMachine, R: Runtime, V: Vfs>(
     Ok(())
 }
 
-/// Counts the leaders that become known. Follows what changes with a vote only, not with every entry.
-async fn count_leaders<S: StateMachine, R: Runtime, V: Vfs>(raft: RaftHandle<S, R, V>, counts: Arc<Counts>) {
-    let mut metrics = raft.server_metrics();
-    let mut known = None;
-    loop {
-        let leader = metrics.borrow_watched().current_leader;
-        if leader.is_some() && leader != known {
-            counts.leader_changes.inc();
-        }
-        known = leader;
-        if metrics.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Spawns what goes on until the node stops.
-fn in_background<R: Runtime>(stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
-    drop(R::spawn(stop.clone().run_until_cancelled_owned(work)));
-}
-
 /// One lane each for snapshots, apply, and reads of old entries.
 pub(super) fn lanes(executor: &impl Executor) -> Result<[Lane; 3], ConsensusError> {
     Ok([executor.lane("snapshot")?, executor.lane("apply")?, executor.lane("log-read")?])
-}
-
-/// When all that waits is in the log's own queue, nobody else asks for room on a full disk.
-async fn look_for_room<R: Runtime, V: Vfs>(wal: Wal<V>) {
-    loop {
-        R::sleep(LOOK_FOR_ROOM).await;
-        if wal.waits_for_room() {
-            wal.look_for_room();
-        }
-    }
-}
-
-async fn write_snapshots<S: StateMachine, R: Runtime, V: Vfs>(
-    raft: RaftHandle<S, R, V>,
-    since_snapshot: Arc<SinceSnapshot>,
-    sending: Arc<AtomicUsize>,
-) {
-    loop {
-        since_snapshot.due.notified().await;
-        // The log behind a snapshot that a peer is getting must still be there when the peer has it.
-        for _ in 0..MAX_SENDING_SECONDS {
-            if sending.load(Ordering::Relaxed) == 0 {
-                break;
-            }
-            R::sleep(Duration::from_secs(1)).await;
-        }
-        if raft.trigger().snapshot().await.is_err() {
-            return;
-        }
-    }
 }
 
 pub(super) fn stopped(error: impl std::fmt::Display) -> ConsensusError {
