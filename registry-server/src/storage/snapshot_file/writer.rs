@@ -43,7 +43,7 @@ impl<V: Vfs> SnapshotWriter<V> {
         let (file, unique, path) = create_unfinished(&vfs, dir, index)?;
         let unfinished = Unfinished { vfs: vfs.clone(), dir: dir.to_owned(), path, renamed: false };
         let target = SnapshotFile { path: dir.join(file_name(index, unique)), index, bytes: 0, unique };
-        let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+        let mut buffer = Vec::new();
         buffer.extend_from_slice(&header(meta, meta_bytes));
         buffer.extend_from_slice(meta);
         Ok(Self { vfs, file, unfinished, target, buffer, synced_bytes: 0, blocks: 0, total_crc: 0 })

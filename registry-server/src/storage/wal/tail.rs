@@ -66,10 +66,10 @@ pub(super) fn each_written_sector<F: VfsFile>(
     start: u64,
     mut look: impl FnMut(u64, &[u8]),
 ) -> Result<(), WalError> {
-    let mut buffer = vec![0; SCAN_BYTES];
+    let mut buffer = vec![0; SCAN_BYTES.min(segment.capacity.saturating_sub(start) as usize)];
     let mut offset = start;
     while offset < segment.capacity {
-        let length = (segment.capacity - offset).min(SCAN_BYTES as u64);
+        let length = (segment.capacity - offset).min(buffer.len() as u64);
         let chunk = &mut buffer[..length as usize];
         segment.file.read_exact_at(chunk, offset).map_err(WalError::open(&segment.path))?;
         for (sector, at) in chunk.chunks(ALIGN_BYTES).zip((offset..).step_by(ALIGN_BYTES)) {
@@ -113,12 +113,14 @@ pub(super) fn settle<F: VfsFile>(
     {
         segment.file.write_all_at(&batch, at)?;
     }
-    let zeros = vec![0; SCAN_BYTES];
+    let mut left = garbage_end.map_or(0, |end| end.saturating_sub(start));
+    let zeros = vec![0; SCAN_BYTES.min(left as usize)];
     let mut offset = start;
-    while let Some(left) = garbage_end.and_then(|end| end.checked_sub(offset)).filter(|left| *left > 0) {
-        let length = left.min(SCAN_BYTES as u64);
+    while left > 0 {
+        let length = left.min(zeros.len() as u64);
         segment.file.write_all_at(&zeros[..length as usize], offset)?;
         offset += length;
+        left -= length;
     }
     segment.file.sync_data()
 }
