@@ -4,8 +4,9 @@
 //! [`Load`] is a run; [`Members`] is how its clients reach the cluster; [`Homes`] is where the SDK holds its
 //! registrations; [`Recorder`] is where everything is written down, for `registry-checkers` to judge.
 //!
-//! Rooms: `client` makes calls that `generator` draws, `contender` fences what it writes by a lock, `bulk`
-//! writes large values, `watching` reads watches, `registrar` uses the SDK; `caller` sends one call, and `sorting` says what a status leaves open.
+//! Rooms: `client` makes calls that `generator` draws, `contender` fences what it writes by a lock,
+//! `latecomer` renews leases that are about to end, `bulk` writes large values, `watching` reads watches, `registrar` uses
+//! the SDK; `caller` sends one call, and `sorting` says what a status leaves open.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -41,6 +42,7 @@ mod contender;
 mod generator;
 mod keepalive;
 mod known;
+mod latecomer;
 mod load;
 mod reach;
 mod recorder;

@@ -11,6 +11,7 @@ use crate::bulk::Bulk;
 use crate::caller::Caller;
 use crate::client::Client;
 use crate::contender::Contender;
+use crate::latecomer::Latecomer;
 use crate::reach::{Members, Spawn};
 use crate::recorder::{Recorder, Trace};
 use crate::registrar::{Homes, Registrar};
@@ -97,6 +98,13 @@ impl Load {
             let mut contender = Contender::new(self.new_client(), Arc::clone(&self.settings));
             self.work(&sender, async move {
                 contender.run().await;
+                None
+            });
+        }
+        for _ in 0..self.settings.latecomers {
+            let mut latecomer = Latecomer::new(self.new_client(), Arc::clone(&self.settings));
+            self.work(&sender, async move {
+                latecomer.run().await;
                 None
             });
         }

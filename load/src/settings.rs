@@ -34,6 +34,10 @@ pub struct Settings {
     pub contenders: u32,
     /// How often each of them tries.
     pub locks: u64,
+    /// Clients that renew leases when they are about to end.
+    pub latecomers: u32,
+    /// How often each of them does.
+    pub late_renewals: u64,
     /// Processes that hold one registration after the other.
     pub registrars: u32,
     /// How many registrations each of them holds.
@@ -66,6 +70,8 @@ impl Default for Settings {
             watch_ms: 2_000..=20_000,
             contenders: 2,
             locks: 6,
+            latecomers: 1,
+            late_renewals: 6,
             registrars: 2,
             registrations: 4,
             held_ms: 3_000..=20_000,

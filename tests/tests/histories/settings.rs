@@ -77,6 +77,8 @@ impl Run {
             watch_ms: 1_000..=15_000,
             contenders: 3,
             locks: u64::MAX,
+            latecomers: 2,
+            late_renewals: u64::MAX,
             registrars: 2,
             registrations: u64::MAX,
             held_ms: 300..=4_000,
