@@ -162,10 +162,10 @@ impl Hunter {
 /// What says most about what went wrong: a promise that was broken, else whatever else must not have happened.
 fn telling(outcome: &Outcome) -> Option<String> {
     let hard = outcome.report.violations.iter().find(|violation| !violation.promise.is_soft());
-    hard.map(ToString::to_string).or_else(|| outcome.problems.iter().find(|problem| !is_vague(problem)).cloned())
+    hard.map(ToString::to_string).or_else(|| outcome.problems.iter().min_by_key(|problem| is_vague(problem)).cloned())
 }
 
-/// What a run without a bug may show as well.
+/// What follows from much else.
 fn is_vague(problem: &str) -> bool {
     problem.contains("did not reach revision") || problem.contains("the machine has stopped")
 }

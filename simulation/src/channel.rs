@@ -11,7 +11,7 @@ use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt};
 use http::{Request, Response};
 use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyStream, StreamBody};
 use registry_server::server::MemberServices;
 use registry_server::storage::MemVfs;
 use tokio::sync::oneshot;
@@ -131,43 +131,16 @@ impl Channel {
             return;
         }
         let (client, member) = self.sites();
-        let (mut inlet, outlet) = pipe(&self.network, connection, member, client);
-        if done.send(Response::from_parts(parts, whole(outlet))).is_err() {
-            return;
+        let (inlet, outlet) = pipe(&self.network, connection, member, client);
+        if done.send(Response::from_parts(parts, whole(outlet))).is_ok() {
+            inlet.carry(BodyStream::new(body)).await;
         }
-        let closed = inlet.closed();
-        let sending = async move {
-            let mut body = body;
-            while let Some(frame) = body.frame().await {
-                if inlet.send(frame).await.is_err() {
-                    return;
-                }
-            }
-            inlet.finish().await;
-        };
-        select(std::pin::pin!(sending), std::pin::pin!(closed)).await;
     }
 
     /// A body that is sent in a task of the client.
     fn piped(&self, body: Body, connection: &Arc<Connection>, from: Site, to: Site) -> Body {
-        let (mut inlet, outlet) = pipe(&self.network, connection, from, to);
-        let closed = inlet.closed();
-        let sending = async move {
-            let mut body = body;
-            while let Some(frame) = body.frame().await {
-                if inlet.send(frame).await.is_err() {
-                    return;
-                }
-            }
-            inlet.finish().await;
-        };
-        let sending = async move {
-            select(std::pin::pin!(sending), std::pin::pin!(closed)).await;
-        };
-        match Process::current() {
-            Some(process) => drop(process.spawn(sending)),
-            None => drop(tokio::spawn(sending)),
-        }
+        let (inlet, outlet) = pipe(&self.network, connection, from, to);
+        drop(Process::spawn_here(inlet.carry(BodyStream::new(body))));
         whole(outlet)
     }
 }

@@ -167,6 +167,11 @@ impl Cluster {
         self.let_all_up();
     }
 
+    /// Ends it. Without that the members would stay in memory, as each is reached over the ports and reaches the others.
+    pub(crate) fn end(&self) {
+        self.nodes().iter().for_each(|node| node.kill(None));
+    }
+
     /// All sites of members.
     #[must_use]
     pub(crate) fn sites(&self) -> Vec<Site> {

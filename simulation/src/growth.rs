@@ -96,6 +96,13 @@ impl Growth {
         Some(members)
     }
 
+    /// All members, as one of them says.
+    pub(crate) async fn members_as_seen_by(&self, cluster: &Cluster, number: u32) -> Option<Vec<Member>> {
+        let request = MemberListRequest { linearizable: false };
+        let answer = timeout(LIMIT, client(cluster, number).member_list(request)).await.ok()?.ok()?;
+        Some(answer.into_inner().members)
+    }
+
     /// All members, as a quorum says.
     pub(crate) async fn members(&self, cluster: &Arc<Cluster>) -> Option<Vec<Member>> {
         let request = MemberListRequest { linearizable: true };
@@ -112,10 +119,7 @@ where
     let mut last = Status::unavailable("nobody was asked");
     for _ in 0..ATTEMPTS {
         for node in cluster.nodes() {
-            let ground = &cluster.ground;
-            let channel = Channel::new(ground.network.clone(), ground.ports.clone(), OPERATOR, node.number);
-            let client = ClusterClient::with_origin(channel, Uri::from_static("http://member"));
-            match timeout(LIMIT, call(client)).await {
+            match timeout(LIMIT, call(client(cluster, node.number))).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(status)) if is_final(&status) => return Err(status),
                 Ok(Err(status)) => last = status,
@@ -125,6 +129,13 @@ where
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     Err(last)
+}
+
+/// The operator's way to a member.
+fn client(cluster: &Cluster, number: u32) -> ClusterClient<Channel> {
+    let ground = &cluster.ground;
+    let channel = Channel::new(ground.network.clone(), ground.ports.clone(), OPERATOR, number);
+    ClusterClient::with_origin(channel, Uri::from_static("http://member"))
 }
 
 /// Whether nobody else would answer otherwise.

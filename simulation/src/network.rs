@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures_util::Stream;
+use futures_util::future::select;
 use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -267,8 +268,23 @@ impl<T> Inlet<T> {
         }
     }
 
+    /// Sends all of them and says that there is no more, unless nobody listens before.
+    pub(crate) async fn carry(mut self, items: impl Stream<Item = T>) {
+        let closed = self.closed();
+        let sending = async move {
+            let mut items = std::pin::pin!(items);
+            while let Some(item) = items.next().await {
+                if self.send(item).await.is_err() {
+                    return;
+                }
+            }
+            self.finish().await;
+        };
+        select(std::pin::pin!(sending), std::pin::pin!(closed)).await;
+    }
+
     /// Waits until nobody listens any more.
-    pub(crate) fn closed(&self) -> impl Future<Output = ()> + use<T> {
+    fn closed(&self) -> impl Future<Output = ()> + use<T> {
         let (sender, broken) = (self.sender.clone(), self.connection.broken.clone());
         async move {
             broken.run_until_cancelled(sender.closed()).await;

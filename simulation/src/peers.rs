@@ -230,24 +230,9 @@ impl Link for Wire {
 }
 
 /// Sends messages, in a task of whoever sends, until the other side wants no more; gives what arrives.
-fn send_all(network: &Arc<Network>, open: &Open, mut messages: Messages) -> Messages {
-    let (mut inlet, outlet) = pipe(network, &open.connection, open.from, open.to);
-    let closed = inlet.closed();
-    let sending = async move {
-        while let Some(message) = messages.next().await {
-            if inlet.send(message).await.is_err() {
-                return;
-            }
-        }
-        inlet.finish().await;
-    };
-    let sending = async move {
-        futures_util::future::select(std::pin::pin!(sending), std::pin::pin!(closed)).await;
-    };
-    match Process::current() {
-        Some(process) => drop(process.spawn(sending)),
-        None => drop(tokio::spawn(sending)),
-    }
+fn send_all(network: &Arc<Network>, open: &Open, messages: Messages) -> Messages {
+    let (inlet, outlet) = pipe(network, &open.connection, open.from, open.to);
+    drop(Process::spawn_here(inlet.carry(messages)));
     // Cut off at the end: how it ended is the sender's business.
     outlet.scan((), |(), message| std::future::ready(message.ok())).boxed()
 }

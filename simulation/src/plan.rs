@@ -10,10 +10,10 @@ use fastrand::Rng;
 use crate::node::Settings;
 
 /// When the last fault may begin.
-const FAULTS_END: Duration = Duration::from_secs(42);
+const FAULTS_END: Duration = Duration::from_secs(51);
 
 /// When everything is healed.
-pub(crate) const HEALED_AT: Duration = Duration::from_secs(50);
+pub(crate) const HEALED_AT: Duration = Duration::from_secs(60);
 
 /// All that a simulation does on purpose.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@
 //! on; a killed one has its tasks dropped and says nothing more. What a process runs next may be put off at random, so
 //! that tasks are not always polled in the order in which they were woken.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,11 +15,33 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::world;
+
 /// Finished tasks are forgotten when there are this many more than were alive.
 const FORGET_AFTER: usize = 256;
 
+/// After so many polls the clock must have moved, or tasks keep each other busy for ever.
+const MOST_POLLS: u32 = 1 << 18;
+
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Process>>> = const { RefCell::new(None) };
+    /// Polls since the clock was looked at, and what it showed.
+    static POLLS: Cell<(u32, Duration)> = const { Cell::new((0, Duration::ZERO)) };
+}
+
+/// Counts a poll.
+///
+/// # Panics
+/// When time stands still: the panic names the process, and the simulation it is in has found something.
+fn count_poll(process: &Process) {
+    let (polls, seen) = POLLS.get();
+    if polls < MOST_POLLS {
+        POLLS.set((polls + 1, seen));
+        return;
+    }
+    let now = world::now();
+    POLLS.set((0, now));
+    assert!(now != seen, "{} is busy for ever: no time passes in {MOST_POLLS} polls", process.name);
 }
 
 /// A process. It has a clock of its own.
@@ -78,6 +100,17 @@ impl Process {
     #[must_use]
     pub(crate) fn current() -> Option<Arc<Self>> {
         CURRENT.with_borrow(Clone::clone)
+    }
+
+    /// Spawns a task of the process whose task is running, or of none.
+    pub(crate) fn spawn_here<F>(future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        match Self::current() {
+            Some(process) => process.spawn(future),
+            None => tokio::spawn(future),
+        }
     }
 
     /// Spawns a task of this process.
@@ -185,6 +218,7 @@ impl<F: Future> Future for Gated<F> {
         if !self.process.admits(cx) {
             return Poll::Pending;
         }
+        count_poll(&self.process);
         let _entered = Entered::enter(&self.process);
         match &mut self.future {
             Some(future) => future.as_mut().poll(cx),

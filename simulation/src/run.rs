@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::chaos::Chaos;
 use crate::cluster::Cluster;
 use crate::growth::Growth;
-use crate::node::number_of;
+use crate::node::{Node, number_of};
 use crate::panics;
 use crate::plan::{HEALED_AT, Plan};
 use crate::runtime::Simulated;
@@ -84,9 +84,10 @@ fn carry_out(plan: &Plan, keep_trace: bool) -> Outcome {
             .extend(report.violations.iter().filter(|violation| !violation.promise.is_soft()).map(ToString::to_string));
         let (hash, lines, trace) = world.trace();
         let (lasted, messages) = (now(), cluster.ground.network.sent());
+        World::end();
+        cluster.end();
         Outcome { problems, report, history, lasted, messages, hash, lines, trace }
     });
-    World::end();
     drop(runtime);
     outcome.problems.extend(panics::seen());
     outcome
@@ -102,15 +103,17 @@ fn load_of(plan: &Plan) -> Settings {
     Settings {
         seed: plan.seed,
         clients: 8,
-        calls: 80,
+        calls: 36,
         limit: HEALED_AT,
-        think_ms: 0..=900,
+        think_ms: 0..=2_400,
         ttl_seconds: min_ttl_seconds..=min_ttl_seconds + 7,
         min_ttl_seconds,
         watches: 3,
         watch_ms: 2_000..=12_000,
         contenders: 2,
         locks: 5,
+        latecomers: 2,
+        late_renewals: 6,
         registrars: 2,
         registrations: 3,
         held_ms: 2_000..=12_000,
@@ -181,6 +184,10 @@ async fn states(
     recorder: &Recorder,
 ) -> Result<Vec<MemberState>, String> {
     let members = growth.complete(cluster).await.ok_or("nobody lists the members")?;
+    let is_member = |node: &&Arc<Node>| members.iter().any(|member| member.id == node.member.0);
+    if let Some(node) = cluster.nodes().iter().filter(|node| node.process().is_some()).find(|node| !is_member(node)) {
+        return Err(format!("member {} was removed and goes on", node.number));
+    }
     let mut states = Vec::new();
     for learner in members.iter().filter(|member| member.is_learner) {
         growth.promote(cluster, MemberId(learner.id)).await.map_err(|status| status.message().to_owned())?;
@@ -189,6 +196,9 @@ async fn states(
         let number = member.peer_ur_ls.iter().find_map(|url| number_of(url)).ok_or("a member has no address")?;
         let index = cluster.nodes().iter().position(|node| node.number == number).ok_or("a member is not there")?;
         let reach = users.reach(0, index);
+        if growth.members_as_seen_by(cluster, number).await.as_ref() != Some(&members) {
+            return Err(format!("member {number} lists other members"));
+        }
         let state =
             timeout(PATIENCE, read_state(&reach, recorder)).await.map_err(|_| format!("member {number} is silent"))?;
         states.push(state.map_err(|status| format!("member {number}: {}", status.message()))?);

@@ -83,10 +83,7 @@ impl AsyncRuntime for Simulated {
         T: Future + Send + 'static,
         T::Output: Send + 'static,
     {
-        match Process::current() {
-            Some(process) => process.spawn(future),
-            None => tokio::spawn(future),
-        }
+        Process::spawn_here(future)
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {

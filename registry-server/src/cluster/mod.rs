@@ -52,7 +52,11 @@ pub enum MemberError {
 impl Cluster {
     /// The members of a snapshot.
     pub fn restored(members: impl IntoIterator<Item = Member>, removed: impl IntoIterator<Item = u64>) -> Self {
-        let members = members.into_iter().map(|member| (MemberId(member.id), member)).collect();
+        let named = |member: Member| match planted(Bug::SnapshotForgetsNames) {
+            true => Member { name: String::new(), ..member },
+            false => member,
+        };
+        let members = members.into_iter().map(|member| (MemberId(member.id), named(member))).collect();
         Self { members, removed: removed.into_iter().map(MemberId).collect(), versions: Versions::default() }
     }
 
@@ -64,7 +68,7 @@ impl Cluster {
 
     /// A member that Raft knows, from the founding of the cluster or from an older version's log.
     pub fn found(&mut self, id: MemberId, peer_urls: &[String]) {
-        if !self.removed.contains(&id) || planted(Bug::RemovedComesBack) {
+        if !self.removed.contains(&id) {
             let member = || Member { id: id.0, peer_ur_ls: peer_urls.to_vec(), ..Member::default() };
             self.members.entry(id).or_insert_with(member);
         }

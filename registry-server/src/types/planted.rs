@@ -32,7 +32,7 @@ bugs! {
     "storage" {
         /// A batch is acknowledged and never synced.
         WalSkipsSync,
-        /// A batch is acknowledged before it is written and synced.
+        /// A batch is acknowledged when it is written, and synced a little later.
         WalAnswersBeforeSync,
         /// A sync that fails counts as one that did not.
         WalIgnoresFailedSync,
@@ -50,8 +50,6 @@ bugs! {
     "consensus" {
         /// The vote is kept in memory only.
         VoteNotSaved,
-        /// The log is purged behind a snapshot that could not be written.
-        FailedSnapshotCounts,
         /// Whoever thinks that it leads answers linearizable reads.
         ReadWithoutRound,
         /// A read that comes during a round is served by that round.
@@ -92,8 +90,6 @@ bugs! {
         RevokeInRandomOrder,
         /// A key that moves to another lease goes with the first one, too.
         MovedKeyStaysAttached,
-        /// The expiry of a lease ends a later one of the same id.
-        ExpiryOfAnyLife,
         /// Grants are counted anew after a snapshot.
         SnapshotForgetsGrants,
         /// What was compacted can be asked for again after a snapshot.
@@ -139,9 +135,11 @@ bugs! {
         /// A leader that was stalled ends the leases that were due in its term.
         OldLeaderExpires,
     }
-    "cluster" {
-        /// A member that was removed comes back with Raft's membership.
-        RemovedComesBack,
+    "membership" {
+        /// A member that was removed keeps its vote.
+        RemovalKeepsVote,
+        /// The names of members are not in snapshots.
+        SnapshotForgetsNames,
     }
 }
 

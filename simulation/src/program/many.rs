@@ -14,16 +14,16 @@ use super::args::Run;
 use super::progress::{Kept, Totals, bar};
 use super::{replay_command, tell};
 use crate::plan::Plan;
-use crate::run::{Outcome, simulate};
+use crate::run::simulate;
 
 /// How often it is kept how far the run has come, in seeds.
 const KEEP_EVERY: u64 = 50;
 
-/// What came of a seed.
+/// What came of a seed. Without its history, as many may wait for an earlier seed that takes longer.
 struct Done {
     seed: u64,
-    outcome: Outcome,
-    faults: usize,
+    problems: Vec<String>,
+    totals: Totals,
 }
 
 /// Simulates all seeds; false if something was found.
@@ -48,14 +48,14 @@ pub(super) fn run(asked: &Run) -> io::Result<bool> {
         // Those that were done before an earlier one.
         let (mut ahead, mut found, mut saved) = (BTreeMap::new(), kept.totals.failed, kept.next);
         for done in done {
-            found += u64::from(!done.outcome.problems.is_empty());
+            found += u64::from(!done.problems.is_empty());
             tell_of(&done, found, &bar);
             if found >= asked.most as u64 {
                 enough.store(true, Ordering::Relaxed);
             }
             ahead.insert(done.seed, done);
             while let Some(done) = ahead.remove(&kept.next) {
-                kept.totals.add(&done.outcome, done.faults);
+                kept.totals.add(done.totals);
                 kept.next += 1;
             }
             if let Some(path) = &asked.state
@@ -97,7 +97,8 @@ fn work(seeds: Range<u64>, next: &AtomicU64, enough: &AtomicBool, twice: bool, s
                 outcome.problems.push("two runs of this seed differ".to_owned());
             }
         }
-        if sender.send(Done { seed, outcome, faults: plan.faults.len() }).is_err() {
+        let totals = Totals::of(&outcome, plan.faults.len());
+        if sender.send(Done { seed, problems: outcome.problems, totals }).is_err() {
             return;
         }
     }
@@ -106,12 +107,12 @@ fn work(seeds: Range<u64>, next: &AtomicU64, enough: &AtomicBool, twice: bool, s
 fn tell_of(done: &Done, found: u64, bar: &ProgressBar) {
     bar.inc(1);
     bar.set_message(format!("{found} found something"));
-    if done.outcome.problems.is_empty() {
+    if done.problems.is_empty() {
         return;
     }
     bar.suspend(|| {
         tell(&format!("seed {} found:", done.seed));
-        for problem in done.outcome.problems.iter().take(5) {
+        for problem in done.problems.iter().take(5) {
             tell(&format!("  {}", problem.chars().take(400).collect::<String>()));
         }
         tell(&format!("  {}", replay_command(done.seed, None)));
@@ -119,10 +120,16 @@ fn tell_of(done: &Done, found: u64, bar: &ProgressBar) {
 }
 
 fn tell_totals(totals: &Totals) {
-    let Totals { seeds, failed, calls, events, watches, leases, faults, messages, virtual_ms } = totals;
+    let Totals { seeds, failed, calls, events, watches, leases, faults, messages, virtual_ms, .. } = totals;
     tell(&format!(
         "{seeds} seeds, {failed} found something: {calls} calls, {watches} watches told {events} events, {leases} leases, \
          {faults} faults, {messages} messages, {} h on their clocks",
         virtual_ms / 3_600_000
+    ));
+    let Totals { least_calls, least_watches, least_leases, least_faults, least_virtual_ms, .. } = totals;
+    tell(&format!(
+        "every seed had at least {least_calls} calls, {least_watches} watches, {least_leases} leases, {least_faults} faults \
+         and {:.1} s on its clock",
+        *least_virtual_ms as f64 / 1e3
     ));
 }

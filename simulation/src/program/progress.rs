@@ -23,23 +23,51 @@ pub(super) struct Totals {
     pub(super) faults: u64,
     pub(super) messages: u64,
     pub(super) virtual_ms: u64,
+    /// The fewest that one seed had.
+    pub(super) least_calls: u64,
+    pub(super) least_watches: u64,
+    pub(super) least_leases: u64,
+    pub(super) least_faults: u64,
+    pub(super) least_virtual_ms: u64,
 }
 
 impl Totals {
-    pub(super) fn add(&mut self, outcome: &Outcome, faults: usize) {
+    /// What one seed came to.
+    pub(super) fn of(outcome: &Outcome, faults: usize) -> Self {
         let counts = &outcome.report.counts;
-        self.seeds += 1;
-        self.failed += u64::from(!outcome.problems.is_empty());
-        self.calls += outcome.history.calls.len() as u64;
-        self.events += counts.told as u64;
-        self.watches += counts.watches as u64;
-        self.leases += counts.leases as u64;
-        self.faults += faults as u64;
-        self.messages += outcome.messages;
-        self.virtual_ms += outcome.lasted.as_millis() as u64;
+        let (calls, watches) = (outcome.history.calls.len() as u64, counts.watches as u64);
+        let (leases, faults, virtual_ms) = (counts.leases as u64, faults as u64, outcome.lasted.as_millis() as u64);
+        Self {
+            seeds: 1,
+            failed: u64::from(!outcome.problems.is_empty()),
+            calls,
+            events: counts.told as u64,
+            watches,
+            leases,
+            faults,
+            messages: outcome.messages,
+            virtual_ms,
+            least_calls: calls,
+            least_watches: watches,
+            least_leases: leases,
+            least_faults: faults,
+            least_virtual_ms: virtual_ms,
+        }
     }
 
-    fn fields(&mut self) -> [(&'static str, &mut u64); 9] {
+    /// Adds what other seeds came to.
+    pub(super) fn add(&mut self, mut more: Self) {
+        let is_first = self.seeds == 0;
+        for ((name, sum), (_, value)) in self.fields().into_iter().zip(more.fields()) {
+            match name.starts_with("least_") {
+                true if is_first => *sum = *value,
+                true => *sum = (*sum).min(*value),
+                false => *sum += *value,
+            }
+        }
+    }
+
+    fn fields(&mut self) -> [(&'static str, &mut u64); 14] {
         [
             ("seeds", &mut self.seeds),
             ("failed", &mut self.failed),
@@ -50,6 +78,11 @@ impl Totals {
             ("faults", &mut self.faults),
             ("messages", &mut self.messages),
             ("virtual_ms", &mut self.virtual_ms),
+            ("least_calls", &mut self.least_calls),
+            ("least_watches", &mut self.least_watches),
+            ("least_leases", &mut self.least_leases),
+            ("least_faults", &mut self.least_faults),
+            ("least_virtual_ms", &mut self.least_virtual_ms),
         ]
     }
 }

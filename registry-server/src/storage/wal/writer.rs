@@ -193,9 +193,10 @@ impl<V: Vfs> Core<V> {
             batch
         };
         self.prepare_spare(false);
-        let Some(mut batch) = batch else { return };
+        let Some(batch) = batch else { return };
         if planted(Bug::WalAnswersBeforeSync) {
-            std::mem::take(&mut batch.taken.dones).into_iter().for_each(|done| done.answer(Ok(())));
+            let segment = batch.segment.clone();
+            self.submit(&self.wal_lane, move |_| drop(segment.file.sync_data()));
         }
         match self.write(&batch) {
             Ok(()) => self.acknowledge(batch.taken),
@@ -207,7 +208,7 @@ impl<V: Vfs> Core<V> {
         let records = batch.head.iter().chain(&batch.taken.records);
         let bytes = batch::encode(batch.segment.number, batch.segment.salt, batch.sequence, records);
         batch.segment.file.write_all_at(&bytes, batch.offset)?;
-        if self.options.unsafe_no_fsync || planted(Bug::WalSkipsSync) {
+        if self.options.unsafe_no_fsync || planted(Bug::WalSkipsSync) || planted(Bug::WalAnswersBeforeSync) {
             return Ok(());
         }
         let sync = || match batch.segment.file.sync_data() {
