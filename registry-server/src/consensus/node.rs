@@ -256,6 +256,17 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         })
     }
 
+    /// Calls all other members for nothing but to be refused if this one was removed. None of them needs to lead.
+    pub async fn show_itself(&self) {
+        let own = self.raft.node_id();
+        for member in self.membership().members.into_iter().filter(|member| member.0 != *own) {
+            if let Some(link) = self.leaders.link(member.0) {
+                // Whoever carries the call sees a refusal; what is answered does not matter.
+                drop(link.call(Call::ReadIndex, Bytes::new(), self.election_timeout).await);
+            }
+        }
+    }
+
     /// Confirms that this node leads, and has applied all that was committed when it was asked; gives its term.
     ///
     /// # Errors

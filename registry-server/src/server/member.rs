@@ -20,7 +20,7 @@ use super::expiry::expire_leases;
 use super::health::BackendHealth;
 use super::identity::Identity;
 use super::leading::lead_leases;
-use super::members::{keep_members, notice_removal};
+use super::members::{ask_when_silent, keep_members, notice_removal};
 use super::metrics::NodeMetrics;
 use super::publish::publish;
 use super::settings::limits;
@@ -98,6 +98,7 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
             has_peer_port,
         });
         answer_questions(&backend);
+        drop(R::spawn(ask_when_silent(node.clone())));
         drop(R::spawn(notice_removal(node, backend.state.clone(), backend.member, removed.clone())));
         Ok(Self { backend, hub, directory, removed })
     }

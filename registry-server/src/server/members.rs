@@ -18,6 +18,8 @@ use crate::types::{MemberId, Runtime};
 
 /// Between two looks at what is to be done.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Between two calls of a member that hears of no leader.
+const SILENT_PAUSE: Duration = Duration::from_secs(2);
 /// A member has caught up when it is so many entries behind at most: a moment of load.
 const CAUGHT_UP_ENTRIES: u64 = 64;
 
@@ -50,6 +52,20 @@ pub(super) async fn notice_removal<R: Runtime, V: Vfs>(
         removed.cancel();
     };
     node.while_running(removal).await;
+}
+
+/// Calls the others for as long as this member hears of no leader. One that was removed while it led and was handing over asks
+/// for no votes and sends no heartbeats, and nobody calls it: it would go on for ever.
+pub(super) async fn ask_when_silent<R: Runtime, V: Vfs>(node: Node<Machine, R, V>) {
+    node.while_running(async {
+        loop {
+            R::sleep(SILENT_PAUSE).await;
+            if node.status().leader.is_none() {
+                node.show_itself().await;
+            }
+        }
+    })
+    .await;
 }
 
 async fn take_step<R: Runtime, V: Vfs>(node: &Node<Machine, R, V>, state: &State, own: MemberId) {

@@ -70,12 +70,13 @@ async fn tell<R: Runtime, V: Vfs>(
     Ok(())
 }
 
-/// Why a member that is refused cannot go on; none if it is to try again, as its leader is gone and another will come.
+/// Why a member that is refused cannot go on; none if it is to try again: its leader is gone and another will come, or the
+/// leader's disk is full and has room again one day.
 fn final_error(status: &Status, has_others: bool) -> Option<StartError> {
     match status.code() {
         // It was removed while it was away, and no peer has told it yet.
         Code::NotFound => Some(StartError::Removed),
-        Code::Unavailable if has_others => None,
+        Code::Unavailable | Code::ResourceExhausted if has_others => None,
         _ => Some(ConsensusError::Raft(status.message().to_owned()).into()),
     }
 }
@@ -96,6 +97,8 @@ mod tests {
     fn who_has_peers_waits_for_a_leader_and_who_is_alone_does_not() {
         let no_leader = Status::unavailable("etcdserver: no leader");
         assert!(final_error(&no_leader, true).is_none());
+        // It ended when the leader's disk was full.
+        assert!(final_error(&WireError::NoSpace.into(), true).is_none());
         assert!(final_error(&no_leader, false).unwrap().to_string().contains("no leader"));
     }
 }
