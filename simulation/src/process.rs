@@ -29,6 +29,11 @@ thread_local! {
     static POLLS: Cell<(u32, Duration)> = const { Cell::new((0, Duration::ZERO)) };
 }
 
+/// Begins to count anew, for the next simulation of this thread.
+pub(crate) fn forget_polls() {
+    POLLS.set((0, Duration::ZERO));
+}
+
 /// Counts a poll.
 ///
 /// # Panics

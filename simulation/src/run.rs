@@ -17,6 +17,7 @@ use crate::growth::Growth;
 use crate::node::{Node, number_of};
 use crate::panics;
 use crate::plan::{HEALED_AT, Plan};
+use crate::process::forget_polls;
 use crate::runtime::Simulated;
 use crate::users::Users;
 use crate::world::{Log, World, note, now};
@@ -29,6 +30,9 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// No simulation takes longer, whatever happens.
 const LONGEST: Duration = Duration::from_secs(300);
+
+/// What the members say beside the trace. Some of openraft's lines carry the time of day, and two replays would differ.
+const LOG: &str = "info,openraft=warn";
 
 /// How it went.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ pub struct Outcome {
 /// Carries a plan out, on this thread.
 #[must_use]
 pub fn simulate(plan: &Plan, keep_trace: bool) -> Outcome {
-    let filter = std::env::var("SIMULATION_LOG").unwrap_or_else(|_| "info".to_owned());
+    let filter = std::env::var("SIMULATION_LOG").unwrap_or_else(|_| LOG.to_owned());
     let logs = tracing_subscriber::fmt().without_time().with_ansi(false).with_env_filter(filter).with_writer(|| Log);
     // Lines are made for those who read them only.
     if keep_trace {
@@ -66,6 +70,7 @@ pub fn simulate(plan: &Plan, keep_trace: bool) -> Outcome {
 
 fn carry_out(plan: &Plan, keep_trace: bool) -> Outcome {
     panics::watch();
+    forget_polls();
     let mut runtime = Simulated::new(1);
     let mut outcome = runtime.block_on(async {
         let world = World::begin(plan.seed, keep_trace);

@@ -15,6 +15,7 @@ use tonic::body::Body;
 use crate::channel::{CallError, Channel};
 use crate::cluster::Cluster;
 use crate::network::Site;
+use crate::node::Node;
 use crate::process::Process;
 
 /// Clients of the load have lower numbers, and processes of the SDK this one and higher.
@@ -92,12 +93,9 @@ impl Homes for Users {
     fn start(&self, number: u32) -> Registry {
         let process = Process::new(format!("process {number}"), Duration::ZERO, 0);
         drop(self.homes.lock().insert(number, process.clone()));
-        let urls =
-            self.cluster.nodes().iter().map(|node| format!("http://member-{}:2379", node.number)).collect::<Vec<_>>();
-        let ground = self.cluster.ground.clone();
-        let dial = Dial(Arc::new(move |member| {
-            Channel::new(ground.network.clone(), ground.ports.clone(), FIRST_PROCESS + number, member)
-        }));
+        let given: Vec<_> = self.cluster.nodes().iter().map(|node| node.number).collect();
+        let urls: Vec<_> = given.iter().map(|number| format!("http://member-{number}:2379")).collect();
+        let dial = Dial { cluster: self.cluster.clone(), process: FIRST_PROCESS + number, given };
         let spawn = Arc::new(move |task| drop(process.spawn(task)));
         let built = Registry::builder(urls).build_simulated(Arc::new(dial), spawn);
         built.expect("the endpoints are addresses")
@@ -119,12 +117,33 @@ impl fmt::Debug for Users {
 }
 
 /// Opens the SDK's connections.
-struct Dial(Arc<dyn Fn(u32) -> Channel + Send + Sync>);
+struct Dial {
+    cluster: Arc<Cluster>,
+    /// Whose connections, as a client's number.
+    process: u32,
+    /// The members that there were when the process began: it knows no others.
+    given: Vec<u32>,
+}
+
+impl Dial {
+    /// Which member is behind a name. The SDK goes by the names that it was given, so an operator who has replaced all of
+    /// them has the names lead to those who are there now.
+    fn resolve(&self, name: &str) -> Option<u32> {
+        let named = name.strip_prefix("member-").and_then(|number| number.parse().ok())?;
+        let nodes = self.cluster.nodes();
+        let is_there = |node: &&Arc<Node>| !node.was_removed();
+        let is_lost = !nodes.iter().filter(is_there).any(|node| self.given.contains(&node.number));
+        let other = nodes.iter().find(is_there).filter(|_| is_lost);
+        Some(other.map_or(named, |node| node.number))
+    }
+}
 
 impl Connector for Dial {
     fn connect(&self, endpoint: &Endpoint) -> BoxFuture<Result<Box<dyn Link>, String>> {
-        let number = endpoint.host().strip_prefix("member-").and_then(|number| number.parse().ok());
-        let channel = number.map(|number| (self.0)(number));
+        let ground = &self.cluster.ground;
+        let channel = self
+            .resolve(endpoint.host())
+            .map(|member| Channel::new(ground.network.clone(), ground.ports.clone(), self.process, member));
         Box::pin(async move {
             let channel = channel.ok_or("no such host")?;
             channel.open().await.map_err(|error| error.to_string())?;
@@ -135,7 +154,7 @@ impl Connector for Dial {
 
 impl fmt::Debug for Dial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Dial")
+        f.debug_struct("Dial").field("process", &self.process).finish_non_exhaustive()
     }
 }
 

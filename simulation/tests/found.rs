@@ -33,3 +33,21 @@ fn a_leader_that_was_removed_while_it_was_handing_over_ends() {
     let trace = outcome.trace.expect("it was kept");
     assert!(trace.contains("member 1 ends: removed"), "it was removed while it led");
 }
+
+/// The SDK goes by the names that it was given, and those led to nobody any more.
+#[test]
+fn a_registration_outlives_all_members_that_it_knew() {
+    let mut plan = plan(&[
+        (1_000, 100, Fault::Grow(false)),
+        (2_000, 100, Fault::Grow(false)),
+        (4_000, 100, Fault::Replace(Whom::Member(1))),
+    ]);
+    plan.voters = 1;
+    let outcome = simulate(&plan, true);
+    assert_eq!(outcome.problems, Vec::<String>::new());
+    let trace = outcome.trace.expect("it was kept");
+    let removed = trace.find("member 1 ends: removed").expect("it was replaced");
+    let begun = trace.find("registration 0 of").expect("there was one");
+    let ended = trace.find("registration 0 ends").expect("it has ended");
+    assert!((begun..ended).contains(&removed), "it was there before and after");
+}
