@@ -28,7 +28,7 @@ impl LearnerCalls {
     /// # Errors
     /// etcd's "rpc not supported for learner".
     pub fn check(&self, path: &str) -> Result<(), Status> {
-        let is_etcds = path.starts_with("/etcdserverpb.");
+        let is_etcds = path.starts_with("/etcdserverpb.") || path.starts_with("/v3");
         if is_etcds && !ALLOWED.contains(&path) && (self.is_learner)() {
             return Err(WireError::NotSupportedForLearner.into());
         }
@@ -52,7 +52,7 @@ mod tests {
         for path in ["/etcdserverpb.Maintenance/Status", "/etcdserverpb.KV/Range", "/grpc.health.v1.Health/Check"] {
             assert!(learner.check(path).is_ok(), "{path}");
         }
-        for path in ["/etcdserverpb.KV/Put", "/etcdserverpb.Watch/Watch", "/etcdserverpb.Cluster/MemberList"] {
+        for path in ["/etcdserverpb.KV/Put", "/etcdserverpb.Watch/Watch", "/v3lockpb.Lock/Lock"] {
             assert_eq!(learner.check(path).unwrap_err().message(), "etcdserver: rpc not supported for learner");
             assert!(voter.check(path).is_ok(), "{path}");
         }

@@ -35,7 +35,8 @@ pub struct WatchSettings {
     pub limits: Limits,
 }
 
-/// The Watch service over a hub.
+/// The Watch service over a hub. Clones are the same one.
+#[derive(Clone)]
 pub struct WatchService {
     hub: Arc<Hub>,
     headers: Headers,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::methods::{CODES, METHODS, MethodKind, code_name};
+use super::methods::{CODES, METHODS, MethodKind, WAITING, code_name};
 use super::slow::Throttle;
 use crate::types::Counter;
 
@@ -145,7 +145,7 @@ impl Call {
             return;
         }
         self.method().handled[code as usize].inc();
-        if self.method().kind == MethodKind::Unary {
+        if self.method().kind == MethodKind::Unary && !WAITING.contains(&self.method().path) {
             self.tell_if_slow(code);
         }
     }
@@ -242,10 +242,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn neither_quick_calls_nor_slow_senders_nor_streams_are_told() {
+    async fn neither_quick_calls_nor_slow_senders_nor_streams_nor_waiting_ones_are_told() {
         assert_eq!(log_of("/etcdserverpb.KV/Put", Duration::ZERO, LIMIT).await, "");
         assert_eq!(log_of("/etcdserverpb.KV/Put", LIMIT * 2, Duration::ZERO).await, "");
         assert_eq!(log_of("/etcdserverpb.Watch/Watch", Duration::ZERO, LIMIT * 2).await, "");
+        assert_eq!(log_of("/v3lockpb.Lock/Lock", Duration::ZERO, LIMIT * 2).await, "");
     }
 
     #[test]

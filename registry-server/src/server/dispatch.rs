@@ -31,6 +31,7 @@ use super::calls::{Call, Calls};
 use super::config::Config;
 use super::counted::{Counted, code_in};
 use super::methods::is_served;
+use super::others::Others;
 use crate::api::{LearnerCalls, RequireLeader};
 use crate::consensus::PeerService;
 use crate::http::Paths;
@@ -44,6 +45,7 @@ pub struct Services<K, W, L, C, M> {
     cluster: ClusterServer<C>,
     maintenance: MaintenanceServer<M>,
     health: HealthServer<HealthService>,
+    others: Others,
     paths: Paths,
     calls: Arc<Calls>,
     leader: Arc<RequireLeader>,
@@ -95,6 +97,8 @@ pub struct Parts<K, W, L, C, M> {
     pub maintenance: M,
     /// What `grpc.health.v1.Health` reports.
     pub health: HealthReporter,
+    /// Services that are called rarely.
+    pub others: Others,
     /// The plain HTTP paths.
     pub paths: Paths,
     /// Where gRPC calls are counted.
@@ -117,6 +121,7 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
             cluster: ClusterServer::new(parts.cluster).max_decoding_message_size(limit),
             maintenance: MaintenanceServer::new(parts.maintenance).max_decoding_message_size(limit),
             health: HealthServer::new(health).max_decoding_message_size(limit),
+            others: parts.others,
             paths: parts.paths,
             calls: parts.calls,
             leader: parts.leader,
@@ -155,7 +160,10 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
             "etcdserverpb.Cluster" => self.cluster.clone().call(counted(request)),
             "etcdserverpb.Maintenance" => self.maintenance.clone().call(counted(request)),
             "grpc.health.v1.Health" => self.health.clone().call(counted(request)),
-            _ => return unknown_service(),
+            other => {
+                let Some(route) = self.others.find(other) else { return unknown_service() };
+                route.call(counted(request).map(Body::new))
+            }
         };
         Answer { under_way, call: Some(call) }
     }

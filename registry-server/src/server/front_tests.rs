@@ -25,7 +25,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_health::server::HealthReporter;
 
-use super::{Calls, Config, FrontDoor, Listener, Parts, Services};
+use super::{Calls, Config, FrontDoor, Listener, Others, Parts, Services};
 use crate::api::{LearnerCalls, RequireLeader};
 use crate::http::{HealthSource, Paths, ReadFuture};
 
@@ -139,6 +139,7 @@ fn open(echo: Echo, change: impl FnOnce(&mut Config)) -> FrontDoor {
     };
     change(&mut config);
     let parts = Parts {
+        others: Others::default(),
         kv: echo,
         watch: Unused,
         lease: Unused,

@@ -22,12 +22,13 @@ use super::identity::Identity;
 use super::leading::lead_leases;
 use super::members::{ask_when_silent, keep_members, notice_removal};
 use super::metrics::NodeMetrics;
+use super::others::Others;
 use super::publish::publish;
 use super::settings::limits;
 use super::start::StartError;
 use crate::api::{
-    Backend, ClusterService, KvService, LearnerCalls, LeaseService, MaintenanceService, RequireLeader, SharedBackend,
-    WatchService, WatchSettings, answer_questions,
+    Backend, ClusterService, KvService, LearnerCalls, LeaseService, MaintenanceService, RequireLeader, Sessions,
+    SharedBackend, WatchService, WatchSettings, answer_questions,
 };
 use crate::apply::{Machine, State};
 use crate::consensus::{ConsensusError, Directory, Node, NodeOptions, PeerService, Transport};
@@ -153,13 +154,16 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
         };
         let (watching, node, patience) = (leader.clone(), backend.node.clone(), 3 * config.election_timeout);
         drop(R::spawn(async move { node.while_running(watching.watch::<R>(patience)).await }));
+        let watch = WatchService::new(self.hub.clone(), headers, watch_settings(config), leader.clone(), stop.clone());
+        let sessions = Sessions::new(backend.clone(), watch.clone(), leader.clone());
         let parts = Parts {
             kv: KvService::new(backend.clone()),
-            watch: WatchService::new(self.hub.clone(), headers, watch_settings(config), leader.clone(), stop.clone()),
+            watch,
             lease: LeaseService::new(backend.clone(), leader.clone(), stop.clone()),
             cluster: ClusterService::new(backend.clone()),
             maintenance: MaintenanceService::new(backend.clone()),
             health,
+            others: Others::new(&sessions, config),
             paths,
             calls,
             leader,

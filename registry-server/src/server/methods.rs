@@ -24,7 +24,7 @@ impl MethodKind {
 }
 
 /// Every method that is served, by its path.
-pub(super) const METHODS: [(&str, MethodKind); 27] = [
+pub(super) const METHODS: [(&str, MethodKind); 34] = [
     ("/etcdserverpb.KV/Range", Unary),
     ("/etcdserverpb.KV/RangeStream", ServerStream),
     ("/etcdserverpb.KV/Put", Unary),
@@ -50,9 +50,19 @@ pub(super) const METHODS: [(&str, MethodKind); 27] = [
     ("/etcdserverpb.Maintenance/Snapshot", ServerStream),
     ("/etcdserverpb.Maintenance/MoveLeader", Unary),
     ("/etcdserverpb.Maintenance/Downgrade", Unary),
+    ("/v3lockpb.Lock/Lock", Unary),
+    ("/v3lockpb.Lock/Unlock", Unary),
+    ("/v3electionpb.Election/Campaign", Unary),
+    ("/v3electionpb.Election/Proclaim", Unary),
+    ("/v3electionpb.Election/Leader", Unary),
+    ("/v3electionpb.Election/Observe", ServerStream),
+    ("/v3electionpb.Election/Resign", Unary),
     ("/grpc.health.v1.Health/Check", Unary),
     ("/grpc.health.v1.Health/Watch", ServerStream),
 ];
+
+/// Unary calls that are answered when the caller's turn comes, however long that takes.
+pub(super) const WAITING: [&str; 2] = ["/v3lockpb.Lock/Lock", "/v3electionpb.Election/Campaign"];
 
 /// Whether there is any method of the service.
 pub(super) fn is_served(service: &str) -> bool {
@@ -93,11 +103,13 @@ mod tests {
     #[test]
     fn every_method_of_the_served_services_is_counted() {
         let served = [
-            ("KV", include_str!("../../../registry-proto/proto/kv.proto")),
-            ("Watch", include_str!("../../../registry-proto/proto/watch.proto")),
-            ("Lease", include_str!("../../../registry-proto/proto/lease.proto")),
-            ("Cluster", include_str!("../../../registry-proto/proto/cluster.proto")),
-            ("Maintenance", include_str!("../../../registry-proto/proto/maintenance.proto")),
+            ("etcdserverpb.KV", include_str!("../../../registry-proto/proto/kv.proto")),
+            ("etcdserverpb.Watch", include_str!("../../../registry-proto/proto/watch.proto")),
+            ("etcdserverpb.Lease", include_str!("../../../registry-proto/proto/lease.proto")),
+            ("etcdserverpb.Cluster", include_str!("../../../registry-proto/proto/cluster.proto")),
+            ("etcdserverpb.Maintenance", include_str!("../../../registry-proto/proto/maintenance.proto")),
+            ("v3lockpb.Lock", include_str!("../../../registry-proto/proto/lock.proto")),
+            ("v3electionpb.Election", include_str!("../../../registry-proto/proto/election.proto")),
         ];
         let mut found = 0;
         for (service, proto) in served {
@@ -108,7 +120,7 @@ mod tests {
                     (false, true) => ServerStream,
                     (false, false) => Unary,
                 };
-                let path = format!("/etcdserverpb.{service}/{name}");
+                let path = format!("/{service}/{name}");
                 assert!(METHODS.contains(&(path.as_str(), kind)), "{path} is not counted as {kind:?}");
                 found += 1;
             }

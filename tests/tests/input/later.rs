@@ -7,9 +7,7 @@ use registry_proto::etcdserverpb::{
     AuthRoleRevokePermissionRequest, AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserDeleteRequest,
     AuthUserGetRequest, AuthUserGrantRoleRequest, AuthUserRevokeRoleRequest, AuthenticateRequest,
 };
-use registry_proto::v3electionpb::{CampaignRequest, LeaderKey, LeaderRequest, ProclaimRequest, ResignRequest};
-use registry_proto::v3lockpb::{LockRequest, UnlockRequest};
-use tonic::Code::{FailedPrecondition, InvalidArgument, Unimplemented, Unknown};
+use tonic::Code::{FailedPrecondition, InvalidArgument, Unimplemented};
 
 use crate::table::{Row, holds, row};
 
@@ -70,31 +68,9 @@ fn role_rows() -> Vec<Row> {
     ]
 }
 
-fn lock_rows() -> Vec<Row> {
-    let leader = || Some(LeaderKey { name: "e".into(), key: "none".into(), rev: 404, lease: 404 });
-    let lock = LockRequest { name: "l".into(), lease: 404 };
-    let campaign = CampaignRequest { name: "e".into(), lease: 404, value: "v".into() };
-    let waits = "etcd answers only when somebody is elected";
-    vec![
-        ask!("v3lockpb.Lock", "Lock", lock).etcd_refuses(Unknown, "requested lease not found", LATER),
-        ask!("v3lockpb.Lock", "Unlock", UnlockRequest { key: "none".into() }).etcd_takes("", LATER),
-        ask!("v3electionpb.Election", "Campaign", campaign).etcd_refuses(Unknown, "requested lease not found", LATER),
-        ask!("v3electionpb.Election", "Proclaim", ProclaimRequest { leader: leader(), value: "v".into() })
-            .etcd_refuses_plainly(Unknown, "election: not leader", LATER),
-        ask!("v3electionpb.Election", "Leader", LeaderRequest { name: "e".into() }).etcd_refuses_plainly(
-            Unknown,
-            "election: no leader",
-            LATER,
-        ),
-        ask!("v3electionpb.Election", "Observe", LeaderRequest { name: "e".into() }).etcd_is_not_asked(waits),
-        ask!("v3electionpb.Election", "Resign", ResignRequest { leader: leader() }).etcd_takes("", LATER),
-    ]
-}
-
 #[tokio::test]
 async fn services_of_later_versions_are_unknown_services() {
     let mut rows = user_rows();
     rows.extend(role_rows());
-    rows.extend(lock_rows());
     holds(rows).await;
 }

@@ -1,8 +1,8 @@
 //! Input of every kind that is not as it should be: what a client may get wrong, and what no client would send.
 //!
 //! `table` holds rows of requests with the answer each must get; it is asked of our server and, where one is
-//! installed, of a real etcd, so that the table itself is proved. `kv`, `txn`, `lease`, `admin` and `later` are
-//! its rows; `watch` and `size` are what needs more than one request. `calls` breaks the gRPC call around a
+//! installed, of a real etcd, so that the table itself is proved. `kv`, `txn`, `lease`, `queues`, `admin` and `later`
+//! are its rows; `watch` and `size` are what needs more than one request. `calls` breaks the gRPC call around a
 //! message, `port` sends bytes that are no protocol, `noise` mutates well-formed messages by the ten thousand.
 //! `records` and `settings` are the SDK's part.
 //!
@@ -16,6 +16,7 @@ mod later;
 mod lease;
 mod noise;
 mod port;
+mod queues;
 mod records;
 mod settings;
 mod size;

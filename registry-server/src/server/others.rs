@@ -1,0 +1,74 @@
+//! Services that are called rarely, found by name and called through a pointer: the frequent ones are fields of
+//! `dispatch`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use registry_proto::v3electionpb::election_server::ElectionServer;
+use registry_proto::v3lockpb::lock_server::LockServer;
+use tonic::body::Body;
+use tonic::codegen::BoxFuture;
+use tonic::server::NamedService;
+use tower_service::Service;
+
+use super::config::Config;
+use crate::api::{ElectionService, LockService, Sessions};
+use crate::storage::Vfs;
+use crate::types::Runtime;
+
+/// A service of any kind. A generated one is cloned for each call: it is a counted pointer and a few settings.
+pub(super) trait Route: Send + Sync {
+    fn call(&self, request: Request<Body>) -> BoxFuture<Response<Body>, Infallible>;
+}
+
+type Under = BoxFuture<Response<Body>, Infallible>;
+
+impl<S> Route for S
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Under> + Clone + Send + Sync,
+{
+    fn call(&self, request: Request<Body>) -> Under {
+        Service::call(&mut self.clone(), request)
+    }
+}
+
+/// The rare services of a client port.
+#[derive(Clone, Default)]
+pub struct Others(Vec<(&'static str, Arc<dyn Route>)>);
+
+impl Others {
+    /// All that a member has, each reading messages up to `config`'s bound.
+    pub fn new<R: Runtime, V: Vfs>(sessions: &Arc<Sessions<R, V>>, config: &Config) -> Self {
+        let limit = config.max_message_bytes();
+        Self::default()
+            .with(LockServer::new(LockService::new(sessions.clone())).max_decoding_message_size(limit))
+            .with(ElectionServer::new(ElectionService::new(sessions.clone())).max_decoding_message_size(limit))
+    }
+
+    /// Adds a generated service.
+    #[must_use]
+    pub fn with<S>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Under>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.0.push((S::NAME, Arc::new(service)));
+        self
+    }
+
+    /// The service of this name, if it is one of these.
+    pub(super) fn find(&self, service: &str) -> Option<&dyn Route> {
+        self.0.iter().find(|(name, _)| *name == service).map(|(_, route)| &**route)
+    }
+}
+
+impl std::fmt::Debug for Others {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
