@@ -1,11 +1,12 @@
 //! A service registry: a Raft-replicated, multi-version key-value server that speaks the etcd v3 API.
 //!
 //! The rooms, in the order in which they may use each other (right uses left):
-//! `types`, `command` → `storage` → `mvcc`, `lease`, `cluster`, `tls` → `consensus`, `watch` → `apply` → `api`,
+//! `types`, `command` → `storage` → `mvcc`, `lease`, `auth`, `cluster`, `tls` → `consensus`, `watch` → `apply` → `api`,
 //! `http` → `server`.
 
 pub mod api;
 pub mod apply;
+pub mod auth;
 pub mod cluster;
 pub mod command;
 pub mod consensus;

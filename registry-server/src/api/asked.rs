@@ -13,10 +13,10 @@ use super::backend::{Backend, SharedBackend};
 use super::keep_alive::renew;
 use super::members::change_member;
 use super::status::WireError;
-use crate::command::MemberChange;
+use crate::command::{Authored, Command, MemberChange};
 use crate::consensus::{Ask, ReadError};
 use crate::storage::Vfs;
-use crate::types::{LeaseId, MemberId, Revision, Runtime};
+use crate::types::{Author, LeaseId, MemberId, Revision, Runtime};
 
 /// Before the leader is asked again, when there was none.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -28,8 +28,8 @@ pub(super) enum Question {
     Renew(Vec<i64>),
     /// What remains of a lease. Answered with [`Remaining`].
     Remaining(i64),
-    /// Change a member. Answered with nothing.
-    ChangeMember(MemberChange),
+    /// Change a member, in somebody's name. Answered with nothing.
+    ChangeMember(Author, MemberChange),
     /// The hash of the store up to a revision. Answered with a [`HashKvResponse`], by any member, once it has come so far.
     Hash(Revision),
 }
@@ -59,13 +59,19 @@ const RENEW: u8 = 1;
 const REMAINING: u8 = 2;
 const CHANGE_MEMBER: u8 = 3;
 const HASH: u8 = 4;
+/// The same change as [`CHANGE_MEMBER`], as the command that it becomes, with its author.
+const CHANGE_MEMBER_BY: u8 = 5;
 
 impl Question {
     fn to_bytes(&self) -> Bytes {
         match self {
             Self::Renew(ids) => encoded(RENEW, &Ids { ids: ids.clone() }),
             Self::Remaining(id) => encoded(REMAINING, &Ids { ids: vec![*id] }),
-            Self::ChangeMember(change) => encoded(CHANGE_MEMBER, change),
+            Self::ChangeMember(Author::Nobody, change) => encoded(CHANGE_MEMBER, change),
+            Self::ChangeMember(author, change) => {
+                let command = Command::Member(change.clone()).encode_by(author);
+                [&[VERSION, CHANGE_MEMBER_BY], command.as_ref()].concat().into()
+            }
             Self::Hash(at) => encoded(HASH, &Ids { ids: vec![at.0] }),
         }
     }
@@ -74,7 +80,12 @@ impl Question {
         let mut byte = || bytes.try_get_u8().map_err(text);
         let (version, kind) = (byte()?, byte()?);
         if version == VERSION && kind == CHANGE_MEMBER {
-            return MemberChange::decode(bytes).map(Self::ChangeMember).map_err(text);
+            return MemberChange::decode(bytes).map(|it| Self::ChangeMember(Author::Nobody, it)).map_err(text);
+        }
+        if version == VERSION && kind == CHANGE_MEMBER_BY {
+            let Authored { author, command } = Authored::decode(bytes).map_err(text)?;
+            let Command::Member(change) = command else { return Err("it is no change of members".to_owned()) };
+            return Ok(Self::ChangeMember(author, change));
         }
         let ids = Ids::decode(bytes).map_err(text)?.ids;
         match (version, kind, ids.as_slice()) {
@@ -109,7 +120,7 @@ pub fn answer_questions<R: Runtime, V: Vfs>(backend: &SharedBackend<R, V>) {
             match Question::from_bytes(question)? {
                 Question::Renew(ids) => answer(renew(&backend, &ids).await),
                 Question::Remaining(id) => answer(remaining(&backend, id).await),
-                Question::ChangeMember(change) => answer(change_member(&backend, &change).await),
+                Question::ChangeMember(author, change) => answer(change_member(&backend, &author, &change).await),
                 Question::Hash(at) => answer(hash_when_there(&backend, at).await.map(Some)),
             }
         })
@@ -201,7 +212,7 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
                 match self.node.ask_leader(question.to_bytes()).await {
                     Ok(answer) => return answered(answer),
                     // It may have been done, and a second time it would be refused.
-                    Err(ReadError::TimedOut) if matches!(question, Question::ChangeMember(_)) => {
+                    Err(ReadError::TimedOut) if matches!(question, Question::ChangeMember(..)) => {
                         return Err(WireError::Timeout.into());
                     }
                     Err(_) => {}
@@ -224,6 +235,8 @@ mod tests {
             Question::Renew(Vec::new()),
             Question::Remaining(7),
             Question::Hash(Revision(9)),
+            Question::ChangeMember(Author::Nobody, MemberChange { id: 7, ..MemberChange::default() }),
+            Question::ChangeMember(Author::Member, MemberChange { id: 7, ..MemberChange::default() }),
         ];
         for question in questions {
             assert_eq!(Question::from_bytes(question.to_bytes()), Ok(question));

@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use registry_proto::etcdserverpb::ResponseHeader;
 use tonic::Status;
 
+use super::logins::Logins;
 use super::status::WireError;
-use crate::apply::{ApplyError, Machine, Outcome, State, cost};
+use crate::apply::{ApplyError, Machine, Outcome, State, cost, permit};
+use crate::auth::AuthError;
 use crate::cluster::MemberError;
-use crate::command::Command;
+use crate::command::{AUTHORS_SINCE, Command};
 use crate::consensus::{Node, ProposeError, ReadError};
 use crate::lease::{GrantError, Keeper};
 use crate::mvcc::MvccError;
 use crate::storage::Vfs;
-use crate::types::{ClusterId, MemberId, Revision, Runtime};
+use crate::types::{Author, ClusterId, MemberId, Revision, Runtime};
 
 /// Limits that the services keep, and what the cluster's timing makes of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub struct Backend<R: Runtime, V: Vfs> {
     pub state: Arc<State>,
     /// The deadlines of leases.
     pub keeper: Arc<Keeper<R>>,
+    /// How it is known who calls.
+    pub logins: Logins<R>,
     /// The cluster's id.
     pub cluster: ClusterId,
     /// This member's id.
@@ -74,12 +79,37 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
         self.state.cluster.read().get(self.member).is_some_and(|member| member.is_learner)
     }
 
-    /// Proposes a command if the quota has room for it, waits until it was applied here, and tells what it did.
+    /// A command's bytes. While some member does not know authors, nobody is asked for one either.
+    pub(super) fn encoded(&self, author: &Author, command: &Command) -> Bytes {
+        match author {
+            Author::Nobody => command.encode(),
+            _ if self.state.cluster.read().version() < AUTHORS_SINCE => command.encode(),
+            author => command.encode_by(author),
+        }
+    }
+
+    /// Keeps out of the log what would be refused when it is applied.
+    async fn check_permitted(&self, author: &Author, command: &Command) -> Result<(), Status> {
+        if !self.state.is_auth_enabled() {
+            return Ok(());
+        }
+        let check = || permit(&self.state.auth.read(), &self.state.leases.read(), author, command);
+        let Err(refusal) = check() else { return Ok(()) };
+        // This member may be behind.
+        if refusal == AuthError::OldRevision || self.read_barrier().await.is_err() {
+            return Err(auth_error(refusal).into());
+        }
+        check().map_err(|refusal| auth_error(refusal).into())
+    }
+
+    /// Proposes a command in somebody's name, if that may have it done and the quota has room for it, waits until it was
+    /// applied here, and tells what it did.
     ///
     /// # Errors
     /// etcd's status for whatever stood in the way.
-    pub async fn propose(&self, command: &Command) -> Result<(Revision, Outcome), Status> {
-        let bytes = command.encode();
+    pub async fn propose(&self, author: &Author, command: &Command) -> Result<(Revision, Outcome), Status> {
+        self.check_permitted(author, command).await?;
+        let bytes = self.encoded(author, command);
         if bytes.len() > self.limits.max_request_bytes {
             return Err(WireError::RequestTooLarge.into());
         }
@@ -132,9 +162,31 @@ fn apply_status(error: ApplyError) -> Status {
         ApplyError::OtherTerm => WireError::LeaderChanged.into(),
         ApplyError::LeaseNotFound => WireError::LeaseNotFound.into(),
         ApplyError::KeyNotFound => WireError::KeyNotFound.into(),
+        ApplyError::Auth(error) => auth_error(error).into(),
         ApplyError::NoSpace => WireError::NoSpace.into(),
         ApplyError::Corrupt => WireError::Corrupt.into(),
         ApplyError::TooManyAlarms => WireError::TooManyRequests.into(),
+    }
+}
+
+pub(super) fn auth_error(error: AuthError) -> WireError {
+    match error {
+        AuthError::RootUserNotExist => WireError::RootUserNotExist,
+        AuthError::RootRoleNotExist => WireError::RootRoleNotExist,
+        AuthError::UserExists => WireError::UserAlreadyExists,
+        AuthError::UserEmpty => WireError::UserEmpty,
+        AuthError::UserNotFound => WireError::UserNotFound,
+        AuthError::RoleExists => WireError::RoleAlreadyExists,
+        AuthError::RoleNotFound => WireError::RoleNotFound,
+        AuthError::RoleEmpty => WireError::RoleEmpty,
+        AuthError::PermissionNotGiven => WireError::PermissionNotGiven,
+        AuthError::PermissionDenied => WireError::PermissionDenied,
+        AuthError::RoleNotGranted => WireError::RoleNotGranted,
+        AuthError::PermissionNotGranted => WireError::PermissionNotGranted,
+        AuthError::NotEnabled => WireError::AuthNotEnabled,
+        AuthError::Failed => WireError::AuthFailed,
+        AuthError::InvalidManagement => WireError::InvalidAuthManagement,
+        AuthError::OldRevision => WireError::AuthOldRevision,
     }
 }
 

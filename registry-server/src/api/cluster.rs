@@ -14,7 +14,7 @@ use super::members::change_member;
 use super::status::WireError;
 use crate::command::{MemberChange, MemberChangeKind};
 use crate::storage::Vfs;
-use crate::types::{MemberId, Runtime};
+use crate::types::{Author, MemberId, Runtime};
 
 /// The Cluster service over a backend.
 pub struct ClusterService<R: Runtime, V: Vfs>(SharedBackend<R, V>);
@@ -26,11 +26,21 @@ impl<R: Runtime, V: Vfs> ClusterService<R, V> {
     }
 
     /// Has the leader change a member, and waits until this member knows of it; the members are those afterwards.
-    async fn change(&self, change: MemberChange) -> Result<(Option<ResponseHeader>, Vec<Member>), Status> {
+    async fn change(
+        &self,
+        author: &Author,
+        change: MemberChange,
+    ) -> Result<(Option<ResponseHeader>, Vec<Member>), Status> {
         let backend = &self.0;
-        backend.on_leader(|| change_member(backend, &change), Question::ChangeMember(change.clone())).await?;
+        let question = Question::ChangeMember(author.clone(), change.clone());
+        backend.on_leader(|| change_member(backend, author, &change), question).await?;
         backend.read_barrier().await?;
         Ok((self.header(), self.members()))
+    }
+
+    async fn check_admin<T>(&self, request: &Request<T>) -> Result<Author, Status> {
+        let caller = self.0.caller(request);
+        self.0.check_caller(&caller, |auth, author| auth.check_admin(author)).await
     }
 
     fn members(&self) -> Vec<Member> {
@@ -67,10 +77,11 @@ fn url_has_port(url: &str) -> bool {
 #[tonic::async_trait]
 impl<R: Runtime, V: Vfs> Cluster for ClusterService<R, V> {
     async fn member_add(&self, request: Request<MemberAddRequest>) -> Result<Response<MemberAddResponse>, Status> {
+        let author = self.check_admin(&request).await?;
         let MemberAddRequest { peer_ur_ls, is_learner } = request.into_inner();
         let (id, kind) = (fastrand::u64(1..), MemberChangeKind::Add.into());
         let (header, members) =
-            self.change(MemberChange { kind, id, peer_urls: checked(peer_ur_ls)?, is_learner }).await?;
+            self.change(&author, MemberChange { kind, id, peer_urls: checked(peer_ur_ls)?, is_learner }).await?;
         let member = members.iter().find(|member| member.id == id).cloned();
         Ok(Response::new(MemberAddResponse { header, member, members }))
     }
@@ -79,15 +90,17 @@ impl<R: Runtime, V: Vfs> Cluster for ClusterService<R, V> {
         &self,
         request: Request<MemberRemoveRequest>,
     ) -> Result<Response<MemberRemoveResponse>, Status> {
+        let author = self.check_admin(&request).await?;
         let (id, kind) = (request.into_inner().id, MemberChangeKind::Remove.into());
         let change = MemberChange { kind, id, ..MemberChange::default() };
         if MemberId(id) == self.0.member {
             // It learns nothing of the log any more once it is out.
-            self.0.on_leader(|| change_member(&self.0, &change), Question::ChangeMember(change.clone())).await?;
+            let question = Question::ChangeMember(author.clone(), change.clone());
+            self.0.on_leader(|| change_member(&self.0, &author, &change), question).await?;
             let members = self.members().into_iter().filter(|member| member.id != id).collect();
             return Ok(Response::new(MemberRemoveResponse { header: self.header(), members }));
         }
-        let (header, members) = self.change(change).await?;
+        let (header, members) = self.change(&author, change).await?;
         Ok(Response::new(MemberRemoveResponse { header, members }))
     }
 
@@ -95,6 +108,7 @@ impl<R: Runtime, V: Vfs> Cluster for ClusterService<R, V> {
         &self,
         request: Request<MemberUpdateRequest>,
     ) -> Result<Response<MemberUpdateResponse>, Status> {
+        let author = self.check_admin(&request).await?;
         let MemberUpdateRequest { id, peer_ur_ls } = request.into_inner();
         let kind = MemberChangeKind::Update.into();
         // As in etcd, which looks for the member first.
@@ -105,11 +119,13 @@ impl<R: Runtime, V: Vfs> Cluster for ClusterService<R, V> {
             }
         }
         let peer_urls = checked(peer_ur_ls)?;
-        let (header, members) = self.change(MemberChange { kind, id, peer_urls, is_learner: false }).await?;
+        let (header, members) = self.change(&author, MemberChange { kind, id, peer_urls, is_learner: false }).await?;
         Ok(Response::new(MemberUpdateResponse { header, members }))
     }
 
     async fn member_list(&self, request: Request<MemberListRequest>) -> Result<Response<MemberListResponse>, Status> {
+        let caller = self.0.caller(&request);
+        self.0.check_caller(&caller, |auth, author| auth.check_named(author)).await?;
         if request.into_inner().linearizable {
             self.0.read_barrier().await?;
         }
@@ -120,8 +136,9 @@ impl<R: Runtime, V: Vfs> Cluster for ClusterService<R, V> {
         &self,
         request: Request<MemberPromoteRequest>,
     ) -> Result<Response<MemberPromoteResponse>, Status> {
+        let author = self.check_admin(&request).await?;
         let (id, kind) = (request.into_inner().id, MemberChangeKind::Promote.into());
-        let (header, members) = self.change(MemberChange { kind, id, ..MemberChange::default() }).await?;
+        let (header, members) = self.change(&author, MemberChange { kind, id, ..MemberChange::default() }).await?;
         Ok(Response::new(MemberPromoteResponse { header, members }))
     }
 }

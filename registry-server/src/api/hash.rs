@@ -10,7 +10,7 @@ use tonic::Status;
 use super::backend::{Backend, mvcc_status};
 use crate::command::Command;
 use crate::storage::Vfs;
-use crate::types::{MemberId, Revision, Runtime};
+use crate::types::{Author, MemberId, Revision, Runtime};
 
 /// Keys hashed under one lock.
 const HASH_KEYS: usize = 4_000;
@@ -109,7 +109,7 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
         }
         tracing::error!(%member, %revision, ?held, "members hold different data: the alarm CORRUPT is raised");
         let (action, alarm) = (AlarmAction::Activate.into(), AlarmType::Corrupt.into());
-        self.propose(&Command::Alarm(AlarmRequest { action, alarm, member_id: member.0 })).await?;
+        self.propose(&Author::Member, &Command::Alarm(AlarmRequest { action, alarm, member_id: member.0 })).await?;
         Ok(())
     }
 }

@@ -10,13 +10,16 @@ use tonic::Status;
 
 use super::asked::{Question, Renewals};
 use super::backend::{Backend, SharedBackend};
+use super::caller::Caller;
 use super::status::WireError;
+use crate::apply::lease_keys;
+use crate::auth::Auth;
 use crate::command::{Command, LeaseCheckpoint, LeaseCheckpoints};
 use crate::consensus::ReadError;
 use crate::lease::Renewal;
 use crate::storage::Vfs;
 use crate::types::planted::{Bug, planted};
-use crate::types::{Grant, LeaseId, Runtime};
+use crate::types::{Author, Grant, LeaseId, Runtime};
 
 /// Keep-alives of one stream that share one confirmation of leadership.
 pub(super) const KEEP_ALIVES_A_ROUND: usize = 256;
@@ -24,9 +27,13 @@ pub(super) const KEEP_ALIVES_A_ROUND: usize = 256;
 /// Renews what came in together.
 pub(super) async fn keep_alive_round<R: Runtime, V: Vfs>(
     backend: SharedBackend<R, V>,
+    caller: Caller,
     round: Vec<Result<LeaseKeepAliveRequest, Status>>,
 ) -> Vec<Result<LeaseKeepAliveResponse, Status>> {
     let ids: Vec<i64> = round.iter().flatten().map(|request| request.id).collect();
+    if let Err(status) = check_renewal(&backend, &caller, &ids).await {
+        return vec![Err(status)];
+    }
     // The revision of an answer is one at which it holds: a lease that is renewed now was alive before, one that
     // is gone now is gone afterwards.
     let before = backend.header_now();
@@ -42,6 +49,21 @@ pub(super) async fn keep_alive_round<R: Runtime, V: Vfs>(
         Ok(LeaseKeepAliveResponse { header: Some(header), id, ttl })
     };
     round.into_iter().map(answer).collect()
+}
+
+/// Who may not write a key may not keep it alive either, as in etcd.
+async fn check_renewal<R: Runtime, V: Vfs>(
+    backend: &Backend<R, V>,
+    caller: &Caller,
+    ids: &[i64],
+) -> Result<(), Status> {
+    let check = |auth: &Auth, author: &Author| {
+        auth.check_named(author)?;
+        let leases = backend.state.leases.read();
+        let check = |id: &i64| lease_keys(auth, &leases, author, LeaseId(*id), |rights, key| rights.write(key, b""));
+        ids.iter().try_for_each(check)
+    };
+    backend.check_caller(caller, check).await.map(drop)
 }
 
 /// Renews leases on the member that leads, and gives their TTLs in seconds, 0 for those that are not there.
@@ -102,5 +124,6 @@ async fn renew_one<R: Runtime, V: Vfs>(backend: &Backend<R, V>, term: u64, id: L
 /// Has the log say that these leases have their whole TTL. In another term it says nothing, and leadership is lost.
 async fn reset<R: Runtime, V: Vfs>(backend: &Backend<R, V>, term: u64, grants: &[Grant]) -> Result<(), Status> {
     let checkpoints = grants.iter().map(|grant| LeaseCheckpoint::of(*grant, 0)).collect();
-    backend.propose(&Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints, term })).await.map(drop)
+    let reset = Command::LeaseCheckpoint(LeaseCheckpoints { checkpoints, term });
+    backend.propose(&Author::Member, &reset).await.map(drop)
 }

@@ -11,9 +11,11 @@ use registry_proto::etcdserverpb::{
 use tonic::{Request, Response, Status};
 
 use super::backend::{SharedBackend, mismatch, mvcc_status};
+use super::caller::Caller;
 use super::check;
 use super::range::{Ranges, range, range_stream};
-use crate::apply::{Outcome, is_read_only, is_serializable, read_only_txn};
+use crate::apply::{Outcome, is_read_only, is_serializable, permit_txn, read_only_txn};
+use crate::auth::Rights;
 use crate::command::Command;
 use crate::storage::Vfs;
 use crate::types::{Revision, Runtime};
@@ -27,12 +29,15 @@ impl<R: Runtime, V: Vfs> KvService<R, V> {
         Self(backend)
     }
 
-    async fn read_txn(&self, request: &TxnRequest) -> Result<TxnResponse, Status> {
+    async fn read_txn(&self, caller: &Caller, request: &TxnRequest) -> Result<TxnResponse, Status> {
         if !is_serializable(request) {
             self.0.read_barrier().await?;
         }
+        let check = |rights: &Rights<'_>| permit_txn(rights, &self.0.state.leases.read(), request);
+        let permitted = self.0.permit_read(caller, check).await?;
         let response = read_only_txn(request, &self.0.state.store.read());
         let mut response = response.map_err(mvcc_status)?;
+        self.0.is_still(permitted)?;
         self.0.state.counts.note_txn(&response);
         let revision = response.header.map_or(0, |header| header.revision);
         response.header = Some(self.0.header(Revision(revision)));
@@ -43,25 +48,29 @@ impl<R: Runtime, V: Vfs> KvService<R, V> {
 #[tonic::async_trait]
 impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
+        let caller = self.0.caller(&request);
         let request = request.into_inner();
         check::range(&request)?;
-        range(&self.0, &request).await.map(Response::new)
+        range(&self.0, &caller, &request).await.map(Response::new)
     }
 
     type RangeStreamStream = Pin<Box<dyn Stream<Item = Result<RangeStreamResponse, Status>> + Send>>;
 
     async fn range_stream(&self, request: Request<RangeRequest>) -> Result<Response<Self::RangeStreamStream>, Status> {
+        let caller = self.0.caller(&request);
         let request = request.into_inner();
         check::range(&request)?;
         check::range_stream(&request)?;
-        let ranges = Ranges::begin(&self.0, &request).await?;
+        let ranges = Ranges::begin(&self.0, &caller, &request).await?;
         Ok(Response::new(Box::pin(range_stream(ranges))))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        let caller = self.0.caller(&request);
         let request = request.into_inner();
         check::put(&request)?;
-        let (revision, outcome) = self.0.propose(&Command::Put(request)).await?;
+        let author = self.0.author(&caller).await?;
+        let (revision, outcome) = self.0.propose(&author, &Command::Put(request)).await?;
         let Outcome::Put(mut response) = outcome else { return Err(mismatch()) };
         response.header = Some(self.0.header(revision));
         Ok(Response::new(response))
@@ -71,31 +80,37 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
+        let caller = self.0.caller(&request);
         let request = request.into_inner();
         check::delete_range(&request)?;
-        let (revision, outcome) = self.0.propose(&Command::DeleteRange(request)).await?;
+        let author = self.0.author(&caller).await?;
+        let (revision, outcome) = self.0.propose(&author, &Command::DeleteRange(request)).await?;
         let Outcome::DeleteRange(mut response) = outcome else { return Err(mismatch()) };
         response.header = Some(self.0.header(revision));
         Ok(Response::new(response))
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        let caller = self.0.caller(&request);
         let request = request.into_inner();
         check::txn(&request, self.0.limits.max_txn_ops)?;
         if is_read_only(&request) {
-            return self.read_txn(&request).await.map(Response::new);
+            return self.read_txn(&caller, &request).await.map(Response::new);
         }
-        let (revision, outcome) = self.0.propose(&Command::Txn(request)).await?;
+        let author = self.0.author(&caller).await?;
+        let (revision, outcome) = self.0.propose(&author, &Command::Txn(request)).await?;
         let Outcome::Txn(mut response) = outcome else { return Err(mismatch()) };
         response.header = Some(self.0.header(revision));
         Ok(Response::new(response))
     }
 
     async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
+        let caller = self.0.caller(&request);
         let request = request.into_inner();
         let physical = request.physical;
         let at = Revision(request.revision);
-        let (revision, _) = self.0.propose(&Command::Compact(request)).await?;
+        let author = self.0.author(&caller).await?;
+        let (revision, _) = self.0.propose(&author, &Command::Compact(request)).await?;
         if physical {
             self.0.state.swept_to(at).await;
         }

@@ -16,12 +16,15 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::asked::{Question, remaining};
 use super::backend::SharedBackend;
+use super::caller::{Caller, Permitted};
 use super::keep_alive::{KEEP_ALIVES_A_ROUND, keep_alive_round};
 use super::require_leader::RequireLeader;
 use super::status::WireError;
+use crate::apply::lease_keys;
+use crate::auth::Auth;
 use crate::command::Command;
 use crate::storage::Vfs;
-use crate::types::{LeaseId, Runtime};
+use crate::types::{Author, LeaseId, Runtime};
 
 /// The Lease service over a backend; its streams end when `stop` is cancelled.
 pub struct LeaseService<R: Runtime, V: Vfs> {
@@ -35,19 +38,60 @@ impl<R: Runtime, V: Vfs> LeaseService<R, V> {
     pub fn new(backend: SharedBackend<R, V>, leader: Arc<RequireLeader>, stop: CancellationToken) -> Self {
         Self { backend, leader, stop }
     }
+
+    /// Whoever has said who it is may know what remains of a lease, and the keys under it only if it may read them all.
+    async fn permit_lease(&self, caller: &Caller, id: LeaseId, with_keys: bool) -> Result<Permitted, Status> {
+        let check = |auth: &Auth, author: &Author| {
+            auth.check_named(author)?;
+            if !with_keys {
+                return Ok(());
+            }
+            let leases = self.backend.state.leases.read();
+            lease_keys(auth, &leases, author, id, |rights, key| rights.read(key, b""))
+        };
+        Ok(Permitted::to(&self.backend.check_caller(caller, check).await?))
+    }
+
+    /// As in etcd, who may not read a key under any of them may not list them.
+    async fn permit_all(&self, caller: &Caller) -> Result<Permitted, Status> {
+        let author = self.backend.check_caller(caller, |auth, author| auth.check_named(author)).await?;
+        let permitted = Permitted::to(&author);
+        if self.backend.is_admin(&author) {
+            return Ok(permitted);
+        }
+        let mut checked = LeaseId(i64::MIN);
+        loop {
+            let check = |auth: &Auth, author: &Author| {
+                let leases = self.backend.state.leases.read();
+                let mut some = leases.iter_from(checked).take(LEASES_AT_ONCE);
+                some.try_for_each(|(id, _)| lease_keys(auth, &leases, author, id, |rights, key| rights.read(key, b"")))
+            };
+            self.backend.check_caller(caller, check).await?;
+            // Writers wait for the lock: some at a time.
+            let next = self.backend.state.leases.read().iter_from(checked).nth(LEASES_AT_ONCE).map(|(id, _)| id);
+            let Some(next) = next else { return Ok(permitted) };
+            checked = next;
+            tokio::task::yield_now().await;
+        }
+    }
 }
+
+/// Leases whose keys are looked at under one lock.
+const LEASES_AT_ONCE: usize = 256;
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
     async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
+        let caller = self.backend.caller(&request);
         let mut request = request.into_inner();
         while request.id == 0 {
             request.id = fastrand::i64(1..);
         }
         request.ttl = request.ttl.max(self.backend.limits.min_lease_ttl_seconds);
-        let (revision, _) = self.backend.propose(&Command::LeaseGrant(request)).await?;
+        let author = self.backend.author(&caller).await?;
+        let (revision, _) = self.backend.propose(&author, &Command::LeaseGrant(request)).await?;
         Ok(Response::new(LeaseGrantResponse {
             header: Some(self.backend.header(revision)),
             id: request.id,
@@ -60,7 +104,9 @@ impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
-        let (revision, _) = self.backend.propose(&Command::LeaseRevoke(request.into_inner())).await?;
+        let author = self.backend.author(&self.backend.caller(&request)).await?;
+        let revoke = Command::LeaseRevoke(request.into_inner());
+        let (revision, _) = self.backend.propose(&author, &revoke).await?;
         Ok(Response::new(LeaseRevokeResponse { header: Some(self.backend.header(revision)) }))
     }
 
@@ -71,10 +117,12 @@ impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         let backend = self.backend.clone();
+        // Authentication may be enabled while the stream is open.
+        let caller = Caller::of(&request);
         let (metadata, _, requests) = request.into_parts();
         let lost = self.leader.lost(metadata.as_ref());
         let rounds = requests.ready_chunks(KEEP_ALIVES_A_ROUND);
-        let answers = rounds.then(move |round| keep_alive_round(backend.clone(), round));
+        let answers = rounds.then(move |round| keep_alive_round(backend.clone(), caller.clone(), round));
         let answers = answers.flat_map(stream::iter).take_until(self.stop.clone().cancelled_owned());
         let stopped = stream::once(std::future::ready(Err(WireError::Stopped.into())));
         // `take_until` also ends when the client has ended its side, and then nothing is wrong.
@@ -91,9 +139,11 @@ impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
         &self,
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
-        let LeaseTimeToLiveRequest { id, keys } = request.into_inner();
         let backend = &self.backend;
+        let caller = backend.caller(&request);
+        let LeaseTimeToLiveRequest { id, keys } = request.into_inner();
         backend.read_barrier().await?;
+        let permitted = self.permit_lease(&caller, LeaseId(id), keys).await?;
         let remaining = backend.on_leader(|| remaining(backend, id), Question::Remaining(id)).await?;
         let header = Some(backend.header_now());
         let leases = backend.state.leases.read();
@@ -107,15 +157,20 @@ impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
                 keys: if keys { lease.keys.iter().cloned().collect() } else { Vec::new() },
             },
         };
+        drop(leases);
+        backend.is_still(permitted)?;
         Ok(Response::new(response))
     }
 
     async fn lease_leases(
         &self,
-        _request: Request<LeaseLeasesRequest>,
+        request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
+        let caller = self.backend.caller(&request);
         self.backend.read_barrier().await?;
+        let permitted = self.permit_all(&caller).await?;
         let leases = self.backend.state.leases.read().iter().map(|(id, _)| LeaseStatus { id: id.0 }).collect();
+        self.backend.is_still(permitted)?;
         Ok(Response::new(LeaseLeasesResponse { header: Some(self.backend.header_now()), leases }))
     }
 }

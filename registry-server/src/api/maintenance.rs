@@ -14,6 +14,7 @@ use registry_proto::etcdserverpb::{
 use tonic::{Request, Response, Status};
 
 use super::backend::{SharedBackend, mismatch};
+use super::caller::Caller;
 use super::status::WireError;
 use super::version::{ETCD_VERSION, STORAGE_VERSION};
 use crate::apply::Outcome;
@@ -35,6 +36,15 @@ impl<R: Runtime, V: Vfs> MaintenanceService<R, V> {
         Self(backend)
     }
 
+    async fn check_admin<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let caller = self.0.caller(request);
+        self.0.check_caller(&caller, |auth, author| auth.check_admin(author)).await.map(drop)
+    }
+
+    async fn check_named(&self, caller: &Caller) -> Result<(), Status> {
+        self.0.check_caller(caller, |auth, author| auth.check_named(author)).await.map(drop)
+    }
+
     /// What Status tells as errors.
     fn ailments(&self, raft: &RaftStatus) -> Vec<String> {
         let leaderless = raft.leader.is_none().then(|| WireError::NoLeader.text().to_owned());
@@ -52,18 +62,22 @@ fn not_yet(call: &str) -> Status {
 #[tonic::async_trait]
 impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
     async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
+        let caller = self.0.caller(&request);
         let request = request.into_inner();
         if request.action() == AlarmAction::Get {
+            self.check_named(&caller).await?;
             self.0.read_barrier().await?;
             let alarms = self.0.state.alarms.read().of(request.alarm());
             return Ok(Response::new(AlarmResponse { header: Some(self.0.header_now()), alarms }));
         }
-        let (revision, outcome) = self.0.propose(&Command::Alarm(request)).await?;
+        let author = self.0.author(&caller).await?;
+        let (revision, outcome) = self.0.propose(&author, &Command::Alarm(request)).await?;
         let Outcome::Alarm(alarms) = outcome else { return Err(mismatch()) };
         Ok(Response::new(AlarmResponse { header: Some(self.0.header(revision)), alarms }))
     }
 
-    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+    async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        self.check_named(&self.0.caller(&request)).await?;
         let raft = self.0.node.status();
         let sizes = self.0.state.sizes();
         Ok(Response::new(StatusResponse {
@@ -83,26 +97,31 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
         }))
     }
 
-    async fn defragment(&self, _: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
+    async fn defragment(&self, request: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
+        self.check_admin(&request).await?;
         Err(not_yet("Defragment"))
     }
 
-    async fn hash(&self, _: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+    async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        self.check_admin(&request).await?;
         Err(not_yet("Hash"))
     }
 
     async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
+        self.check_admin(&request).await?;
         self.0.hash_kv(Revision(request.into_inner().revision)).await.map(Response::new)
     }
 
     type SnapshotStream = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send>>;
 
-    async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+    async fn snapshot(&self, request: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.check_admin(&request).await?;
         Err(not_yet("Snapshot"))
     }
 
     /// As in etcd, only the leader takes it.
     async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
+        self.check_admin(&request).await?;
         let target = MemberId(request.into_inner().target_id);
         if target != self.0.member {
             self.0.node.hand_over(Some(target)).await.map_err(|error| match error {
@@ -116,7 +135,8 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
         Ok(Response::new(MoveLeaderResponse { header: Some(self.0.header_now()) }))
     }
 
-    async fn downgrade(&self, _: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
+    async fn downgrade(&self, request: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
+        self.check_admin(&request).await?;
         Err(not_yet("Downgrade"))
     }
 }

@@ -10,19 +10,20 @@ use super::status::WireError;
 use crate::command::{Command, MemberChange, MemberChangeKind};
 use crate::consensus::Membership;
 use crate::storage::Vfs;
-use crate::types::{MemberId, Runtime};
+use crate::types::{Author, MemberId, Runtime};
 
 /// Between two looks at Raft's membership.
 const PAUSE: Duration = Duration::from_millis(10);
 /// A learner is ready to be promoted when it has so much of the leader's log, as in etcd.
 const READY_PERCENT: u64 = 90;
 
-/// Changes a member; none if this member does not lead.
+/// Changes a member in the name of an author that was found to be permitted; none if this member does not lead.
 ///
 /// # Errors
 /// etcd's.
 pub(super) async fn change_member<R: Runtime, V: Vfs>(
     backend: &Backend<R, V>,
+    author: &Author,
     change: &MemberChange,
 ) -> Result<Option<()>, Status> {
     let _one_at_a_time = backend.changing.lock().await;
@@ -34,7 +35,7 @@ pub(super) async fn change_member<R: Runtime, V: Vfs>(
         return Err(Status::failed_precondition(text));
     }
     check(backend, change)?;
-    backend.propose(&Command::Member(change.clone())).await?;
+    backend.propose(author, &Command::Member(change.clone())).await?;
     // A leader that is to go does not see itself out: it has done its part when another one leads.
     let goes = change.kind() == MemberChangeKind::Remove && MemberId(change.id) == backend.member;
     let has_gone = || goes && backend.node.status().leader.is_some_and(|leader| leader != backend.member);

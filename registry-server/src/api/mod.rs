@@ -5,7 +5,9 @@
 //! they are plain structs with async methods.
 
 mod asked;
+mod auth;
 mod backend;
+mod caller;
 pub mod check;
 mod cluster;
 mod hash;
@@ -13,6 +15,7 @@ mod keep_alive;
 mod kv;
 mod learner;
 mod lease;
+mod logins;
 mod maintenance;
 mod members;
 mod overlap;
@@ -25,12 +28,15 @@ pub mod version;
 mod watch;
 
 pub use asked::answer_questions;
+pub use auth::AuthService;
 pub use backend::{Backend, Limits, SharedBackend};
+pub use caller::{Caller, CertificateName, WatchGate};
 pub use cluster::ClusterService;
 pub use hash::Comparison;
 pub use kv::KvService;
 pub use learner::LearnerCalls;
 pub use lease::LeaseService;
+pub use logins::Logins;
 pub use maintenance::MaintenanceService;
 pub use queues::{ElectionService, LockService, Sessions};
 pub use require_leader::RequireLeader;

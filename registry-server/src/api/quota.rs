@@ -11,7 +11,7 @@ use super::backend::Backend;
 use super::status::WireError;
 use crate::command::Command;
 use crate::storage::Vfs;
-use crate::types::Runtime;
+use crate::types::{Author, Runtime};
 
 impl<R: Runtime, V: Vfs> Backend<R, V> {
     /// Whether a command of this cost fits. One that does not makes sure that the alarm is raised.
@@ -40,7 +40,7 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
             alarm: AlarmType::Nospace.into(),
         };
         let quota = self.limits.quota_bytes;
-        match self.node.propose(Command::Alarm(request).encode()).await {
+        match self.node.propose(self.encoded(&Author::Member, &Command::Alarm(request))).await {
             Ok(_) => tracing::warn!(size, quota, member = %self.member, "the quota is exceeded: alarm raised"),
             // Whoever writes next tries again.
             Err(error) => tracing::warn!(size, quota, %error, "the quota is exceeded, and no alarm could be raised"),

@@ -9,8 +9,10 @@ use registry_proto::stored::Records;
 use tonic::Status;
 
 use super::backend::{SharedBackend, mvcc_status};
+use super::caller::{Caller, Permitted};
 use super::status::WireError;
 use crate::apply::range_query;
+use crate::auth::Rights;
 use crate::mvcc::{RangeAnswer, RangeCursor};
 use crate::storage::Vfs;
 use crate::types::Runtime;
@@ -23,25 +25,35 @@ const SLICE_BYTES: usize = 1024 * 1024;
 pub(super) struct Ranges<R: Runtime, V: Vfs> {
     backend: SharedBackend<R, V>,
     cursor: RangeCursor,
+    permitted: Permitted,
 }
 
 impl<R: Runtime, V: Vfs> Ranges<R, V> {
     /// Confirms a linearizable read and pins its revision.
-    pub(super) async fn begin(backend: &SharedBackend<R, V>, request: &RangeRequest) -> Result<Self, Status> {
+    pub(super) async fn begin(
+        backend: &SharedBackend<R, V>,
+        caller: &Caller,
+        request: &RangeRequest,
+    ) -> Result<Self, Status> {
         if !request.serializable {
             if backend.is_learner() {
                 return Err(WireError::NotSupportedForLearner.into());
             }
             backend.read_barrier().await?;
         }
+        let check = |rights: &Rights<'_>| rights.read(&request.key, &request.range_end);
+        let permitted = backend.permit_read(caller, check).await?;
         let cursor = backend.state.store.read().range_cursor(range_query(request)).map_err(mvcc_status)?;
         backend.state.counts.ranges.inc();
-        Ok(Self { backend: backend.clone(), cursor })
+        Ok(Self { backend: backend.clone(), cursor, permitted })
     }
 
     fn slice(&mut self) -> Result<RangeAnswer, Status> {
         let store = self.backend.state.store.read();
-        store.range_slice(&mut self.cursor, SLICE_KEYS, SLICE_BYTES).map_err(mvcc_status)
+        let slice = store.range_slice(&mut self.cursor, SLICE_KEYS, SLICE_BYTES).map_err(mvcc_status);
+        drop(store);
+        self.backend.is_still(self.permitted)?;
+        slice
     }
 
     fn response(&self, kvs: Bytes, last: &RangeAnswer) -> RangeResponse {
@@ -57,9 +69,10 @@ impl<R: Runtime, V: Vfs> Ranges<R, V> {
 /// The whole answer of a range.
 pub(super) async fn range<R: Runtime, V: Vfs>(
     backend: &SharedBackend<R, V>,
+    caller: &Caller,
     request: &RangeRequest,
 ) -> Result<RangeResponse, Status> {
-    let mut ranges = Ranges::begin(backend, request).await?;
+    let mut ranges = Ranges::begin(backend, caller, request).await?;
     let mut slice = ranges.slice()?;
     if ranges.cursor.is_sorted() {
         return sorted(ranges, slice).await;

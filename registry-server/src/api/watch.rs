@@ -9,12 +9,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
+use registry_proto::etcdserverpb::watch_request::RequestUnion;
 use registry_proto::etcdserverpb::watch_server::Watch;
 use registry_proto::etcdserverpb::{WatchRequest, WatchResponse};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::caller::{Caller, WatchGate};
 use super::require_leader::RequireLeader;
 use super::status::WireError;
 use crate::watch::{Headers, Hub, Limits, WatchStream};
@@ -42,6 +44,7 @@ pub struct WatchService {
     headers: Headers,
     settings: WatchSettings,
     leader: Arc<RequireLeader>,
+    gate: Arc<dyn WatchGate>,
     shutdown: CancellationToken,
 }
 
@@ -50,6 +53,8 @@ pub struct WatchAnswers<R> {
     /// None when the client has sent its last; its watchers stay.
     requests: Option<R>,
     stream: WatchStream,
+    caller: Caller,
+    gate: Arc<dyn WatchGate>,
     progress_timer: Pin<Box<Sleep>>,
     progress_interval: Duration,
     /// While the stream rests.
@@ -77,18 +82,21 @@ impl WatchService {
         headers: Headers,
         settings: WatchSettings,
         leader: Arc<RequireLeader>,
+        gate: Arc<dyn WatchGate>,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { hub, headers, settings, leader, shutdown }
+        Self { hub, headers, settings, leader, gate, shutdown }
     }
 
     /// Serves the requests of one client, until `lost` is cancelled, if it is given.
-    pub fn answers<R>(&self, requests: R, lost: Option<CancellationToken>) -> WatchAnswers<R> {
+    pub fn answers<R>(&self, caller: Caller, requests: R, lost: Option<CancellationToken>) -> WatchAnswers<R> {
         let base = self.settings.progress_interval.max(MIN_PROGRESS_INTERVAL);
         let progress_interval = base + base.mul_f64(fastrand::f64() / 10.0);
         WatchAnswers {
             requests: Some(requests),
             stream: self.hub.open(self.settings.limits.clone(), Arc::clone(&self.headers)),
+            caller,
+            gate: Arc::clone(&self.gate),
             progress_timer: Box::pin(tokio::time::sleep(progress_interval)),
             progress_interval,
             rest: None,
@@ -106,9 +114,12 @@ impl Watch for WatchService {
     type WatchStream = WatchAnswers<Streaming<WatchRequest>>;
 
     async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Self::WatchStream>, Status> {
+        // Authentication may be enabled while the stream is open.
+        let caller = Caller::of(&request);
+        self.gate.arrive(&caller).await;
         let (metadata, _, requests) = request.into_parts();
         let lost = self.leader.lost(metadata.as_ref());
-        Ok(Response::new(self.answers(requests, lost)))
+        Ok(Response::new(self.answers(caller, requests, lost)))
     }
 }
 
@@ -174,10 +185,19 @@ impl<R: Stream<Item = Result<WatchRequest, Status>> + Unpin> WatchAnswers<R> {
             match Pin::new(requests).poll_next(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(None) => self.requests = None,
-                Poll::Ready(Some(request)) => self.stream.request(request?),
+                Poll::Ready(Some(request)) => self.take(request?),
             }
         }
         Ok(Poll::Ready(()))
+    }
+
+    fn take(&mut self, request: WatchRequest) {
+        if let Some(RequestUnion::CreateRequest(create)) = &request.request_union
+            && let Err(refusal) = self.gate.check(&self.caller, create)
+        {
+            return self.stream.refuse(refusal.text());
+        }
+        self.stream.request(request);
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) {
@@ -206,7 +226,7 @@ mod tests {
 
     use bytes::Bytes;
     use futures_util::StreamExt;
-    use registry_proto::etcdserverpb::watch_request::RequestUnion;
+    use futures_util::future::BoxFuture;
     use registry_proto::etcdserverpb::{ResponseHeader, WatchCreateRequest};
     use tokio_stream::wrappers::ReceiverStream;
 
@@ -227,6 +247,19 @@ mod tests {
         }
     }
 
+    /// Lets everybody in.
+    struct Open;
+
+    impl WatchGate for Open {
+        fn arrive<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, ()> {
+            Box::pin(std::future::ready(()))
+        }
+
+        fn check(&self, _: &Caller, _: &WatchCreateRequest) -> Result<(), WireError> {
+            Ok(())
+        }
+    }
+
     type Requests = tokio::sync::mpsc::Sender<Result<WatchRequest, Status>>;
     type Answers = WatchAnswers<ReceiverStream<Result<WatchRequest, Status>>>;
 
@@ -235,10 +268,16 @@ mod tests {
         let headers = |revision: Revision| ResponseHeader { revision: revision.0, ..ResponseHeader::default() };
         let hub = Hub::new(Arc::new(Empty));
         let leader = Arc::new(RequireLeader::new(|| true));
-        let service =
-            WatchService::new(hub, Arc::new(headers), WatchSettings::default(), leader, CancellationToken::new());
+        let service = WatchService::new(
+            hub,
+            Arc::new(headers),
+            WatchSettings::default(),
+            leader,
+            Arc::new(Open),
+            CancellationToken::new(),
+        );
         let (sender, receiver) = tokio::sync::mpsc::channel(64);
-        let answers = service.answers(ReceiverStream::new(receiver), None);
+        let answers = service.answers(Caller::default(), ReceiverStream::new(receiver), None);
         (service, sender, answers)
     }
 
@@ -305,7 +344,7 @@ mod tests {
         let told = (0..20).map(|_| {
             let (requests, receiver) = tokio::sync::mpsc::channel(1);
             requests.try_send(Ok(create())).unwrap();
-            let mut answers = service.answers(ReceiverStream::new(receiver), None);
+            let mut answers = service.answers(Caller::default(), ReceiverStream::new(receiver), None);
             async move {
                 assert!(answers.next().await.unwrap().unwrap().created);
                 assert!(answers.next().await.unwrap().unwrap().events.is_empty());
@@ -326,7 +365,7 @@ mod tests {
         service.settings.progress_interval = Duration::from_millis(1);
         let (requests, receiver) = tokio::sync::mpsc::channel(1);
         requests.try_send(Ok(create())).unwrap();
-        let mut answers = service.answers(ReceiverStream::new(receiver), None);
+        let mut answers = service.answers(Caller::default(), ReceiverStream::new(receiver), None);
         answers.next().await.unwrap().unwrap();
         let before = Instant::now();
         answers.next().await.unwrap().unwrap();

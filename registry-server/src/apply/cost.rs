@@ -4,10 +4,11 @@
 //! but granting them. The figures of keys are etcd's, so that the same requests are refused; those of leases are what
 //! they take here.
 
+use prost::Message;
 use registry_proto::etcdserverpb::request_op::Request;
 use registry_proto::etcdserverpb::{PutRequest, RequestOp, TxnRequest};
 
-use crate::command::Command;
+use crate::command::{AuthAction, AuthChange, Command};
 use crate::lease::{ATTACHED_KEY_BYTES, LEASE_BYTES};
 
 /// What is kept for a key beside itself and its value, in bytes.
@@ -20,6 +21,7 @@ pub fn cost(command: &Command) -> u64 {
         Command::Put(request) => put(request),
         Command::Txn(request) => txn(request),
         Command::LeaseGrant(_) => LEASE_BYTES,
+        Command::Auth(change) => auth(change),
         Command::DeleteRange(_)
         | Command::Compact(_)
         | Command::LeaseRevoke(_)
@@ -28,7 +30,21 @@ pub fn cost(command: &Command) -> u64 {
         | Command::LeaseCheckpoint(_)
         | Command::LeaseExpire(_)
         | Command::Member(_)
-        | Command::MemberVersion(_) => 0,
+        | Command::MemberVersion(_)
+        | Command::Token(_) => 0,
+    }
+}
+
+/// What adds to users and roles. Who takes away, or closes the door, never waits for room.
+fn auth(change: &AuthChange) -> u64 {
+    match change.action {
+        Some(
+            AuthAction::UserAdd(_)
+            | AuthAction::UserGrantRole(_)
+            | AuthAction::RoleAdd(_)
+            | AuthAction::RoleGrantPermission(_),
+        ) => KEY_OVERHEAD_BYTES + change.encoded_len() as u64,
+        _ => 0,
     }
 }
 

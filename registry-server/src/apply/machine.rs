@@ -13,9 +13,12 @@ use super::alarms::Alarms;
 use super::reply::{ApplyError, Outcome, Reply};
 use super::snapshot::{Restored, StateSnapshot, restore};
 use super::state::State;
-use super::{cost, kv, leases, txn};
+use super::{cost, kv, leases, permit, txn};
+use crate::auth::TokenObserver;
 use crate::cluster::MemberError;
-use crate::command::{Command, LeaseCheckpoints, MemberChange, MemberChangeKind};
+use crate::command::{
+    AuthAction, AuthChange, Authored, Command, LeaseCheckpoints, MemberChange, MemberChangeKind, TokenGrant,
+};
 use crate::consensus::{PeerNode, Position, RestoreError, StateMachine};
 use crate::lease::{Keeper, Leases};
 use crate::mvcc::{Committed, Store};
@@ -56,6 +59,8 @@ pub struct Machine {
     state: Arc<State>,
     lease_observer: Arc<dyn LeaseObserver>,
     hub: Arc<Hub>,
+    /// Hears of tokens; nobody does where nobody is asked for one.
+    tokens: Option<Arc<dyn TokenObserver>>,
     /// Asks for `background` to be called; given to each store that is restored, too.
     wake_background: Option<Arc<dyn Fn() + Send + Sync>>,
     /// The last slice of physical compaction left something to do.
@@ -65,10 +70,22 @@ pub struct Machine {
 impl Machine {
     /// A machine over `state`, which nobody else writes; `hub` is told of every revision.
     pub fn new(state: Arc<State>, lease_observer: Arc<dyn LeaseObserver>, hub: Arc<Hub>) -> Self {
-        Self { state, lease_observer, hub, wake_background: None, reclaiming: false }
+        Self { state, lease_observer, hub, tokens: None, wake_background: None, reclaiming: false }
     }
 
-    fn command(&mut self, at: Position, command: Command) -> Reply {
+    /// Tells of tokens.
+    #[must_use]
+    pub fn telling(self, tokens: Arc<dyn TokenObserver>) -> Self {
+        Self { tokens: Some(tokens), ..self }
+    }
+
+    fn command(&mut self, at: Position, Authored { author, command }: Authored) -> Reply {
+        if self.state.is_auth_enabled() {
+            let permitted = permit(&self.state.auth.read(), &self.state.leases.read(), &author, &command);
+            if let Err(refusal) = permitted {
+                return self.reply(Err(refusal.into()));
+            }
+        }
         if let Some(refusal) = refusal(&self.state.alarms.read(), &command) {
             return self.reply(Err(refusal));
         }
@@ -93,6 +110,8 @@ impl Machine {
                 let result = self.state.cluster.write().tell_version(MemberId(told.id), told.version);
                 self.reply(result.map(|()| Outcome::Done).map_err(ApplyError::Member))
             }
+            Command::Auth(change) => self.change_auth(change),
+            Command::Token(grant) => self.grant_token(at, &grant),
             Command::LeaseCheckpoint(_) | Command::LeaseExpire(_) => self.reply(Err(ApplyError::OtherTerm)),
         }
     }
@@ -198,6 +217,32 @@ impl Machine {
         self.reply(result.map(|()| Outcome::Done).map_err(ApplyError::Member))
     }
 
+    fn change_auth(&mut self, change: AuthChange) -> Reply {
+        let mut auth = self.state.auth.write();
+        let ended = Ended::by(&change);
+        let result = auth.change(change);
+        if let (Ok(()), Some(tokens)) = (&result, &self.tokens) {
+            match ended {
+                Ended::None => {}
+                Ended::Of(user) => tokens.revoked(&user),
+                Ended::All => tokens.revoked_all(),
+            }
+        }
+        self.state.note_auth(&auth);
+        drop(auth);
+        self.reply(result.map(|()| Outcome::Done).map_err(ApplyError::Auth))
+    }
+
+    fn grant_token(&self, at: Position, grant: &TokenGrant) -> Reply {
+        let result = self.state.auth.read().check_token(grant);
+        if result.is_ok()
+            && let (Some(tokens), Ok(digest)) = (&self.tokens, grant.digest.as_ref().try_into())
+        {
+            tokens.granted(&grant.user, digest);
+        }
+        self.reply(result.map(|()| Outcome::Token { index: at.index }).map_err(ApplyError::Auth))
+    }
+
     fn alarm(&mut self, request: &AlarmRequest) -> Reply {
         // What was found out of a member before it was removed may come after that.
         let is_of_nobody = request.action() == AlarmAction::Activate
@@ -235,6 +280,24 @@ impl Machine {
     }
 }
 
+/// Whose tokens a change of users ends.
+enum Ended {
+    None,
+    Of(String),
+    All,
+}
+
+impl Ended {
+    fn by(change: &AuthChange) -> Self {
+        match &change.action {
+            Some(AuthAction::UserDelete(request)) => Self::Of(request.name.clone()),
+            Some(AuthAction::UserChangePassword(request)) => Self::Of(request.name.clone()),
+            Some(AuthAction::Disable(_)) => Self::All,
+            _ => Self::None,
+        }
+    }
+}
+
 /// What the alarms that are raised say against a command.
 fn refusal(alarms: &Alarms, command: &Command) -> Option<ApplyError> {
     if alarms.corrupt() && command.is_of_data() {
@@ -249,15 +312,15 @@ fn is_of_term(term: u64, at: Position) -> bool {
 }
 
 impl StateMachine for Machine {
-    type Command = Command;
+    type Command = Authored;
     type Reply = Reply;
     type Snapshot = StateSnapshot;
 
-    fn decode(command: Bytes) -> Result<Command, RestoreError> {
-        Command::decode(command).map_err(|error| RestoreError::new("a command in the log", error))
+    fn decode(command: Bytes) -> Result<Authored, RestoreError> {
+        Authored::decode(command).map_err(|error| RestoreError::new("a command in the log", error))
     }
 
-    fn apply(&mut self, at: Position, command: Command) -> Reply {
+    fn apply(&mut self, at: Position, command: Authored) -> Reply {
         self.command(at, command)
     }
 
@@ -297,7 +360,7 @@ impl StateMachine for Machine {
     }
 
     fn restore(&mut self, blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreError>>) -> Result<(), RestoreError> {
-        let Restored { store, leases, cluster, alarms } = restore(blocks)?;
+        let Restored { store, leases, cluster, alarms, auth } = restore(blocks)?;
         if let Some(wake) = self.wake_background.clone() {
             store.on_unpin(Box::new(move || wake()));
         }
@@ -312,6 +375,8 @@ impl StateMachine for Machine {
         self.release(store_now, leases_now);
         *self.state.cluster.write() = cluster;
         *self.state.alarms.write() = alarms;
+        self.state.note_auth(&auth);
+        *self.state.auth.write() = auth;
         if !planted(Bug::SnapshotUntold) {
             self.hub.restored();
         }

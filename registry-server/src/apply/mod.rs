@@ -2,7 +2,7 @@
 //! that hold it.
 //!
 //! [`Machine`] is what `consensus` drives, on its own lane; it is the only writer of [`State`], which `api`
-//! reads. The state is the store, the leases, the members and the alarms. Time, flags and randomness are not in here:
+//! reads. The state is the store, the leases, the members, the alarms, and who may do what. Time, flags and randomness are not in here:
 //! the same commands give the same state, byte for byte, on every member.
 //!
 //! What always holds: a command that is refused changes nothing; everything is checked before the first
@@ -14,6 +14,7 @@ mod counts;
 mod kv;
 mod leases;
 mod machine;
+mod permit;
 mod reply;
 mod snapshot;
 mod state;
@@ -24,6 +25,7 @@ pub use cost::cost;
 pub use counts::Counts;
 pub use kv::range_query;
 pub use machine::{LeaseObserver, Machine};
+pub use permit::{lease_keys, permit, permit_txn};
 pub use reply::{ApplyError, Outcome, Reply};
 pub use snapshot::StateSnapshot;
 pub use state::{Sizes, State};

@@ -2,6 +2,7 @@
 
 use registry_proto::etcdserverpb::{AlarmMember, DeleteRangeResponse, PutResponse, ResponseHeader, TxnResponse};
 
+use crate::auth::AuthError;
 use crate::cluster::MemberError;
 use crate::lease::GrantError;
 use crate::mvcc::MvccError;
@@ -27,6 +28,11 @@ pub enum Outcome {
     Txn(TxnResponse),
     /// The alarms that were raised, cleared or asked for.
     Alarm(Vec<AlarmMember>),
+    /// A token was granted; with its place in the log, which every member that knows of it has reached.
+    Token {
+        /// The entry's index.
+        index: u64,
+    },
     /// A command that has nothing to tell but that it was done.
     Done,
 }
@@ -52,6 +58,9 @@ pub enum ApplyError {
     /// A put that keeps the value or the lease of a key that is not there.
     #[error("key not found")]
     KeyNotFound,
+    /// Whoever wants it may not, or users and roles do not allow it.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// A member is out of space, and the command would take more of it.
     #[error("database space exceeded")]
     NoSpace,

@@ -13,6 +13,7 @@ use registry_proto::etcdserverpb::{AlarmMember, AlarmType, Member};
 
 use super::alarms::Alarms;
 use super::state::State;
+use crate::auth::{Auth, StoredAuth};
 use crate::cluster::{Cluster, KNOWN_VERSION};
 use crate::command::MemberVersion;
 use crate::consensus::{RestoreError, SnapshotSource};
@@ -52,6 +53,9 @@ struct Head {
     /// What each has told.
     #[prost(message, repeated, tag = "10")]
     versions: Vec<MemberVersion>,
+    /// Absent in heads of before there were users.
+    #[prost(message, optional, tag = "11")]
+    auth: Option<StoredAuth>,
 }
 
 /// Some of the leases, in the order of their ids.
@@ -112,6 +116,7 @@ impl StateSnapshot {
                 .versions()
                 .map(|(id, version)| MemberVersion { id: id.0, version })
                 .collect(),
+            auth: Some(state.auth.read().to_stored()),
         };
         drop(store);
         let small = std::iter::once(head.encode_to_vec().into()).chain(leases).collect();
@@ -157,6 +162,7 @@ pub(super) struct Restored {
     pub(super) leases: Leases,
     pub(super) cluster: Cluster,
     pub(super) alarms: Alarms,
+    pub(super) auth: Auth,
 }
 
 /// Reads a whole snapshot.
@@ -193,7 +199,9 @@ pub(super) fn restore(blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreErro
     }
     let told = head.versions.iter().map(|told| (MemberId(told.id), told.version));
     let cluster = Cluster::restored(head.members, head.removed).with_versions(told, head.cluster_version);
-    Ok(Restored { store, leases, cluster, alarms: Alarms::restore(&head.alarms) })
+    let auth = head.auth.map_or_else(|| Some(Auth::default()), Auth::restore);
+    let auth = auth.ok_or_else(|| RestoreError::new(WHAT, "the name or the password of a user is not text"))?;
+    Ok(Restored { store, leases, cluster, alarms: Alarms::restore(&head.alarms), auth })
 }
 
 fn restore_leases(last_grant: GrantNumber, granted: &[StoredLease]) -> Result<Leases, RestoreError> {

@@ -1,11 +1,12 @@
 //! The replicated state, shared between the one writer and all readers.
 
 use parking_lot::{RwLock, RwLockReadGuard};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 use super::alarms::Alarms;
 use super::counts::Counts;
+use crate::auth::Auth;
 use crate::cluster::Cluster;
 use crate::lease::Leases;
 use crate::mvcc::{EventCursor, RevisionEvents, Store};
@@ -27,23 +28,28 @@ pub struct State {
     pub cluster: RwLock<Cluster>,
     /// What is wrong with members.
     pub alarms: RwLock<Alarms>,
+    /// Who may do what.
+    pub auth: RwLock<Auth>,
     /// What was done, for the metrics; not replicated.
     pub counts: Counts,
     /// Sizes after the last command, for whoever must not wait for a lock.
     store_bytes: AtomicU64,
     lease_bytes: AtomicU64,
+    auth_bytes: AtomicU64,
+    /// Whether `auth` asks anybody: for whoever must not wait for its lock.
+    auth_enabled: AtomicBool,
     /// Up to where the physical work of compaction has come.
     swept: AtomicI64,
     swept_moved: Notify,
 }
 
-/// What the state takes: keys with their history, and leases with what ties keys to them. In etcd both are in the one
+/// What the state takes: keys with their history, leases with what ties keys to them, users and roles. In etcd all are in the one
 /// file whose size the quota limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// With garbage: [`Store::size_bytes`] and [`Leases::size_bytes`].
+    /// With garbage: [`Store::size_bytes`], [`Leases::size_bytes`] and [`Auth::size_bytes`].
     pub held_bytes: u64,
-    /// Without: [`Store::live_bytes`] and [`Leases::size_bytes`].
+    /// Without: [`Store::live_bytes`] and the others as they are.
     pub live_bytes: u64,
 }
 
@@ -80,15 +86,25 @@ impl State {
     /// How many bytes the quota limits: [`Sizes::held_bytes`] after the last command or slice of compaction.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        self.store_bytes.load(Ordering::Acquire) + self.lease_bytes.load(Ordering::Acquire)
+        self.beside_keys() + self.store_bytes.load(Ordering::Acquire)
+    }
+
+    fn beside_keys(&self) -> u64 {
+        self.lease_bytes.load(Ordering::Acquire) + self.auth_bytes.load(Ordering::Acquire)
+    }
+
+    /// Whether anybody is asked who that is.
+    #[must_use]
+    pub fn is_auth_enabled(&self) -> bool {
+        self.auth_enabled.load(Ordering::Acquire)
     }
 
     /// What the state takes now; waits for its locks.
     #[must_use]
     pub fn sizes(&self) -> Sizes {
         let store = self.store.read();
-        let leases_bytes = self.leases.read().size_bytes();
-        Sizes { held_bytes: store.size_bytes() + leases_bytes, live_bytes: store.live_bytes() + leases_bytes }
+        let beside = self.leases.read().size_bytes() + self.auth_bytes.load(Ordering::Acquire);
+        Sizes { held_bytes: store.size_bytes() + beside, live_bytes: store.live_bytes() + beside }
     }
 
     /// Called while the store is locked, after it has changed.
@@ -99,6 +115,12 @@ impl State {
     /// Called while the leases are locked, after they have changed.
     pub(super) fn note_lease_size(&self, leases: &Leases) {
         self.lease_bytes.store(leases.size_bytes(), Ordering::Release);
+    }
+
+    /// Called while `auth` is locked, after it has changed.
+    pub(super) fn note_auth(&self, auth: &Auth) {
+        self.auth_bytes.store(auth.size_bytes(), Ordering::Release);
+        self.auth_enabled.store(auth.is_enabled(), Ordering::Release);
     }
 
     /// The physical side of compaction has come so far; false if that is no news.

@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use crate::types::MemberId;
 
 /// What this program knows. It is raised with every command, and every field of one, that a member of before must not skip.
-pub const KNOWN_VERSION: u32 = 1;
+///
+/// 2: authors of commands, users and roles.
+pub const KNOWN_VERSION: u32 = 2;
 
 /// What members have told, and what follows for the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -59,6 +59,11 @@ impl Leases {
         Self { last_grant, ..Self::default() }
     }
 
+    /// The leases from an id on, in their order.
+    pub fn iter_from(&self, id: LeaseId) -> impl Iterator<Item = (LeaseId, &Lease)> {
+        self.leases.range(id..).map(|(id, lease)| (*id, lease))
+    }
+
     /// Makes a lease without keys and tells its number.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::auth_settings::{AuthSettings, AuthSettingsError};
 use super::urls::{MemberUrl, Scheme};
 use crate::tls::{Settings, SettingsError};
 use crate::watch::Limits;
@@ -69,6 +70,8 @@ pub struct Config {
     /// Whether this member, of a cluster that has lost its majority for good, is made the only one before it starts on its
     /// data. Default: off.
     pub force_new_cluster: bool,
+    /// How clients log in. Default: with simple tokens.
+    pub auth: AuthSettings,
     /// How large the store may grow before writes are refused, in bytes; none switches the quota off.
     /// Default: 2 GiB.
     pub quota_bytes: Option<u64>,
@@ -191,6 +194,8 @@ pub enum ConfigError {
     NoCertificate { flag: &'static str, url: MemberUrl },
     #[error(transparent)]
     PeerTls(#[from] SettingsError),
+    #[error(transparent)]
+    Auth(#[from] AuthSettingsError),
     #[error("--self-signed-cert-validity {years} is out of bounds: give from 1 to {MAX_VALIDITY_YEARS} years")]
     Validity { years: u32 },
     #[error("--{flag} {url}: a name cannot be listened on; give an IP address or localhost")]
@@ -235,6 +240,7 @@ impl Default for Config {
             initial_cluster_state: ClusterState::New,
             initial_cluster_token: "etcd-cluster".to_owned(),
             force_new_cluster: false,
+            auth: AuthSettings::default(),
             quota_bytes: Some(DEFAULT_QUOTA_BYTES),
             max_txn_ops: 128,
             max_request_bytes: 1536 * 1024,
@@ -280,6 +286,7 @@ impl Config {
         self.check_peer_tls()?;
         self.check_advertised_urls()?;
         self.check_initial_cluster()?;
+        self.auth.validate()?;
         self.check_limits()?;
         self.check_timing()
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
+use super::auth_flags::AuthFlags;
 use super::config::{ClusterState, Config, ConfigError, InitialMember, LogFormat, LogLevel, LogOutput};
 use super::tls_flags::PeerTlsFlags;
 use super::urls::MemberUrl;
@@ -178,6 +179,8 @@ struct Flags {
     #[command(flatten)]
     peer_tls: PeerTlsFlags,
     #[command(flatten)]
+    auth: AuthFlags,
+    #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
     log: LogFlags,
@@ -312,7 +315,7 @@ struct LogFlags {
 
 impl Flags {
     fn into_config(self) -> Config {
-        let Self { member, cluster, peer_tls, limits, log } = self;
+        let Self { member, cluster, peer_tls, auth, limits, log } = self;
         Config {
             data_dir: member.data_dir.unwrap_or_else(|| format!("{}.etcd", member.name).into()),
             name: member.name,
@@ -335,6 +338,7 @@ impl Flags {
             snapshot_log_bytes: cluster.snapshot_log_bytes,
             corrupt_check_time: cluster.corrupt_check_time,
             wal_segment_bytes: cluster.wal_segment_bytes,
+            auth: auth.into_settings(),
             quota_bytes: quota(limits.quota_backend_bytes),
             max_txn_ops: limits.max_txn_ops,
             max_request_bytes: limits.max_request_bytes,

@@ -62,7 +62,6 @@ const FLAGS: &[ForeignFlag] = &[
     // Others.
     value("feature-gates", Fate::Tunes), boolean("memory-mlock", OFF), value("config-file", EMPTY),
     value("auto-compaction-mode", Fate::Only(&["periodic", "revision"])), value("auto-compaction-retention", ZERO),
-    value("auth-token", Fate::Only(&["simple"])), value("auth-token-ttl", Fate::Tunes), value("bcrypt-cost", Fate::Tunes),
     // TLS for clients.
     value("cert-file", EMPTY), value("key-file", EMPTY), value("client-cert-file", EMPTY),
     value("client-key-file", EMPTY), boolean("client-cert-auth", OFF), value("client-crl-file", EMPTY),

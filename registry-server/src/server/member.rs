@@ -4,7 +4,7 @@
 //! members in one process, in a simulation.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -27,10 +27,11 @@ use super::publish::publish;
 use super::settings::limits;
 use super::start::StartError;
 use crate::api::{
-    Backend, ClusterService, KvService, LearnerCalls, LeaseService, MaintenanceService, RequireLeader, Sessions,
-    SharedBackend, WatchService, WatchSettings, answer_questions,
+    Backend, ClusterService, KvService, LearnerCalls, LeaseService, Logins, MaintenanceService, RequireLeader,
+    Sessions, SharedBackend, WatchService, WatchSettings, answer_questions,
 };
 use crate::apply::{Machine, State};
+use crate::auth::{Jwt, Passwords, Tokens};
 use crate::consensus::{ConsensusError, Directory, Node, NodeOptions, PeerService, Transport};
 use crate::http::Paths;
 use crate::lease::Keeper;
@@ -82,7 +83,8 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
         let state = Arc::new(State::default());
         let hub = Hub::new(state.clone());
         let keeper = Arc::new(Keeper::default());
-        let machine = Machine::new(state.clone(), keeper.clone(), hub.clone());
+        let tokens = Arc::new(Tokens::<R>::new(config.auth.token_ttl));
+        let machine = Machine::new(state.clone(), keeper.clone(), hub.clone()).telling(tokens.clone());
         let directory: Arc<dyn Directory> = Arc::new(Members(state.clone()));
         let removed = CancellationToken::new();
         let transport = transport(Reach { directory: directory.clone(), removed: removed.clone() });
@@ -91,6 +93,7 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
             node: node.clone(),
             state,
             keeper,
+            logins: Logins { tokens, jwt: OnceLock::new(), passwords: passwords(config) },
             cluster: identity.cluster,
             member: identity.member,
             limits: limits(config),
@@ -102,6 +105,13 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
         drop(R::spawn(ask_when_silent(node.clone())));
         drop(R::spawn(notice_removal(node, backend.state.clone(), backend.member, removed.clone())));
         Ok(Self { backend, hub, directory, removed })
+    }
+
+    /// Has logins give tokens that carry their user, if any; to be said before clients can come in.
+    pub fn sign_tokens(&self, jwt: Option<Jwt>) {
+        if let Some(jwt) = jwt {
+            drop(self.backend.logins.jwt.set(jwt));
+        }
     }
 
     /// What answers its peers over gRPC.
@@ -123,6 +133,7 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
     ) -> Result<(), StartError> {
         let timeout = (!config.has_others()).then_some(READY_TIMEOUT);
         self.backend.node.ready(timeout).await?;
+        self.backend.logins.tokens.open();
         publish(&self.backend, config, peer_urls, addresses).await
     }
 
@@ -154,7 +165,14 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
         };
         let (watching, node, patience) = (leader.clone(), backend.node.clone(), 3 * config.election_timeout);
         drop(R::spawn(async move { node.while_running(watching.watch::<R>(patience)).await }));
-        let watch = WatchService::new(self.hub.clone(), headers, watch_settings(config), leader.clone(), stop.clone());
+        let watch = WatchService::new(
+            self.hub.clone(),
+            headers,
+            watch_settings(config),
+            leader.clone(),
+            backend.clone(),
+            stop.clone(),
+        );
         let sessions = Sessions::new(backend.clone(), watch.clone(), leader.clone());
         let parts = Parts {
             kv: KvService::new(backend.clone()),
@@ -163,7 +181,7 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
             cluster: ClusterService::new(backend.clone()),
             maintenance: MaintenanceService::new(backend.clone()),
             health,
-            others: Others::new(&sessions, config),
+            others: Others::new(backend, &sessions, config),
             paths,
             calls,
             leader,
@@ -208,6 +226,12 @@ impl std::fmt::Debug for Reach {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Reach")
     }
+}
+
+/// A quarter of the machine, so that a flood of logins leaves the rest to everybody else.
+fn passwords(config: &Config) -> Passwords {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    Passwords::new(config.auth.bcrypt_cost, cores / 4)
 }
 
 fn watch_settings(config: &Config) -> WatchSettings {

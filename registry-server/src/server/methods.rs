@@ -24,7 +24,7 @@ impl MethodKind {
 }
 
 /// Every method that is served, by its path.
-pub(super) const METHODS: [(&str, MethodKind); 34] = [
+pub(super) const METHODS: [(&str, MethodKind); 51] = [
     ("/etcdserverpb.KV/Range", Unary),
     ("/etcdserverpb.KV/RangeStream", ServerStream),
     ("/etcdserverpb.KV/Put", Unary),
@@ -50,6 +50,23 @@ pub(super) const METHODS: [(&str, MethodKind); 34] = [
     ("/etcdserverpb.Maintenance/Snapshot", ServerStream),
     ("/etcdserverpb.Maintenance/MoveLeader", Unary),
     ("/etcdserverpb.Maintenance/Downgrade", Unary),
+    ("/etcdserverpb.Auth/AuthEnable", Unary),
+    ("/etcdserverpb.Auth/AuthDisable", Unary),
+    ("/etcdserverpb.Auth/AuthStatus", Unary),
+    ("/etcdserverpb.Auth/Authenticate", Unary),
+    ("/etcdserverpb.Auth/UserAdd", Unary),
+    ("/etcdserverpb.Auth/UserGet", Unary),
+    ("/etcdserverpb.Auth/UserList", Unary),
+    ("/etcdserverpb.Auth/UserDelete", Unary),
+    ("/etcdserverpb.Auth/UserChangePassword", Unary),
+    ("/etcdserverpb.Auth/UserGrantRole", Unary),
+    ("/etcdserverpb.Auth/UserRevokeRole", Unary),
+    ("/etcdserverpb.Auth/RoleAdd", Unary),
+    ("/etcdserverpb.Auth/RoleGet", Unary),
+    ("/etcdserverpb.Auth/RoleList", Unary),
+    ("/etcdserverpb.Auth/RoleDelete", Unary),
+    ("/etcdserverpb.Auth/RoleGrantPermission", Unary),
+    ("/etcdserverpb.Auth/RoleRevokePermission", Unary),
     ("/v3lockpb.Lock/Lock", Unary),
     ("/v3lockpb.Lock/Unlock", Unary),
     ("/v3electionpb.Election/Campaign", Unary),
@@ -110,6 +127,7 @@ mod tests {
             ("etcdserverpb.Maintenance", include_str!("../../../registry-proto/proto/maintenance.proto")),
             ("v3lockpb.Lock", include_str!("../../../registry-proto/proto/lock.proto")),
             ("v3electionpb.Election", include_str!("../../../registry-proto/proto/election.proto")),
+            ("etcdserverpb.Auth", include_str!("../../../registry-proto/proto/auth.proto")),
         ];
         let mut found = 0;
         for (service, proto) in served {

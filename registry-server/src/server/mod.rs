@@ -6,6 +6,8 @@
 //! the service it names; `calls` counts them. Every queue between them has a bound, and a stop waits for all
 //! of them.
 
+mod auth_flags;
+mod auth_settings;
 mod calls;
 mod checkpoints;
 mod config;
@@ -45,6 +47,7 @@ mod tls_flags;
 mod urls;
 mod workers;
 
+pub use auth_settings::{AuthSettings, AuthSettingsError, JwtSettings, TokenKind};
 pub use calls::{Call, Calls};
 pub use config::{
     ClusterState, Config, ConfigError, DEFAULT_QUOTA_BYTES, InitialMember, LogFormat, LogLevel, LogOutput,

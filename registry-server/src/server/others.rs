@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::{Request, Response};
+use registry_proto::etcdserverpb::auth_server::AuthServer;
 use registry_proto::v3electionpb::election_server::ElectionServer;
 use registry_proto::v3lockpb::lock_server::LockServer;
 use tonic::body::Body;
@@ -13,7 +14,7 @@ use tonic::server::NamedService;
 use tower_service::Service;
 
 use super::config::Config;
-use crate::api::{ElectionService, LockService, Sessions};
+use crate::api::{AuthService, ElectionService, LockService, Sessions, SharedBackend};
 use crate::storage::Vfs;
 use crate::types::Runtime;
 
@@ -39,9 +40,14 @@ pub struct Others(Vec<(&'static str, Arc<dyn Route>)>);
 
 impl Others {
     /// All that a member has, each reading messages up to `config`'s bound.
-    pub fn new<R: Runtime, V: Vfs>(sessions: &Arc<Sessions<R, V>>, config: &Config) -> Self {
+    pub fn new<R: Runtime, V: Vfs>(
+        backend: &SharedBackend<R, V>,
+        sessions: &Arc<Sessions<R, V>>,
+        config: &Config,
+    ) -> Self {
         let limit = config.max_message_bytes();
         Self::default()
+            .with(AuthServer::new(AuthService::new(backend.clone())).max_decoding_message_size(limit))
             .with(LockServer::new(LockService::new(sessions.clone())).max_decoding_message_size(limit))
             .with(ElectionServer::new(ElectionService::new(sessions.clone())).max_decoding_message_size(limit))
     }

@@ -14,6 +14,7 @@ use crate::cluster::KNOWN_VERSION;
 use crate::command::{Command, MemberVersion};
 use crate::consensus::ConsensusError;
 use crate::storage::Vfs;
+use crate::types::Author;
 use crate::types::Runtime;
 
 /// Before a member tells of itself again.
@@ -61,7 +62,7 @@ async fn tell<R: Runtime, V: Vfs>(
     config: &Config,
     command: &Command,
 ) -> Result<(), StartError> {
-    while let Err(status) = backend.propose(command).await {
+    while let Err(status) = backend.propose(&Author::Member, command).await {
         if let Some(error) = final_error(&status, config.has_others()) {
             return Err(error);
         }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-use crate::command::Command;
+use crate::command::Authored;
 use crate::consensus::{Position, SlowApply};
 
 /// Lines of one kind a second, at most.
@@ -48,7 +48,7 @@ pub(super) fn slow_applies(after: Duration) -> SlowApply {
     let throttle = Throttle::default();
     let tell = move |at: Position, command: &Bytes, took: Duration| {
         let Some(held_back) = throttle.pass(Instant::now()) else { return };
-        let kind = Command::decode(command.clone()).map_or("unknown", |command| command.kind());
+        let kind = Authored::decode(command.clone()).map_or("unknown", |authored| authored.command.kind());
         let (index, bytes) = (at.index, command.len());
         tracing::warn!(kind, index, bytes, ?took, expected = ?after, held_back, "applying a command took too long");
     };

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
+use super::auth_settings::AuthSettingsError;
 use super::calls::Calls;
 use super::config::{ClusterState, Config, ConfigError};
 use super::doors::{PEER_NEWCOMERS, bind_peers, listening_urls, open_peer_door, open_side_door};
@@ -58,6 +59,9 @@ pub enum StartError {
     /// A file of TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The keys of tokens.
+    #[error(transparent)]
+    Auth(#[from] AuthSettingsError),
     /// A cluster that cannot be joined.
     #[error(transparent)]
     Join(#[from] JoinError),
@@ -250,6 +254,7 @@ impl Serving {
         }
         let data_dir = DataDir::open(&StdVfs, &config.data_dir, config.wal_dir.as_deref())?;
         let tls = PeerTls::open(config, &StdVfs, &data_dir)?;
+        let jwt = config.auth.open(&StdVfs)?;
         let peer_bound = peer_bound.with_tls(tls.acceptor).with_newcomers(PEER_NEWCOMERS);
         let (identity, founders) = identify(config, &data_dir, tls.connector.as_ref()).await?;
         let peer_urls = founders.own_urls().to_vec();
@@ -262,6 +267,7 @@ impl Serving {
         let has_peer_port = !peer_bound.addresses().is_empty();
         let ground = (StdVfs, &ThreadExecutor);
         let member = Member::start(config, identity, &options, ground, reach, has_peer_port).await?;
+        member.sign_tokens(jwt);
         let (node, removed) = (member.backend.node.clone(), member.removed.clone());
         // Before anything is waited for: without its peers a member finds no leader.
         let peer_door = match open_peer_door(config, peer_bound, member.peer_service()) {

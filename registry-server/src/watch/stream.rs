@@ -123,6 +123,13 @@ impl WatchStream {
         }
     }
 
+    /// Answers a create request that is not permitted, with etcd's text.
+    pub fn refuse(&mut self, reason: &str) {
+        let answer = self.answer(NO_WATCHER, self.current());
+        let refused = WatchResponse { created: true, canceled: true, cancel_reason: reason.to_owned(), ..answer };
+        self.control.push_back(refused);
+    }
+
     /// The progress interval is over. Watchers created with `progress_notify` that had no events in it are
     /// told where they are, unless they are behind.
     pub fn tick(&mut self) {

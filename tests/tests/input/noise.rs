@@ -16,7 +16,7 @@ use registry_proto::etcdserverpb::{
     MemberRemoveRequest, MemberUpdateRequest, MoveLeaderRequest, PutRequest, RangeRequest, TxnRequest,
     WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
 };
-use registry_server::command::Command;
+use registry_server::command::{Authored, Command};
 use registry_tests::requests::{Operation, compare, delete_prefix, leased, prefix, put, txn, watch_prefix};
 use registry_tests::{Client, Wire};
 use tokio::task::JoinSet;
@@ -241,10 +241,10 @@ fn bent_commands_are_commands_or_errors() {
     for _ in 0..50_000 {
         let chosen = rng.usize(..commands.len());
         let bent = bend(&mut rng, &commands[chosen]);
-        match Command::decode(bent.into()) {
+        match Authored::decode(bent.into()) {
             Ok(command) => {
                 read += 1;
-                assert_eq!(Command::decode(command.encode()).expect("what was read can be written"), command);
+                assert_eq!(Authored::decode(command.encode()).expect("what was read can be written"), command);
             }
             Err(error) => {
                 refused += 1;

@@ -15,7 +15,7 @@ use registry_proto::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, WatchCreateRequest, WatchRequest, WatchResponse,
 };
 use registry_server::api::{
-    Backend, KvService, LeaseService, Limits, RequireLeader, WatchAnswers, WatchService, WatchSettings,
+    Backend, Caller, KvService, LeaseService, Limits, Logins, RequireLeader, WatchAnswers, WatchService, WatchSettings,
 };
 use registry_server::apply::{Machine, State};
 use registry_server::consensus::{NoPeers, Node, NodeOptions, PeerNode};
@@ -92,6 +92,7 @@ impl InProcessNode {
             node: node.clone(),
             state,
             keeper,
+            logins: Logins::default(),
             cluster: ClusterId(9),
             member: MEMBER,
             limits: Limits {
@@ -118,8 +119,8 @@ impl InProcessNode {
             vfs,
             node,
             kv: KvService::new(backend.clone()),
-            lease: LeaseService::new(backend, leader.clone(), stop.clone()),
-            watch: WatchService::new(hub, headers, WatchSettings::default(), leader, stop.clone()),
+            lease: LeaseService::new(backend.clone(), leader.clone(), stop.clone()),
+            watch: WatchService::new(hub, headers, WatchSettings::default(), leader, backend.clone(), stop.clone()),
             keep_alive: Mutex::new((requests, answers.into_inner())),
             stop,
         }
@@ -179,7 +180,7 @@ impl Subject for InProcessNode {
 
     async fn watch(&self, request: WatchCreateRequest) -> InProcessFeed {
         let request = WatchRequest { request_union: Some(RequestUnion::CreateRequest(request)) };
-        InProcessFeed(Box::pin(self.watch.answers(tokio_stream::iter(vec![Ok(request)]), None)))
+        InProcessFeed(Box::pin(self.watch.answers(Caller::default(), tokio_stream::iter(vec![Ok(request)]), None)))
     }
 }
 

@@ -52,7 +52,7 @@ async fn proclaim<R: Runtime, V: Vfs>(
 #[tonic::async_trait]
 impl<R: Runtime, V: Vfs> Election for ElectionService<R, V> {
     async fn campaign(&self, request: Request<CampaignRequest>) -> Result<Response<CampaignResponse>, Status> {
-        let session = self.0.begin(request.metadata());
+        let session = self.0.begin(&request);
         let CampaignRequest { name, lease, value } = request.into_inner();
         let lease = session.lease(lease).await?;
         let (mut place, taken) = Place::take(&session, &name, lease, value.clone()).await?;
@@ -70,7 +70,7 @@ impl<R: Runtime, V: Vfs> Election for ElectionService<R, V> {
     }
 
     async fn proclaim(&self, request: Request<ProclaimRequest>) -> Result<Response<ProclaimResponse>, Status> {
-        let session = self.0.begin(request.metadata());
+        let session = self.0.begin(&request);
         let ProclaimRequest { leader, value } = request.into_inner();
         let LeaderKey { key, rev, lease, .. } = leader.ok_or_else(|| Status::unknown(NO_LEADER_KEY))?;
         let lease = session.lease(lease).await?;
@@ -79,7 +79,7 @@ impl<R: Runtime, V: Vfs> Election for ElectionService<R, V> {
     }
 
     async fn leader(&self, request: Request<LeaderRequest>) -> Result<Response<LeaderResponse>, Status> {
-        let session = self.0.begin(request.metadata());
+        let session = self.0.begin(&request);
         let (header, kv) = first(&session, &request.into_inner().name, None).await?;
         let kv = kv.ok_or_else(|| Status::unknown(NO_LEADER))?;
         Ok(Response::new(LeaderResponse { header: Some(header), kv: Some(kv) }))
@@ -88,13 +88,13 @@ impl<R: Runtime, V: Vfs> Election for ElectionService<R, V> {
     type ObserveStream = Pin<Box<dyn Stream<Item = Result<LeaderResponse, Status>> + Send>>;
 
     async fn observe(&self, request: Request<LeaderRequest>) -> Result<Response<Self::ObserveStream>, Status> {
-        let session = self.0.begin(request.metadata());
+        let session = self.0.begin(&request);
         Ok(Response::new(Box::pin(observe(session, request.into_inner().name))))
     }
 
     /// Giving up what one does not have is no error, as in etcd.
     async fn resign(&self, request: Request<ResignRequest>) -> Result<Response<ResignResponse>, Status> {
-        let session = self.0.begin(request.metadata());
+        let session = self.0.begin(&request);
         let leader = request.into_inner().leader;
         let LeaderKey { key, rev, .. } = leader.ok_or_else(|| Status::unknown(NO_LEADER_KEY))?;
         let delete = DeleteRangeRequest { key: key.clone(), ..DeleteRangeRequest::default() };

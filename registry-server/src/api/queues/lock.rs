@@ -28,7 +28,7 @@ impl<R: Runtime, V: Vfs> LockService<R, V> {
 #[tonic::async_trait]
 impl<R: Runtime, V: Vfs> Lock for LockService<R, V> {
     async fn lock(&self, request: Request<LockRequest>) -> Result<Response<LockResponse>, Status> {
-        let session = self.0.begin(request.metadata());
+        let session = self.0.begin(&request);
         let LockRequest { name, lease } = request.into_inner();
         let lease = session.lease(lease).await?;
         let (mut place, taken) = Place::take(&session, &name, lease, Bytes::new()).await?;
@@ -42,7 +42,7 @@ impl<R: Runtime, V: Vfs> Lock for LockService<R, V> {
     }
 
     async fn unlock(&self, request: Request<UnlockRequest>) -> Result<Response<UnlockResponse>, Status> {
-        let session = self.0.begin(request.metadata());
+        let session = self.0.begin(&request);
         let header = session.delete(request.into_inner().key).await?;
         Ok(Response::new(UnlockResponse { header: Some(header) }))
     }

@@ -178,7 +178,7 @@ async fn delete<R: Runtime, V: Vfs>(session: Session<R, V>, key: Bytes, created:
     for _ in 0..DELETE_TRIES {
         let delete = DeleteRangeRequest { key: key.clone(), ..DeleteRangeRequest::default() };
         let request = if_created_at(&key, created, Operation::RequestDeleteRange(delete));
-        match session.txn(request).await {
+        match session.undo(request).await {
             Ok(_) => break,
             Err(status) if status.message() == WireError::Stopped.text() => break,
             Err(status) => tracing::debug!(error = status.message(), "a place in a line could not be given up yet"),

@@ -16,11 +16,11 @@ use registry_proto::etcdserverpb::{
 };
 use registry_proto::mvccpb::{Event, KeyValue};
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::MetadataMap;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
 use super::claims::Claims;
 use crate::api::backend::{SharedBackend, mismatch};
+use crate::api::caller::Caller;
 use crate::api::check;
 use crate::api::range::range;
 use crate::api::require_leader::RequireLeader;
@@ -28,7 +28,7 @@ use crate::api::watch::{WatchAnswers, WatchService};
 use crate::apply::Outcome;
 use crate::command::Command;
 use crate::storage::Vfs;
-use crate::types::{Revision, Runtime};
+use crate::types::{Author, Revision, Runtime};
 
 /// The TTL of a lease that is granted because the caller brought none, in seconds, as in etcd.
 const OWN_LEASE_TTL_SECONDS: i64 = 60;
@@ -44,6 +44,8 @@ pub struct Sessions<R: Runtime, V: Vfs> {
 /// One call's way to the rest of the server.
 pub(super) struct Session<R: Runtime, V: Vfs> {
     shared: Arc<Sessions<R, V>>,
+    /// What this call does is permitted, or not, as if the caller did it itself.
+    caller: Caller,
     /// Cancelled when the leader is lost, for a client that wants one.
     lost: Option<CancellationToken>,
 }
@@ -57,14 +59,15 @@ impl<R: Runtime, V: Vfs> Sessions<R, V> {
         Arc::new(Self { backend, watches, leader, claims: Claims::default() })
     }
 
-    pub(super) fn begin(self: &Arc<Self>, metadata: &MetadataMap) -> Session<R, V> {
-        Session { shared: self.clone(), lost: self.leader.lost(metadata.as_ref()) }
+    pub(super) fn begin<T>(self: &Arc<Self>, request: &Request<T>) -> Session<R, V> {
+        let lost = self.leader.lost(request.metadata().as_ref());
+        Session { shared: self.clone(), caller: Caller::of(request), lost }
     }
 }
 
 impl<R: Runtime, V: Vfs> Clone for Session<R, V> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), lost: self.lost.clone() }
+        Self { shared: self.shared.clone(), caller: self.caller.clone(), lost: self.lost.clone() }
     }
 }
 
@@ -87,23 +90,38 @@ impl<R: Runtime, V: Vfs> Session<R, V> {
         let id = fastrand::i64(1..);
         let ttl = OWN_LEASE_TTL_SECONDS.max(self.shared.backend.limits.min_lease_ttl_seconds);
         let grant = Command::LeaseGrant(LeaseGrantRequest { id, ttl });
-        self.shared.backend.propose(&grant).await.map_err(without_code)?;
+        let author = self.author().await?;
+        self.shared.backend.propose(&author, &grant).await.map_err(without_code)?;
         Ok(id)
     }
 
     /// The key-values of a range.
     pub(super) async fn range(&self, request: RangeRequest) -> Result<(ResponseHeader, Vec<KeyValue>), Status> {
         check::range(&request).map_err(without_code)?;
-        let answer = range(&self.shared.backend, &request).await.map_err(without_code)?;
+        let answer = range(&self.shared.backend, &self.caller, &request).await.map_err(without_code)?;
         let kvs = answer.kvs.into_messages().map_err(|error| Status::internal(error.to_string()))?;
         Ok((answer.header.unwrap_or_default(), kvs))
     }
 
     /// Executes a transaction that writes.
     pub(super) async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
+        let author = self.author().await?;
+        self.txn_by(&author, request).await
+    }
+
+    /// Takes back what the caller was permitted to do here, also when its token has ended meanwhile.
+    pub(super) async fn undo(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
+        self.txn_by(&Author::Member, request).await
+    }
+
+    async fn author(&self) -> Result<Author, Status> {
+        self.shared.backend.author(&self.caller).await.map_err(without_code)
+    }
+
+    async fn txn_by(&self, author: &Author, request: TxnRequest) -> Result<TxnResponse, Status> {
         let backend = &self.shared.backend;
         check::txn(&request, backend.limits.max_txn_ops).map_err(without_code)?;
-        let (revision, outcome) = backend.propose(&Command::Txn(request)).await.map_err(without_code)?;
+        let (revision, outcome) = backend.propose(author, &Command::Txn(request)).await.map_err(without_code)?;
         let Outcome::Txn(answer) = outcome else { return Err(mismatch()) };
         Ok(TxnResponse { header: Some(backend.header(revision)), ..answer })
     }
@@ -112,7 +130,8 @@ impl<R: Runtime, V: Vfs> Session<R, V> {
     pub(super) async fn delete(&self, key: Bytes) -> Result<ResponseHeader, Status> {
         let request = DeleteRangeRequest { key, ..DeleteRangeRequest::default() };
         check::delete_range(&request).map_err(without_code)?;
-        let proposed = self.shared.backend.propose(&Command::DeleteRange(request)).await;
+        let author = self.author().await?;
+        let proposed = self.shared.backend.propose(&author, &Command::DeleteRange(request)).await;
         proposed.map(|(revision, _)| self.shared.backend.header(revision)).map_err(without_code)
     }
 
@@ -123,7 +142,7 @@ impl<R: Runtime, V: Vfs> Session<R, V> {
             Ok(WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) })
         };
         let creates: Vec<_> = ranges.into_iter().map(create).collect();
-        Watching(self.shared.watches.answers(stream::iter(creates), self.lost.clone()))
+        Watching(self.shared.watches.answers(self.caller.clone(), stream::iter(creates), self.lost.clone()))
     }
 }
 

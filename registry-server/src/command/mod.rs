@@ -1,7 +1,9 @@
 //! Commands: the payload of log entries, and their bytes.
 //!
-//! A command is a version byte, a kind byte and the protobuf message of that kind: protobuf lets later
-//! versions add fields that this one skips, and the version byte tells what can not be skipped.
+//! A command is a version byte, a kind byte, its author if there is one, and the protobuf message of that kind: protobuf
+//! lets later versions add fields that this one skips, and the version byte tells what can not be skipped.
+
+mod auth;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -10,9 +12,16 @@ use registry_proto::etcdserverpb::{
     TxnRequest,
 };
 
-use crate::types::{Grant, GrantNumber, LeaseId};
+pub use auth::{AuthAction, AuthChange, TokenGrant};
+
+use crate::types::{Author, Grant, GrantNumber, LeaseId};
 
 const VERSION: u8 = 1;
+/// Of a command with an author, which stands before the message.
+const AUTHORED_VERSION: u8 = 2;
+
+/// The cluster's version from which on commands have authors: a member of before would stop at one.
+pub const AUTHORS_SINCE: u32 = 2;
 
 /// What an entry asks the state machine to do. Whatever is not in here and not in the replicated state
 /// cannot influence the outcome.
@@ -42,6 +51,30 @@ pub enum Command {
     Member(MemberChange),
     /// A member tells which version it knows.
     MemberVersion(MemberVersion),
+    /// Change users or roles, or whether they count.
+    Auth(AuthChange),
+    /// A user has a token from now on.
+    Token(TokenGrant),
+}
+
+/// A command and in whose name it stands in the log, which decides whether it may be done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Authored {
+    /// Who wants it.
+    pub author: Author,
+    /// What.
+    pub command: Command,
+}
+
+/// An author's bytes. Nobody is not written at all.
+#[derive(Clone, PartialEq, Message)]
+struct StoredAuthor {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(uint64, tag = "2")]
+    revision: u64,
+    #[prost(bool, tag = "3")]
+    is_member: bool,
 }
 
 /// Which version a member knows.
@@ -163,6 +196,8 @@ impl Command {
             Self::LeaseExpire(_) => "lease_expire",
             Self::Member(_) => "member",
             Self::MemberVersion(_) => "member_version",
+            Self::Auth(_) => "auth",
+            Self::Token(_) => "token",
         }
     }
 
@@ -183,6 +218,7 @@ impl Command {
             | Self::LeaseExpire(_)
             | Self::Member(_)
             | Self::MemberVersion(_) => 0,
+            Self::Auth(_) | Self::Token(_) => AUTHORS_SINCE,
         }
     }
 
@@ -198,43 +234,47 @@ impl Command {
             | Self::LeaseRevoke(_)
             | Self::LeaseExpire(_) => true,
             // What remains of a lease is recorded of leases that live: none is to end sooner for it.
-            Self::LeaseCheckpoint(_) | Self::Publish(_) | Self::Alarm(_) | Self::Member(_) | Self::MemberVersion(_) => {
-                false
-            }
+            Self::LeaseCheckpoint(_)
+            | Self::Publish(_)
+            | Self::Alarm(_)
+            | Self::Member(_)
+            | Self::MemberVersion(_)
+            | Self::Auth(_)
+            | Self::Token(_) => false,
         }
     }
 
-    /// The command's bytes.
+    /// The command's bytes, in nobody's name.
     #[must_use]
     pub fn encode(&self) -> Bytes {
+        self.encode_by(&Author::Nobody)
+    }
+
+    /// The command's bytes, in somebody's name. Before the cluster has version [`AUTHORS_SINCE`], only nobody has one.
+    #[must_use]
+    pub fn encode_by(&self, author: &Author) -> Bytes {
         match self {
-            Self::Put(message) => encode(1, message),
-            Self::DeleteRange(message) => encode(2, message),
-            Self::Txn(message) => encode(3, message),
-            Self::Compact(message) => encode(4, message),
-            Self::LeaseGrant(message) => encode(5, message),
-            Self::LeaseRevoke(message) => encode(6, message),
-            Self::Publish(message) => encode(7, message),
-            Self::Alarm(message) => encode(8, message),
+            Self::Put(message) => encode(author, 1, message),
+            Self::DeleteRange(message) => encode(author, 2, message),
+            Self::Txn(message) => encode(author, 3, message),
+            Self::Compact(message) => encode(author, 4, message),
+            Self::LeaseGrant(message) => encode(author, 5, message),
+            Self::LeaseRevoke(message) => encode(author, 6, message),
+            Self::Publish(message) => encode(author, 7, message),
+            Self::Alarm(message) => encode(author, 8, message),
             // 9 was the same without grant numbers; a version that knows only that would hit the wrong life.
             // 10 and 11 were the same without a term, which a version that knows only those would not look at.
-            Self::LeaseCheckpoint(message) => encode(12, message),
-            Self::LeaseExpire(message) => encode(13, message),
-            Self::Member(message) => encode(14, message),
-            Self::MemberVersion(message) => encode(15, message),
+            Self::LeaseCheckpoint(message) => encode(author, 12, message),
+            Self::LeaseExpire(message) => encode(author, 13, message),
+            Self::Member(message) => encode(author, 14, message),
+            Self::MemberVersion(message) => encode(author, 15, message),
+            Self::Auth(message) => encode(author, 16, message),
+            Self::Token(message) => encode(author, 17, message),
         }
     }
 
-    /// Reads a command, sharing its bytes.
-    ///
-    /// # Errors
-    /// [`CommandError`] for bytes that no version up to this one writes.
-    pub fn decode(mut bytes: Bytes) -> Result<Self, CommandError> {
-        let version = bytes.try_get_u8().map_err(|_| CommandError::CutOff)?;
-        let kind = bytes.try_get_u8().map_err(|_| CommandError::CutOff)?;
-        if version != VERSION {
-            return Err(CommandError::Unknown { version, kind });
-        }
+    /// Reads what stands behind the version, the kind and the author.
+    fn decode(kind: u8, bytes: Bytes) -> Result<Self, CommandError> {
         Ok(match kind {
             1 => Self::Put(PutRequest::decode(bytes)?),
             2 => Self::DeleteRange(DeleteRangeRequest::decode(bytes)?),
@@ -248,8 +288,54 @@ impl Command {
             11 | 13 => Self::LeaseExpire(LeaseExpiry::decode(bytes)?),
             14 => Self::Member(MemberChange::decode(bytes)?),
             15 => Self::MemberVersion(MemberVersion::decode(bytes)?),
-            kind => return Err(CommandError::Unknown { version, kind }),
+            16 => Self::Auth(AuthChange::decode(bytes)?),
+            17 => Self::Token(TokenGrant::decode(bytes)?),
+            kind => return Err(CommandError::Unknown { version: VERSION, kind }),
         })
+    }
+}
+
+impl Authored {
+    /// Reads a command and its author, sharing the bytes.
+    ///
+    /// # Errors
+    /// [`CommandError`] for bytes that no version up to this one writes.
+    pub fn decode(mut bytes: Bytes) -> Result<Self, CommandError> {
+        let version = bytes.try_get_u8().map_err(|_| CommandError::CutOff)?;
+        let kind = bytes.try_get_u8().map_err(|_| CommandError::CutOff)?;
+        let author = match version {
+            VERSION => Author::Nobody,
+            AUTHORED_VERSION => StoredAuthor::decode_length_delimited(&mut bytes)?.into(),
+            _ => return Err(CommandError::Unknown { version, kind }),
+        };
+        Ok(Self { author, command: Command::decode(kind, bytes)? })
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        self.command.encode_by(&self.author)
+    }
+}
+
+impl StoredAuthor {
+    fn of(author: &Author) -> Option<Self> {
+        match author {
+            Author::Nobody => None,
+            Author::User { name, revision } => {
+                Some(Self { name: name.as_ref().to_owned(), revision: *revision, is_member: false })
+            }
+            Author::Member => Some(Self { is_member: true, ..Self::default() }),
+        }
+    }
+}
+
+impl From<StoredAuthor> for Author {
+    fn from(stored: StoredAuthor) -> Self {
+        match stored.is_member {
+            true => Self::Member,
+            false => Self::User { name: stored.name.into(), revision: stored.revision },
+        }
     }
 }
 
@@ -281,10 +367,15 @@ impl LeaseExpiry {
     }
 }
 
-fn encode(kind: u8, message: &impl Message) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(2 + message.encoded_len());
-    bytes.put_u8(VERSION);
+fn encode(author: &Author, kind: u8, message: &impl Message) -> Bytes {
+    let author = StoredAuthor::of(author);
+    let author_len = author.as_ref().map_or(0, |author| author.encoded_len() + 10);
+    let mut bytes = BytesMut::with_capacity(2 + author_len + message.encoded_len());
+    bytes.put_u8(if author.is_some() { AUTHORED_VERSION } else { VERSION });
     bytes.put_u8(kind);
+    if let Some(author) = author {
+        author.encode_length_delimited(&mut bytes).expect("the buffer grows");
+    }
     message.encode_raw(&mut bytes);
     bytes.freeze()
 }
@@ -297,12 +388,21 @@ mod tests {
     fn a_command_survives_its_bytes() {
         let command =
             Command::Put(PutRequest { key: "k".into(), value: "v".into(), lease: 7, ..PutRequest::default() });
-        assert_eq!(Command::decode(command.encode()).unwrap(), command);
+        let user = Author::User { name: "anna".into(), revision: 7 };
+        for author in [Author::Nobody, Author::Member, user] {
+            let authored = Authored { author, command: command.clone() };
+            assert_eq!(Authored::decode(authored.encode()).unwrap(), authored);
+        }
+    }
+
+    #[test]
+    fn what_nobody_wrote_is_read_by_a_version_of_before_there_were_authors() {
+        assert_eq!(Command::Compact(CompactionRequest::default()).encode().as_ref(), [VERSION, 4]);
     }
 
     #[test]
     fn commands_from_before_grants_were_counted_mean_whichever_life_there_is() {
-        let old = |kind, message: &[u8]| Command::decode([&[VERSION, kind], message].concat().into()).unwrap();
+        let old = |kind, message: &[u8]| Authored::decode([&[VERSION, kind], message].concat().into()).unwrap().command;
         let checkpoint = registry_proto::etcdserverpb::LeaseCheckpoint { id: 7, remaining_ttl: 20 };
         let request = registry_proto::etcdserverpb::LeaseCheckpointRequest { checkpoints: vec![checkpoint] };
         let read = LeaseCheckpoint::of(Grant { id: LeaseId(7), number: GrantNumber(0) }, 20);
@@ -315,9 +415,9 @@ mod tests {
     #[test]
     fn a_newer_command_is_refused_not_guessed() {
         let unknown_kind = Bytes::from_static(&[VERSION, 200]);
-        assert!(matches!(Command::decode(unknown_kind), Err(CommandError::Unknown { kind: 200, .. })));
-        let newer = Bytes::from_static(&[VERSION + 1, 1]);
-        assert!(matches!(Command::decode(newer), Err(CommandError::Unknown { .. })));
-        assert!(matches!(Command::decode(Bytes::new()), Err(CommandError::CutOff)));
+        assert!(matches!(Authored::decode(unknown_kind), Err(CommandError::Unknown { kind: 200, .. })));
+        let newer = Bytes::from_static(&[AUTHORED_VERSION + 1, 1]);
+        assert!(matches!(Authored::decode(newer), Err(CommandError::Unknown { .. })));
+        assert!(matches!(Authored::decode(Bytes::new()), Err(CommandError::CutOff)));
     }
 }
