@@ -8,6 +8,7 @@ use registry_proto::etcdserverpb::{AlarmRequest, AlarmType};
 use tonic::Status;
 
 use super::backend::{Backend, mvcc_status};
+use crate::apply::WholeHash;
 use crate::command::Command;
 use crate::storage::Vfs;
 use crate::types::{Author, MemberId, Revision, Runtime};
@@ -66,6 +67,24 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
         let hashed = hashed.await.map_err(|_| Status::internal("hashing the store ended without an answer"))?;
         let (hash, compacted) = hashed.map_err(mvcc_status)?;
         Ok(HashKvResponse { header: Some(header), hash, compact_revision: compacted.0, hash_revision })
+    }
+
+    /// The hash of all that this member holds now, keys and the rest.
+    ///
+    /// # Errors
+    /// etcd's for a compacted revision, if a snapshot has replaced the state meanwhile.
+    pub(super) async fn hash_whole(&self) -> Result<(u32, Revision), Status> {
+        let state = self.state.clone();
+        let hashed = R::spawn_blocking(move || {
+            let mut hash = WholeHash::begin(&state)?;
+            loop {
+                if let Some(whole) = hash.slice(&state, HASH_KEYS)? {
+                    return Ok((whole, hash.revision()));
+                }
+            }
+        });
+        let hashed = hashed.await.map_err(|_| Status::internal("hashing the state ended without an answer"))?;
+        hashed.map_err(mvcc_status)
     }
 
     /// Compares what all members hold, for a leader to do; and raises the alarm CORRUPT of those who deviate.

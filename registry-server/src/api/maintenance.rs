@@ -1,4 +1,4 @@
-//! The Maintenance service: status, the hash of the store, and the alarms.
+//! The Maintenance service: status, hashes, alarms, defragmentation, and who leads.
 //! What this version does not do says so.
 
 use std::pin::Pin;
@@ -7,14 +7,15 @@ use futures_core::Stream;
 use registry_proto::etcdserverpb::alarm_request::AlarmAction;
 use registry_proto::etcdserverpb::maintenance_server::Maintenance;
 use registry_proto::etcdserverpb::{
-    AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeRequest, DowngradeResponse,
-    HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest,
-    SnapshotResponse, StatusRequest, StatusResponse,
+    AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeInfo, DowngradeRequest,
+    DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse,
+    SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::backend::{SharedBackend, mismatch};
 use super::caller::Caller;
+use super::downgrade::downgrade;
 use super::status::WireError;
 use super::version::{ETCD_VERSION, STORAGE_VERSION};
 use crate::apply::Outcome;
@@ -80,6 +81,8 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
         self.check_named(&self.0.caller(&request)).await?;
         let raft = self.0.node.status();
         let sizes = self.0.state.sizes();
+        // etcd tells the negative number that switched it off.
+        let quota = if self.0.limits.quota_bytes == 0 { -1 } else { self.0.limits.quota_bytes as i64 };
         Ok(Response::new(StatusResponse {
             header: Some(self.0.header_now()),
             version: ETCD_VERSION.to_owned(),
@@ -92,19 +95,21 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
             db_size_in_use: (EMPTY_STORE_BYTES + sizes.live_bytes) as i64,
             is_learner: self.0.is_learner(),
             storage_version: STORAGE_VERSION.to_owned(),
-            db_size_quota: self.0.limits.quota_bytes as i64,
-            downgrade_info: None,
+            db_size_quota: quota,
+            downgrade_info: Some(DowngradeInfo::default()),
         }))
     }
 
     async fn defragment(&self, request: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
         self.check_admin(&request).await?;
-        Err(not_yet("Defragment"))
+        self.0.defragment().await?;
+        Ok(Response::new(DefragmentResponse { header: None }))
     }
 
     async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
         self.check_admin(&request).await?;
-        Err(not_yet("Hash"))
+        let (hash, revision) = self.0.hash_whole().await?;
+        Ok(Response::new(HashResponse { header: Some(self.0.header(revision)), hash }))
     }
 
     async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
@@ -137,6 +142,6 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
 
     async fn downgrade(&self, request: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
         self.check_admin(&request).await?;
-        Err(not_yet("Downgrade"))
+        downgrade(request.get_ref()).map(Response::new)
     }
 }

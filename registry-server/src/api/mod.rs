@@ -10,6 +10,8 @@ mod backend;
 mod caller;
 pub mod check;
 mod cluster;
+mod defragment;
+mod downgrade;
 mod hash;
 mod keep_alive;
 mod kv;

@@ -1,8 +1,10 @@
 //! The quota: what would exceed it is refused before it is proposed, and raises the alarm for all members.
+//! `server::room` clears it.
 //!
 //! Proposals under way are not counted, so the store may come to exceed the quota by what may wait for the
 //! log at once; from the alarm's entry on, every member refuses alike.
 
+use bytes::Bytes;
 use registry_proto::etcdserverpb::alarm_request::AlarmAction;
 use registry_proto::etcdserverpb::{AlarmRequest, AlarmType};
 use tonic::Status;
@@ -28,19 +30,36 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
         Err(WireError::NoSpace.into())
     }
 
+    /// Whether this member has raised the alarm.
+    pub fn is_out_of_space(&self) -> bool {
+        self.state.alarms.read().has(self.member, AlarmType::Nospace)
+    }
+
+    /// Clears this member's alarm, because it has room again.
+    pub async fn clear_no_space(&self) {
+        let _only_one = self.raising.lock().await;
+        let (size, quota) = (self.state.size_bytes(), self.limits.quota_bytes);
+        match self.node.propose(self.no_space(AlarmAction::Deactivate)).await {
+            Ok(_) => tracing::info!(size, quota, member = %self.member, "there is room again: alarm cleared"),
+            // The next look tries again.
+            Err(error) => tracing::warn!(size, quota, %error, "there is room again, and the alarm is not cleared yet"),
+        }
+    }
+
+    fn no_space(&self, action: AlarmAction) -> Bytes {
+        let alarm = AlarmType::Nospace.into();
+        let request = AlarmRequest { action: action.into(), member_id: self.member.0, alarm };
+        self.encoded(&Author::Member, &Command::Alarm(request))
+    }
+
     /// Raises the alarm unless it is, or somebody is about to: a flood of writes makes one entry.
     async fn raise_no_space(&self, size: u64) {
         let Ok(_only_one) = self.raising.try_lock() else { return };
-        if self.state.alarms.read().has(self.member, AlarmType::Nospace) {
+        if self.is_out_of_space() {
             return;
         }
-        let request = AlarmRequest {
-            action: AlarmAction::Activate.into(),
-            member_id: self.member.0,
-            alarm: AlarmType::Nospace.into(),
-        };
         let quota = self.limits.quota_bytes;
-        match self.node.propose(self.encoded(&Author::Member, &Command::Alarm(request))).await {
+        match self.node.propose(self.no_space(AlarmAction::Activate)).await {
             Ok(_) => tracing::warn!(size, quota, member = %self.member, "the quota is exceeded: alarm raised"),
             // Whoever writes next tries again.
             Err(error) => tracing::warn!(size, quota, %error, "the quota is exceeded, and no alarm could be raised"),

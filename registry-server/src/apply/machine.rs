@@ -334,16 +334,24 @@ impl StateMachine for Machine {
             let store = self.state.store.read();
             store.swept() < store.compacted()
         };
-        if !waiting && !self.reclaiming {
+        let asked = self.state.defragmentation.is_asked();
+        if !waiting && !self.reclaiming && !asked {
             return false;
         }
         let mut store = self.state.store.write();
+        if asked {
+            self.state.defragmentation.begin();
+            store.defragment();
+        }
         self.reclaiming = !store.compact_step(COMPACT_KEYS);
         let swept = store.swept();
         self.state.note_store_size(&store);
         drop(store);
         if !self.reclaiming && self.state.set_swept(swept) {
             tracing::info!(revision = %swept, "finished scheduled compaction");
+        }
+        if !self.reclaiming {
+            self.state.defragmentation.end();
         }
         self.reclaiming
     }
@@ -352,6 +360,7 @@ impl StateMachine for Machine {
         // A pin that goes may be all that physical compaction waited for.
         let unpinned = wake.clone();
         self.state.store.read().on_unpin(Box::new(move || unpinned()));
+        self.state.defragmentation.on_ask(wake.clone());
         self.wake_background = Some(wake);
     }
 

@@ -11,6 +11,7 @@
 mod alarms;
 mod cost;
 mod counts;
+mod defragmentation;
 mod kv;
 mod leases;
 mod machine;
@@ -19,10 +20,12 @@ mod reply;
 mod snapshot;
 mod state;
 mod txn;
+mod whole_hash;
 
 pub use alarms::Alarms;
 pub use cost::cost;
 pub use counts::Counts;
+pub use defragmentation::Defragmentation;
 pub use kv::range_query;
 pub use machine::{LeaseObserver, Machine};
 pub use permit::{lease_keys, permit, permit_txn};
@@ -30,3 +33,4 @@ pub use reply::{ApplyError, Outcome, Reply};
 pub use snapshot::StateSnapshot;
 pub use state::{Sizes, State};
 pub use txn::{is_read_only, is_serializable, read_only_txn};
+pub use whole_hash::WholeHash;

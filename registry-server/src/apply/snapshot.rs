@@ -99,29 +99,30 @@ impl StateSnapshot {
     pub(super) fn new(state: Arc<State>) -> Self {
         let store = state.store.read();
         let cursor = store.snapshot();
-        let leases = lease_blocks(&state.leases.read());
-        let head = Head {
-            version: VERSION,
-            revision: cursor.revision().0,
-            compacted: cursor.compacted().0,
-            lease_blocks: u32::try_from(leases.len()).expect("leases fit in memory, and so in 2^32 blocks"),
-            members: state.cluster.read().members().cloned().collect(),
-            alarms: state.alarms.read().of(AlarmType::None),
-            last_grant: state.leases.read().last_grant().0,
-            removed: state.cluster.read().removed().map(|id| id.0).collect(),
-            cluster_version: state.cluster.read().version(),
-            versions: state
-                .cluster
-                .read()
-                .versions()
-                .map(|(id, version)| MemberVersion { id: id.0, version })
-                .collect(),
-            auth: Some(state.auth.read().to_stored()),
-        };
+        let small = small_blocks(&state, cursor.revision(), cursor.compacted());
         drop(store);
-        let small = std::iter::once(head.encode_to_vec().into()).chain(leases).collect();
         Self { small, state, cursor }
     }
+}
+
+/// The head and the leases, of one moment if the store is locked meanwhile: the other locks are held together.
+pub(super) fn small_blocks(state: &State, revision: Revision, compacted: Revision) -> VecDeque<Bytes> {
+    let (leases, cluster, alarms) = (state.leases.read(), state.cluster.read(), state.alarms.read());
+    let blocks = lease_blocks(&leases);
+    let head = Head {
+        version: VERSION,
+        revision: revision.0,
+        compacted: compacted.0,
+        lease_blocks: u32::try_from(blocks.len()).expect("leases fit in memory, and so in 2^32 blocks"),
+        members: cluster.members().cloned().collect(),
+        alarms: alarms.of(AlarmType::None),
+        last_grant: leases.last_grant().0,
+        removed: cluster.removed().map(|id| id.0).collect(),
+        cluster_version: cluster.version(),
+        versions: cluster.versions().map(|(id, version)| MemberVersion { id: id.0, version }).collect(),
+        auth: Some(state.auth.read().to_stored()),
+    };
+    std::iter::once(head.encode_to_vec().into()).chain(blocks).collect()
 }
 
 fn lease_blocks(leases: &Leases) -> Vec<Bytes> {

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use super::alarms::Alarms;
 use super::counts::Counts;
 use crate::auth::Auth;
+use super::defragmentation::Defragmentation;
 use crate::cluster::Cluster;
 use crate::lease::Leases;
 use crate::mvcc::{EventCursor, RevisionEvents, Store};
@@ -32,6 +33,8 @@ pub struct State {
     pub auth: RwLock<Auth>,
     /// What was done, for the metrics; not replicated.
     pub counts: Counts,
+    /// Who waits for garbage to be given back.
+    pub defragmentation: Defragmentation,
     /// Sizes after the last command, for whoever must not wait for a lock.
     store_bytes: AtomicU64,
     lease_bytes: AtomicU64,

@@ -125,6 +125,7 @@ pub struct Node<S: StateMachine, R: Runtime, V: Vfs> {
     counts: Arc<Counts>,
     stop: CancellationToken,
     wal: Wal<V>,
+    since_snapshot: Arc<SinceSnapshot>,
     /// All other lanes that touch files.
     lanes: [Lane; 3],
 }
@@ -142,6 +143,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Clone for Node<S, R, V> {
             counts: self.counts.clone(),
             stop: self.stop.clone(),
             wal: self.wal.clone(),
+            since_snapshot: self.since_snapshot.clone(),
             lanes: self.lanes.clone(),
         }
     }
@@ -207,7 +209,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let way = Way { raft: raft.clone(), wal: wal.clone(), leaders: leaders.clone(), pending, request_timeout };
 
         let stop = CancellationToken::new();
-        background::begin(&stop, &raft, &wal, &counts, (since_snapshot, sending));
+        background::begin(&stop, &raft, &wal, &counts, (since_snapshot.clone(), sending));
         Ok(Self {
             batcher: Batcher::start(way, lost),
             reads: Reads::start(raft.clone(), leaders.clone(), options.election_timeout),
@@ -219,6 +221,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
             counts,
             stop,
             wal,
+            since_snapshot,
             lanes: [snapshot_lane, apply_lane, read_lane],
         })
     }
@@ -417,6 +420,11 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
             committed_index: metrics.local_committed.map_or(0, |log_id| log_id.index),
             applied_index: metrics.last_applied.map_or(0, |log_id| log_id.index),
         }
+    }
+
+    /// Has a snapshot written as if one were due, behind which the log and older snapshots go.
+    pub fn ask_for_snapshot(&self) {
+        self.since_snapshot.due.notify_one();
     }
 
     /// Returns when the node has stopped by itself, which only a fatal error does, with that error's text.

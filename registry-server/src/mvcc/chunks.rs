@@ -317,6 +317,18 @@ impl Chunks {
         })
     }
 
+    /// Has [`Self::take_sparse`] give every chunk in which there is any garbage. The one that is still appended to ends;
+    /// `next` is the revision of what is written next.
+    pub(super) fn mark_garbage(&mut self, next: Revision) {
+        let numbered = (self.base..).zip(&self.slots);
+        let with_garbage = numbered.filter(|(_, slot)| slot.chunk.as_deref().is_some_and(|chunk| !chunk.is_whole()));
+        self.sparse.extend(with_garbage.map(|(number, _)| number));
+        if self.last_number().is_some_and(|last| self.sparse.contains(&last)) {
+            self.shrink_last();
+            self.slots.push_back(Slot { first: next, chunk: Some(Box::default()) });
+        }
+    }
+
     /// Takes a chunk that is at least half garbage out, for [`Self::put_back`]. The one that is still
     /// appended to waits until it is full.
     pub(super) fn take_sparse(&mut self) -> Option<(u32, Box<Chunk>)> {

@@ -16,6 +16,7 @@ mod budget;
 mod catch_up;
 mod chunks;
 mod compaction;
+mod defragment;
 mod error;
 mod event;
 mod hash;

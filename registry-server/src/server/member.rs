@@ -24,6 +24,7 @@ use super::members::{ask_when_silent, keep_members, notice_removal};
 use super::metrics::NodeMetrics;
 use super::others::Others;
 use super::publish::publish;
+use super::room::clear_when_there_is_room;
 use super::settings::limits;
 use super::start::StartError;
 use crate::api::{
@@ -201,6 +202,7 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
         drop(R::spawn(keep_members(node.clone(), state.clone(), *member)));
         drop(R::spawn(expire_leases(node.clone(), keeper.clone())));
         drop(R::spawn(record_leases(node.clone(), keeper.clone())));
+        drop(R::spawn(clear_when_there_is_room(self.backend.clone())));
         drop(R::spawn(look_for_corruption(self.backend.clone(), config.corrupt_check_time)));
     }
 }

@@ -40,6 +40,7 @@ mod process;
 pub mod program;
 mod publish;
 mod refusals;
+mod room;
 mod settings;
 mod slow;
 mod start;

@@ -4,7 +4,7 @@ use registry_proto::etcdserverpb::{
     AlarmRequest, DowngradeRequest, HashKvRequest, MemberAddRequest, MemberListRequest, MemberPromoteRequest,
     MemberRemoveRequest, MemberUpdateRequest, MoveLeaderRequest,
 };
-use tonic::Code::{FailedPrecondition, InvalidArgument, NotFound, OutOfRange, Unimplemented};
+use tonic::Code::{FailedPrecondition, InvalidArgument, NotFound, OutOfRange, Unimplemented, Unknown};
 
 use crate::table::{COMPACTED, NEWEST, Row, holds, row};
 
@@ -42,24 +42,41 @@ fn alarm_rows() -> Vec<Row> {
 
 fn maintenance_rows() -> Vec<Row> {
     let call = |method| row(method, method, &());
-    let not_yet =
-        |row: Row, name: &str| row.refused_plainly(Unimplemented, &format!("{name} is not supported by this version"));
     let move_leader = MoveLeaderRequest { target_id: 404 };
     let downgrade = |version: &str, action| DowngradeRequest { action, version: version.to_owned() };
     let ask = |what, request| row(what, "/etcdserverpb.Maintenance/Downgrade", &request);
     let newer = "unknown method Downgrade for service etcdserverpb.Maintenance";
+    let old = "3.4 has no such method";
+    let wrong = "wrong downgrade target version format";
     vec![
         call("/etcdserverpb.Maintenance/Status"),
-        not_yet(call("/etcdserverpb.Maintenance/Defragment"), "Defragment").etcd_takes("", NOT_YET),
-        not_yet(call("/etcdserverpb.Maintenance/Hash"), "Hash").etcd_takes("", NOT_YET),
-        not_yet(call("/etcdserverpb.Maintenance/Snapshot"), "Snapshot").etcd_takes("", NOT_YET),
+        call("/etcdserverpb.Maintenance/Defragment"),
+        call("/etcdserverpb.Maintenance/Hash"),
+        call("/etcdserverpb.Maintenance/Snapshot")
+            .refused_plainly(Unimplemented, "Snapshot is not supported by this version")
+            .etcd_takes("", NOT_YET),
         row("no such member", "/etcdserverpb.Maintenance/MoveLeader", &move_leader)
             .refused(FailedPrecondition, "bad leader transferee"),
-        not_yet(ask("no version", downgrade("", 0)), "Downgrade").etcd_refuses_plainly(Unimplemented, newer, NOT_YET),
-        not_yet(ask("an unknown action", downgrade("3.6", 9)), "Downgrade").etcd_refuses_plainly(
+        ask("no version", downgrade("", 0)).refused(InvalidArgument, wrong).etcd_refuses_plainly(
             Unimplemented,
             newer,
-            NOT_YET,
+            old,
+        ),
+        ask("a version that is none", downgrade("3.x", 1)).refused(InvalidArgument, wrong).etcd_refuses_plainly(
+            Unimplemented,
+            newer,
+            old,
+        ),
+        ask("an older version", downgrade("3.6.0", 1))
+            .refused(InvalidArgument, "invalid downgrade target version")
+            .etcd_refuses_plainly(Unimplemented, newer, old),
+        ask("no downgrade to cancel", downgrade("", 2))
+            .refused(FailedPrecondition, "no inflight downgrade job")
+            .etcd_refuses_plainly(Unimplemented, newer, old),
+        ask("an unknown action", downgrade("3.6", 9)).refused(Unknown, "unknown method").etcd_refuses_plainly(
+            Unimplemented,
+            newer,
+            old,
         ),
     ]
 }

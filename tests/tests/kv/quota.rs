@@ -1,13 +1,16 @@
 //! The quota's whole story: writes until it is exceeded, what goes on then, and the way back.
 
+use std::time::Duration;
+
 use registry_proto::etcdserverpb::alarm_request::AlarmAction;
 use registry_proto::etcdserverpb::request_op::Request as Op;
 use registry_proto::etcdserverpb::{
     AlarmMember, AlarmRequest, AlarmType, PutRequest, RequestOp, StatusRequest, StatusResponse,
 };
 use registry_server::server::Config;
+use registry_tests::budget::SOON;
 use registry_tests::requests::{delete, leased, put, txn};
-use registry_tests::{Client, EmbeddedNode, refusal};
+use registry_tests::{Client, EmbeddedNode, eventually, refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
@@ -56,6 +59,12 @@ async fn alarm(client: &Client, action: AlarmAction, member_id: u64, alarm: Alar
     client.maintenance.clone().alarm(request).await.expect("alarms are answered").into_inner().alarms
 }
 
+/// Waits until the alarm has gone by itself.
+async fn no_alarm(client: &Client) {
+    let none = async || alarm(client, AlarmAction::Get, 0, AlarmType::None).await.is_empty();
+    eventually(SOON, "the alarm is cleared", none).await;
+}
+
 async fn status(client: &Client) -> StatusResponse {
     client.maintenance.clone().status(StatusRequest {}).await.expect("status is answered").into_inner()
 }
@@ -83,7 +92,7 @@ async fn assert_capped(client: &Client) {
 }
 
 #[tokio::test]
-async fn a_full_store_refuses_what_adds_to_it_until_it_was_compacted_and_disarmed() {
+async fn a_full_store_refuses_what_adds_to_it_until_it_was_compacted() {
     let node = with_quota().await;
     let client = node.client().await;
     client.grant(7, 60).await.unwrap();
@@ -107,10 +116,9 @@ async fn a_full_store_refuses_what_adds_to_it_until_it_was_compacted_and_disarme
     assert_eq!(alarm(&client, AlarmAction::Get, 0, AlarmType::Nospace).await, raised);
 
     client.compact(client.revision().await).await.unwrap();
-    // There is room again, and the alarm holds until somebody clears it.
     assert!(status(&client).await.db_size < QUOTA_BYTES as i64 / 2);
-    assert_capped(&client).await;
-    alarm(&client, AlarmAction::Deactivate, member, AlarmType::Nospace).await;
+    // There is room again, and nobody has to disarm.
+    no_alarm(&client).await;
     client.try_put(large_put("a")).await.unwrap();
     assert!(status(&client).await.errors.is_empty());
     assert!(http(&node, "/health").await.starts_with("HTTP/1.1 200 OK"));
@@ -172,8 +180,72 @@ async fn leases_count_in_the_quota_and_revoking_them_frees_it() {
         client.revoke(id).await.expect("leases can be revoked without space");
     }
     assert_eq!(status(&client).await.db_size, EMPTY_BYTES);
-    alarm(&client, AlarmAction::Deactivate, full.header.unwrap().member_id, AlarmType::Nospace).await;
+    no_alarm(&client).await;
     // An attached key takes room of its own.
     let with_keys = fill_with_leases(&client, true).await;
     assert!(with_keys * 2 < without_keys, "{with_keys} leases with keys, {without_keys} without");
+}
+
+/// Keys of which every third is written again: a third of each chunk becomes garbage.
+async fn fragment(client: &Client) -> i64 {
+    let small = |key: usize| put(&format!("key/{key:05}"), vec![b'v'; 1_000]);
+    let mut last = 0;
+    for key in 0.. {
+        let answer = client.try_put(small(key)).await;
+        if answer.is_err() {
+            assert_eq!(refusal(answer), no_space());
+            return last;
+        }
+        last = answer.unwrap_or_default().header.unwrap_or_default().revision;
+    }
+    last
+}
+
+#[tokio::test]
+async fn the_alarm_goes_when_keys_were_deleted_everywhere_and_compacted() {
+    let node = with_quota().await;
+    let client = node.client().await;
+    fragment(&client).await;
+    // Too little for the alarm to go, and too much for the chunks to be rewritten by themselves.
+    for key in (0..900).step_by(3) {
+        client.delete(delete(&format!("key/{key:05}"))).await.unwrap();
+    }
+    client.compact(client.revision().await).await.unwrap();
+    no_alarm(&client).await;
+    let after = status(&client).await;
+    assert!(after.db_size < QUOTA_BYTES as i64 * 9 / 10, "{after:?}");
+    client.try_put(large_put("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_alarm_does_not_come_and_go_while_the_store_stays_nearly_full() {
+    let node = with_quota().await;
+    let client = node.client().await;
+    fragment(&client).await;
+    let before = status(&client).await.raft_index;
+    // There is room for some, but less than a tenth of the quota.
+    for key in 0..20 {
+        client.delete(delete(&format!("key/{key:05}"))).await.unwrap();
+    }
+    client.compact(client.revision().await).await.unwrap();
+    let deleted = status(&client).await.raft_index;
+    assert_eq!(deleted, before + 21);
+    let began = tokio::time::Instant::now();
+    let mut puts = 0;
+    while began.elapsed() < Duration::from_secs(4) {
+        assert_eq!(refusal(client.try_put(put("a", "")).await), no_space());
+        puts += 1;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(status(&client).await.raft_index, deleted + puts, "nobody proposed anything else");
+}
+
+#[tokio::test]
+async fn without_a_quota_an_old_alarm_goes() {
+    let node = EmbeddedNode::start_with(|config: &mut Config| config.quota_bytes = None).await;
+    let client = node.client().await;
+    let member = client.header().await.member_id;
+    alarm(&client, AlarmAction::Activate, member, AlarmType::Nospace).await;
+    no_alarm(&client).await;
+    assert_eq!(status(&client).await.db_size_quota, -1);
 }
