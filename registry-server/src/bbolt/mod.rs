@@ -1,0 +1,23 @@
+//! The file format of etcd's database, bbolt: an image of buckets with sorted keys, made in one go and in order.
+//!
+//! [`ImageWriter`] takes buckets and their entries sorted, and gives pages in the order of the file, so an image of any
+//! size is made in the memory of a few pages. The first pages say how many follow and where the root is, so the
+//! same entries are fed twice: once to be measured ([`Layout`]), once to be written. It is pure: no file, lock or
+//! thread, and nothing of what the buckets mean, which `api` knows.
+//!
+//! What always holds:
+//! - Every page from the third on is a node of exactly one tree, or the freelist, which is empty: there is no garbage.
+//! - A branch page has two children at least. bbolt stops at one with a single child, once that has lost its keys.
+//! - The same entries give the same bytes, measured or written.
+
+mod image;
+mod meta;
+mod page;
+mod tree;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use image::{ImageWriter, Layout};
