@@ -1,4 +1,4 @@
-//! The Maintenance service: status, hashes, alarms, defragmentation, and who leads.
+//! The Maintenance service: status, hashes, snapshots, alarms, defragmentation, and who leads.
 //! What this version does not do says so.
 
 use std::pin::Pin;
@@ -11,11 +11,13 @@ use registry_proto::etcdserverpb::{
     DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest, MoveLeaderResponse,
     SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::backend::{SharedBackend, mismatch};
 use super::caller::Caller;
 use super::downgrade::downgrade;
+use super::snapshot::Snapshots;
 use super::status::WireError;
 use super::version::{ETCD_VERSION, STORAGE_VERSION};
 use crate::apply::Outcome;
@@ -29,12 +31,12 @@ use crate::types::{MemberId, Revision, Runtime};
 const EMPTY_STORE_BYTES: u64 = 4096;
 
 /// The Maintenance service over a backend.
-pub struct MaintenanceService<R: Runtime, V: Vfs>(SharedBackend<R, V>);
+pub struct MaintenanceService<R: Runtime, V: Vfs>(SharedBackend<R, V>, Snapshots);
 
 impl<R: Runtime, V: Vfs> MaintenanceService<R, V> {
-    /// A service over `backend`.
-    pub fn new(backend: SharedBackend<R, V>) -> Self {
-        Self(backend)
+    /// A service over `backend`. Its snapshots end when `stop` is cancelled.
+    pub fn new(backend: SharedBackend<R, V>, stop: CancellationToken) -> Self {
+        Self(backend, Snapshots::new(stop))
     }
 
     async fn check_admin<T>(&self, request: &Request<T>) -> Result<(), Status> {
@@ -121,7 +123,7 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
 
     async fn snapshot(&self, request: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
         self.check_admin(&request).await?;
-        Err(not_yet("Snapshot"))
+        self.1.begin(&self.0).await.map(Response::new)
     }
 
     /// As in etcd, only the leader takes it.

@@ -25,6 +25,7 @@ mod queues;
 mod quota;
 mod range;
 mod require_leader;
+mod snapshot;
 pub mod status;
 pub mod version;
 mod watch;

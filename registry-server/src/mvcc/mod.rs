@@ -45,6 +45,6 @@ pub use query::{RangeAnswer, RangeQuery, SortOrder, SortTarget};
 pub use range::RangeCursor;
 pub use record::Record;
 pub use restore::Restore;
-pub use snapshot::SnapshotCursor;
+pub use snapshot::{SnapshotCursor, snapshot_records};
 pub use store::{NEVER_COMPACTED, Store};
 pub use write_txn::{Committed, Deleted, WriteTxn};

@@ -46,7 +46,9 @@ impl<'a> Record<'a> {
         Self { key, create_revision: Revision(0), mod_revision: at, version: 0, value: &[], lease: LeaseId(0) }
     }
 
-    pub(super) const fn is_tombstone(&self) -> bool {
+    /// Whether it is of a key that was deleted.
+    #[must_use]
+    pub const fn is_tombstone(&self) -> bool {
         self.version == 0
     }
 

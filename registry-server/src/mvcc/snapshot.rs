@@ -10,6 +10,7 @@ use super::budget::Budget;
 use super::chunks::Place;
 use super::history::Change;
 use super::pins::Pin;
+use super::record::{Record, split_framed};
 use crate::types::Revision;
 
 /// How far a snapshot has come. It pins what it has yet to read.
@@ -20,7 +21,7 @@ pub struct SnapshotCursor {
     /// The chunk that is read next. Always a whole one: in between the sweep may write it anew, and then
     /// offsets mean nothing.
     chunk: u32,
-    _pin: Pin,
+    pin: Pin,
 }
 
 impl SnapshotCursor {
@@ -35,14 +36,39 @@ impl SnapshotCursor {
     pub fn compacted(&self) -> Revision {
         self.compacted
     }
+
+    /// Goes back to the beginning: the same records come once more.
+    pub fn rewind(&mut self) {
+        self.chunk = 0;
+    }
+}
+
+/// The records of a block that a snapshot gave, each with its encoded `KeyValue`.
+pub fn snapshot_records(block: &[u8]) -> impl Iterator<Item = (Record<'_>, &[u8])> {
+    let mut rest = block;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (body, len) = split_framed(rest).expect("a block holds whole records only");
+        rest = &rest[len..];
+        Some((Record::parse(body).expect("a block holds well-formed records only"), body))
+    })
 }
 
 impl Store {
+    /// Whether a snapshot was begun in this store, and not in one that was replaced by a restored one since. What it
+    /// would read here is not what it began with.
+    #[must_use]
+    pub fn has_begun(&self, snapshot: &SnapshotCursor) -> bool {
+        snapshot.pin.is_of(&self.pins)
+    }
+
     /// Begins a snapshot of the store as it is now.
     #[must_use]
     pub fn snapshot(&self) -> SnapshotCursor {
         let pin = self.pins.pin(self.compacted);
-        SnapshotCursor { revision: self.revision, compacted: self.compacted, chunk: 0, _pin: pin }
+        SnapshotCursor { revision: self.revision, compacted: self.compacted, chunk: 0, pin }
     }
 
     /// The next block of records; none at the end. One call looks at one chunk (256 KiB), or at several small
@@ -124,6 +150,40 @@ mod tests {
         assert_eq!(restored.hash_kv(Revision(0)).unwrap(), expected);
         let all = RangeQuery::range("\0", "\0");
         assert_eq!(restored.range(&all).unwrap().len, 35);
+    }
+
+    #[test]
+    fn a_snapshot_that_goes_back_gives_the_same_records_however_they_were_moved() {
+        let mut store = Store::new();
+        let value = vec![b'v'; 50_000];
+        (0..40).for_each(|key| put(&mut store, key % 20, &value));
+        store.compact(Revision(30)).unwrap();
+        let mut cursor = store.snapshot();
+        let records = |store: &Store, cursor: &mut SnapshotCursor| {
+            let blocks: Vec<_> = std::iter::from_fn(|| store.snapshot_block(cursor)).collect();
+            let of_block = |block: &Vec<u8>| -> Vec<_> {
+                let kept = |(record, body): (Record<'_>, &[u8])| (record.mod_revision, body.to_vec());
+                snapshot_records(block).map(kept).collect()
+            };
+            blocks.iter().flat_map(of_block).collect::<Vec<_>>()
+        };
+        let first = records(&store, &mut cursor);
+        assert_eq!(first.len(), 20 + 11, "what is newest at the compaction, and what came from then on");
+        (0..40).for_each(|key| put(&mut store, key, b"newer"));
+        store.compact(store.revision()).unwrap();
+        while !store.compact_step(100) {}
+        cursor.rewind();
+        assert!(store.has_begun(&cursor));
+        assert_eq!(records(&store, &mut cursor), first);
+    }
+
+    #[test]
+    fn a_snapshot_was_not_begun_in_the_store_that_was_restored_meanwhile() {
+        let mut store = Store::new();
+        put(&mut store, 1, b"value");
+        let cursor = store.snapshot();
+        let other = restored(&store);
+        assert!(store.has_begun(&cursor) && !other.has_begun(&cursor));
     }
 
     /// A store with the same keys and history, as a snapshot of it gives.

@@ -180,7 +180,7 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
             watch,
             lease: LeaseService::new(backend.clone(), leader.clone(), stop.clone()),
             cluster: ClusterService::new(backend.clone()),
-            maintenance: MaintenanceService::new(backend.clone()),
+            maintenance: MaintenanceService::new(backend.clone(), stop.clone()),
             health,
             others: Others::new(backend, &sessions, config),
             paths,
