@@ -14,7 +14,7 @@ use crate::budget::START;
 use crate::wait::eventually;
 
 /// Where the package puts it.
-pub(crate) const PATH: &str = "/usr/bin/etcd";
+pub const PATH: &str = "/usr/bin/etcd";
 
 /// Files in memory, as nothing here is about durability.
 const MEMORY: &str = "/dev/shm";
@@ -25,7 +25,7 @@ pub struct Etcd {
     process: Child,
     url: String,
     reader: Option<thread::JoinHandle<()>>,
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 impl Etcd {
@@ -38,11 +38,27 @@ impl Etcd {
             return None;
         }
         let dir = fast_dir();
-        let (process, address, reader) = spawn(dir.path());
-        let mut etcd = Self { process, url: String::new(), reader: Some(reader), _dir: dir };
+        let mut etcd = Self::start_on(Path::new(PATH), &dir.path().join("data")).await;
+        etcd._dir = Some(dir);
+        Some(etcd)
+    }
+
+    /// Starts an etcd, of whichever version `program` is, on a directory of the caller's, which may have data.
+    ///
+    /// # Panics
+    /// When it does not serve within [`START`].
+    pub async fn start_on(program: &Path, data_dir: &Path) -> Self {
+        let (process, address, reader) = spawn(program, data_dir);
+        let mut etcd = Self { process, url: String::new(), reader: Some(reader), _dir: None };
         eventually(START, "etcd serves", async || address.lock().is_some()).await;
         etcd.url = format!("http://{}", address.lock().take().expect("it serves"));
-        Some(etcd)
+        etcd
+    }
+
+    /// Whether Debian's is installed; prints a line when it is not.
+    #[must_use]
+    pub fn is_there() -> bool {
+        is_there()
     }
 
     /// Where clients are served.
@@ -84,10 +100,10 @@ pub(crate) fn fast_dir() -> TempDir {
 /// The address where clients are served, once the log tells it.
 type Address = Arc<Mutex<Option<String>>>;
 
-fn spawn(dir: &Path) -> (Child, Address, thread::JoinHandle<()>) {
+fn spawn(program: &Path, data_dir: &Path) -> (Child, Address, thread::JoinHandle<()>) {
     let anywhere = "http://127.0.0.1:0";
-    let mut command = Command::new(PATH);
-    command.env_clear().arg("--data-dir").arg(dir.join("data"));
+    let mut command = Command::new(program);
+    command.env_clear().arg("--data-dir").arg(data_dir);
     for urls in ["listen-client-urls", "advertise-client-urls", "listen-peer-urls", "initial-advertise-peer-urls"] {
         command.arg(format!("--{urls}={anywhere}"));
     }

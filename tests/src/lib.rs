@@ -33,7 +33,7 @@ pub mod wire;
 pub use client::{Client, KeepAlive, refusal};
 pub use cluster::{Cluster, Namespaces, Plan, Program, Standing, is_inside, run_inside};
 pub use embedded::EmbeddedNode;
-pub use etcd::Etcd;
+pub use etcd::{Etcd, PATH as ETCD};
 pub use footprint::Footprint;
 pub use node::{Node, Refused};
 pub use proxy::{Cut, Network};

@@ -47,9 +47,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_learner_answers_its_status_and_ranges_and_its_health() {
+    fn a_learner_answers_its_status_ranges_snapshots_and_its_health() {
         let (learner, voter) = (LearnerCalls::new(|| true), LearnerCalls::new(|| false));
-        for path in ["/etcdserverpb.Maintenance/Status", "/etcdserverpb.KV/Range", "/grpc.health.v1.Health/Check"] {
+        let taken = ["Maintenance/Status", "Maintenance/Snapshot", "KV/Range", "KV/RangeStream"];
+        let taken = taken.map(|call| format!("/etcdserverpb.{call}"));
+        for path in taken.iter().map(String::as_str).chain(["/grpc.health.v1.Health/Check"]) {
             assert!(learner.check(path).is_ok(), "{path}");
         }
         for path in ["/etcdserverpb.KV/Put", "/etcdserverpb.Watch/Watch", "/v3lockpb.Lock/Lock"] {

@@ -1,0 +1,86 @@
+//! A store with all that can be in one, and what a server says of it.
+
+use bytes::Bytes;
+use registry_proto::etcdserverpb::{RangeRequest, RequestOp, WatchCreateRequest};
+use registry_proto::mvccpb::{Event, KeyValue};
+use registry_tests::requests::{self, Operation};
+use registry_tests::{Client, Watching, refusal};
+
+/// Leases and their TTLs.
+const LEASES: [(i64, i64); 2] = [(0x11, 10_000), (0x7fff_1234_5678_9abc, 20_000)];
+/// Where the history is compacted: at the revision of a deletion.
+pub(crate) const COMPACTED: i64 = 142;
+/// Changes of that revision and later.
+const EVENTS: usize = 100 + 2 + 1 + 100 + 102 + 2;
+/// Entries of the bucket of keys: the changes, and for each other key its state at the compaction.
+pub(crate) const KEY_ENTRIES: usize = EVENTS + 11_900;
+
+/// Everything that clients can see.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Seen {
+    /// At some revisions, with all fields of each key.
+    states: Vec<(i64, Vec<KeyValue>)>,
+    events: Vec<Event>,
+    /// Each with the granted TTL and its keys.
+    leases: Vec<(i64, i64, Vec<Bytes>)>,
+}
+
+fn block(number: usize, value: &[u8]) -> Vec<RequestOp> {
+    (0..100).map(|key| requests::put(&format!("{number:03}-{key:03}"), value.to_vec()).op()).collect()
+}
+
+/// Makes the history; tells the newest revision.
+pub(crate) async fn write(client: &Client) -> i64 {
+    for (id, ttl) in LEASES {
+        client.grant(id, ttl).await.unwrap();
+    }
+    for number in 0..120 {
+        client.txn(requests::txn(block(number, &[number as u8; 150]))).await.unwrap();
+    }
+    for number in 0..20 {
+        client.txn(requests::txn(block(number, b"written again"))).await.unwrap();
+    }
+    client.delete(requests::delete_prefix("003-")).await.unwrap();
+    assert_eq!(client.revision().await, COMPACTED);
+    for (key, (lease, _)) in ["leased-a", "leased-b"].into_iter().zip(LEASES) {
+        client.try_put(requests::leased(key, "of a lease", lease)).await.unwrap();
+    }
+    client.compact(COMPACTED).await.unwrap();
+    client.try_put(requests::put("large", vec![b'l'; 300_000])).await.unwrap();
+    client.delete(requests::delete_prefix("004-")).await.unwrap();
+    let several = [requests::put("x", "1").op(), requests::delete_prefix("005-").op(), requests::put("y", "").op()];
+    client.txn(requests::txn(several.into())).await.unwrap();
+    client.put("004-000", "created again").await;
+    client.put("leased-a", "of no lease any more").await
+}
+
+/// Looks at all of it.
+pub(crate) async fn see(client: &Client) -> Seen {
+    let newest = client.revision().await;
+    let mut states = Vec::new();
+    for revision in COMPACTED..=newest {
+        let kvs = client.range(RangeRequest { revision, ..requests::everything() }).await;
+        states.push((revision, kvs));
+    }
+    let before = RangeRequest { revision: COMPACTED - 1, ..requests::everything() };
+    let (_, text) = refusal(client.try_range(before).await);
+    assert_eq!(text, "etcdserver: mvcc: required revision has been compacted");
+    let everything = WatchCreateRequest { start_revision: COMPACTED, ..requests::watch_prefix("") };
+    let mut watching = Watching::of(client, everything).await;
+    let events = watching.events(EVENTS).await;
+    let mut leases = Vec::new();
+    for id in client.leases().await {
+        let lease = client.time_to_live(id).await;
+        let mut keys = lease.keys;
+        keys.sort();
+        leases.push((id, lease.granted_ttl, keys));
+    }
+    Seen { states, events, leases }
+}
+
+impl Seen {
+    /// How many keys there are at the newest revision.
+    pub(crate) fn keys(&self) -> usize {
+        self.states.last().map_or(0, |(_, kvs)| kvs.len())
+    }
+}

@@ -1,0 +1,116 @@
+//! What etcd's tools and etcd itself make of a snapshot.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bytes::Bytes;
+use registry_proto::etcdserverpb::{DefragmentRequest, DeleteRangeRequest};
+use registry_tests::{Client, ETCD, Etcd, Node, etcdctl, requests};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::NODE;
+use crate::history::{COMPACTED, KEY_ENTRIES, Seen, see, write};
+
+/// Entries of the other buckets: two leases, a member, the cluster's version, and six about Raft and compaction.
+const OTHER_ENTRIES: usize = 2 + 1 + 1 + 6;
+
+/// What a tool says, which must succeed.
+fn say(program: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    let output = command.env_clear().env("ETCDCTL_API", "3").args(arguments).output().expect("the tool can be started");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program:?} {arguments:?} failed: {errors}");
+    String::from_utf8(output.stdout).expect("it prints text")
+}
+
+/// etcdutl, if the environment says where it is, with the etcd beside it.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn etcdutl() -> Option<(PathBuf, PathBuf)> {
+    let Some(etcdutl) = std::env::var_os("ETCDUTL").map(PathBuf::from) else {
+        eprintln!("skipped: ETCDUTL does not say where etcdutl is");
+        return None;
+    };
+    let etcd = etcdutl.with_file_name("etcd");
+    Some((etcdutl, etcd))
+}
+
+/// A server with a history, its snapshot as etcdctl has saved it, and what is to be found in it.
+struct Saved {
+    dir: TempDir,
+    file: String,
+    newest: i64,
+    seen: Seen,
+    node: Node,
+}
+
+async fn save() -> Saved {
+    let node = Node::start(NODE, &[]).await;
+    let client = node.client().await;
+    let newest = write(&client).await;
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("snapshot.db").to_str().unwrap().to_owned();
+    etcdctl::say(node.address(), &["snapshot", "save", &file]);
+    Saved { dir, file, newest, seen: see(&client).await, node }
+}
+
+/// Has a tool check, hash and restore a snapshot, starts etcd on it, and compares.
+async fn judge(saved: &Saved, tool: &Path, etcd: &Path) {
+    let status: Value = serde_json::from_str(&say(tool, &["snapshot", "status", &saved.file, "-w", "json"])).unwrap();
+    assert_eq!(status["revision"], saved.newest);
+    // Newer tools count keys, older ones entries.
+    let keys = saved.seen.keys();
+    let total = usize::try_from(status["totalKey"].as_u64().unwrap()).unwrap();
+    assert!([KEY_ENTRIES + OTHER_ENTRIES, keys].contains(&total), "{status}");
+    let file_bytes = std::fs::metadata(&saved.file).unwrap().len();
+    assert_eq!(status["totalSize"], file_bytes - 32, "all but the digest");
+    let data_dir = saved.dir.path().join(format!("of-{}", tool.file_name().unwrap().to_str().unwrap()));
+    say(tool, &["snapshot", "restore", &saved.file, "--data-dir", data_dir.to_str().unwrap()]);
+    let restored = Etcd::start_on(etcd, &data_dir).await;
+    let client = Client::connect(restored.url()).await;
+    assert!(see(&client).await == saved.seen, "etcd has something else than was saved");
+    go_on(&client, saved.newest).await;
+}
+
+/// etcd changes the pages that it was given: it takes all keys out, and gives the pages back.
+async fn go_on(client: &Client, newest: i64) {
+    let everything = DeleteRangeRequest { range_end: Bytes::from_static(b"\0"), ..requests::delete("\0") };
+    client.delete(everything).await.unwrap();
+    client.compact(newest + 1).await.unwrap();
+    assert_eq!(client.put("first", "of a new life").await, newest + 2);
+    client.maintenance.clone().defragment(DefragmentRequest {}).await.unwrap();
+    assert_eq!(client.range(requests::everything()).await.len(), 1);
+}
+
+#[tokio::test]
+async fn etcdctl_checks_and_restores_a_snapshot_and_etcd_goes_on_from_it() {
+    if !etcdctl::is_there() || !Etcd::is_there() {
+        return;
+    }
+    judge(&save().await, Path::new(etcdctl::PATH), Path::new(ETCD)).await;
+}
+
+#[tokio::test]
+async fn etcdutl_checks_and_restores_a_snapshot_and_etcd_goes_on_from_it() {
+    let Some((etcdutl, etcd)) = etcdutl().filter(|_| etcdctl::is_there()) else { return };
+    judge(&save().await, &etcdutl, &etcd).await;
+}
+
+#[tokio::test]
+async fn two_snapshots_of_a_quiet_store_have_the_same_hash_and_one_of_another_has_not() {
+    if !etcdctl::is_there() {
+        return;
+    }
+    let saved = save().await;
+    let hash = |file: &str| {
+        let status = say(Path::new(etcdctl::PATH), &["snapshot", "status", file, "-w", "json"]);
+        serde_json::from_str::<Value>(&status).unwrap()["hash"].as_u64().unwrap()
+    };
+    let again = saved.dir.path().join("again.db").to_str().unwrap().to_owned();
+    etcdctl::say(saved.node.address(), &["snapshot", "save", &again]);
+    assert_eq!(hash(&again), hash(&saved.file));
+    assert!(saved.newest > COMPACTED);
+    etcdctl::say(saved.node.address(), &["put", "one", "more"]);
+    etcdctl::say(saved.node.address(), &["snapshot", "save", &again]);
+    assert_ne!(hash(&again), hash(&saved.file));
+}
