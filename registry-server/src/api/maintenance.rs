@@ -1,5 +1,4 @@
 //! The Maintenance service: status, hashes, snapshots, alarms, defragmentation, and who leads.
-//! What this version does not do says so.
 
 use std::pin::Pin;
 
@@ -56,10 +55,6 @@ impl<R: Runtime, V: Vfs> MaintenanceService<R, V> {
             alarms.iter().map(|(member, alarm)| format!("memberID:{} alarm:{}", member.0, alarm.as_str_name()));
         leaderless.into_iter().chain(alarms).collect()
     }
-}
-
-fn not_yet(call: &str) -> Status {
-    Status::unimplemented(format!("{call} is not supported by this version"))
 }
 
 #[tonic::async_trait]

@@ -6,8 +6,8 @@ use tokio::sync::Notify;
 
 use super::alarms::Alarms;
 use super::counts::Counts;
-use crate::auth::Auth;
 use super::defragmentation::Defragmentation;
+use crate::auth::Auth;
 use crate::cluster::Cluster;
 use crate::lease::Leases;
 use crate::mvcc::{EventCursor, RevisionEvents, Store};

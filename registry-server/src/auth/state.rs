@@ -41,17 +41,21 @@ pub(super) struct User {
     roles: BTreeSet<String>,
 }
 
-/// What a snapshot holds of it.
+/// What a snapshot holds of it: users and roles as etcd stores them.
 #[derive(Clone, PartialEq, Message)]
 pub struct StoredAuth {
+    /// Whether anybody is asked who that is.
     #[prost(bool, tag = "1")]
-    enabled: bool,
+    pub enabled: bool,
+    /// Counted up by each change.
     #[prost(uint64, tag = "2")]
-    revision: u64,
+    pub revision: u64,
+    /// By name; passwords are bcrypt hashes.
     #[prost(message, repeated, tag = "3")]
-    users: Vec<authpb::User>,
+    pub users: Vec<authpb::User>,
+    /// By name.
     #[prost(message, repeated, tag = "4")]
-    roles: Vec<authpb::Role>,
+    pub roles: Vec<authpb::Role>,
 }
 
 impl Default for Auth {

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use crate::NODE;
 use crate::history::{COMPACTED, KEY_ENTRIES, Seen, see, write};
 
-/// Entries of the other buckets: two leases, a member, the cluster's version, and six about Raft and compaction.
-const OTHER_ENTRIES: usize = 2 + 1 + 1 + 6;
+/// Entries of the other buckets: two leases, a member, the cluster's version, six about Raft and compaction, and two about users.
+const OTHER_ENTRIES: usize = 2 + 1 + 1 + 6 + 2;
 
 /// What a tool says, which must succeed.
 fn say(program: &Path, arguments: &[&str]) -> String {
@@ -113,4 +113,37 @@ async fn two_snapshots_of_a_quiet_store_have_the_same_hash_and_one_of_another_ha
     etcdctl::say(saved.node.address(), &["put", "one", "more"]);
     etcdctl::say(saved.node.address(), &["snapshot", "save", &again]);
     assert_ne!(hash(&again), hash(&saved.file));
+}
+
+#[tokio::test]
+async fn users_and_roles_are_in_a_snapshot_and_etcd_goes_by_them() {
+    if !etcdctl::is_there() || !Etcd::is_there() {
+        return;
+    }
+    let node = Node::start(NODE, &["--bcrypt-cost=4"]).await;
+    let run = |words: &str| etcdctl::say(node.address(), &words.split(' ').collect::<Vec<_>>());
+    for words in [
+        "user add root:secret",
+        "user grant-role root root",
+        "role add app",
+        "role grant-permission app --prefix readwrite /app/",
+        "user add anna:pw",
+        "user grant-role anna app",
+        "auth enable",
+        "--user=anna:pw put /app/a 1",
+    ] {
+        run(words);
+    }
+    let dir = TempDir::new().unwrap();
+    let (file, data_dir) = (dir.path().join("saved.db"), dir.path().join("data"));
+    run(&format!("--user=root:secret snapshot save {}", file.display()));
+    let (file, into) = (file.to_str().unwrap(), data_dir.to_str().unwrap());
+    say(Path::new(etcdctl::PATH), &["snapshot", "restore", file, "--data-dir", into]);
+    let restored = Etcd::start_on(Path::new(ETCD), &data_dir).await;
+    let address = restored.url().trim_start_matches("http://");
+    let run = |words: &str| etcdctl::say(address, &words.split(' ').collect::<Vec<_>>());
+    assert_eq!(run("--user=anna:pw get /app/a --print-value-only").trim(), "1");
+    let refused = etcdctl::run(address, &["--user=anna:pw", "put", "other", "1"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("permission denied"), "{refused:?}");
+    assert_eq!(run("--user=root:secret user get anna").trim(), "User: anna\nRoles: app");
 }

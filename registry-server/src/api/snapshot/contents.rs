@@ -78,7 +78,7 @@ impl Contents {
         let alarms = state.alarms.read();
         let cursor = store.snapshot();
         let compacted = Some(cursor.compacted()).filter(|compacted| *compacted != NEVER_COMPACTED);
-        let [auth, roles, users] = schema::authentication();
+        let [auth, roles, users] = schema::authentication(&state.auth.read().to_stored());
         let buckets = [
             ("alarm", Entries::Few(schema::alarms(&alarms.of(AlarmType::None)))),
             ("auth", Entries::Few(auth)),

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::super::version::{CLUSTER_VERSION, STORAGE_VERSION};
 use super::contents::{Applied, StoredLease};
+use crate::auth::StoredAuth;
 use crate::types::{MemberId, Revision};
 
 /// A key and its value.
@@ -57,11 +58,15 @@ pub(super) fn alarms(raised: &[AlarmMember]) -> Vec<Entry> {
     sorted(raised.iter().map(|alarm| (alarm.encode_to_vec(), Vec::new())))
 }
 
-/// The buckets `auth`, `authRoles` and `authUsers`, in this order: etcd expects all three. Without entries,
-/// authentication is off, and there is neither role nor user. This is the place where they belong:
-/// `authEnabled` (one byte) and `authRevision` (8 bytes) in the first, and the encoded role or user by its name.
-pub(super) fn authentication() -> [Vec<Entry>; 3] {
-    [const { Vec::new() }; 3]
+/// The buckets `auth`, `authRoles` and `authUsers`, in this order.
+pub(super) fn authentication(stored: &StoredAuth) -> [Vec<Entry>; 3] {
+    let auth = [
+        (b"authEnabled".to_vec(), vec![u8::from(stored.enabled)]),
+        (b"authRevision".to_vec(), stored.revision.to_be_bytes().to_vec()),
+    ];
+    let roles = stored.roles.iter().map(|role| (role.name.to_vec(), role.encode_to_vec()));
+    let users = stored.users.iter().map(|user| (user.name.to_vec(), user.encode_to_vec()));
+    [auth.to_vec(), sorted(roles), sorted(users)]
 }
 
 /// The bucket `cluster`: the version that all members speak.

@@ -86,7 +86,7 @@ impl<R: Runtime> Sending<R> {
                 () = self.stop.cancelled() => return Err(WireError::Stopped.into()),
                 step = R::spawn_blocking(move || rendering.step()) => step.map_err(|_| ended())?,
             };
-            self.left.lock().add(step.map_err(status)?);
+            self.left.lock().add(step.map_err(|error| status(&error))?);
         }
     }
 }
@@ -156,7 +156,7 @@ fn message(blob: Bytes, remaining_bytes: u64) -> SnapshotResponse {
     SnapshotResponse { header: None, remaining_bytes, blob, version: STORAGE_VERSION.to_owned() }
 }
 
-fn status(error: RenderError) -> Status {
+fn status(error: &RenderError) -> Status {
     match error {
         RenderError::Replaced => replaced(),
         RenderError::OtherLayout => Status::internal("the snapshot came out otherwise than it was measured"),

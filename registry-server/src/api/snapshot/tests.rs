@@ -75,7 +75,11 @@ async fn an_empty_store_has_all_buckets_and_no_keys() {
     assert_eq!(names[8..], ["members_removed", "meta"]);
     let with_entries: Vec<_> =
         buckets.iter().filter(|(_, entries)| !entries.is_empty()).map(|(name, _)| name).collect();
-    assert_eq!(with_entries, ["cluster", "meta"]);
+    assert_eq!(with_entries, ["auth", "cluster", "meta"]);
+    assert_eq!(
+        buckets["auth"],
+        [(b"authEnabled".to_vec(), vec![0]), (b"authRevision".to_vec(), 1_u64.to_be_bytes().to_vec())]
+    );
     assert_eq!(text(&buckets["cluster"]), [("clusterVersion", "3.7.0".to_owned())]);
     let names: Vec<_> = buckets["meta"].iter().map(|(key, _)| str_of(key)).collect();
     assert_eq!(names, ["confState", "consistent_index", "storageVersion", "term"]);
