@@ -7,9 +7,14 @@
 //! the server keeps every key-value encoded and puts those bytes into the answer as they are
 //! ([`stored`]). All methods go through [`codec::SizedCodec`], which reserves a message's length before
 //! it is written.
+//!
+//! [`DESCRIPTORS`] describes all of it to whoever learns messages at run time.
 
 pub mod codec;
 mod generated;
 pub mod stored;
 
 pub use generated::{authpb, etcdserverpb, mvccpb, peer, v3electionpb, v3lockpb};
+
+/// The compiled `.proto` files, a `google.protobuf.FileDescriptorSet` without comments.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

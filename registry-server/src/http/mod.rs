@@ -2,11 +2,15 @@
 //!
 //! They answer as etcd's do, to the byte, because scripts and orchestrators compare them. Only GET is
 //! answered, no request body is read, and what the checks ask of the node goes through [`HealthSource`].
+//! Below `/v3/` is the API in JSON: see [`gateway`].
 
+mod access;
 mod checks;
 pub mod exposition;
+pub mod gateway;
 mod health;
 mod reply;
+pub(crate) mod timeout;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,6 +19,8 @@ use http::{Method, Response, StatusCode, Uri};
 use registry_proto::etcdserverpb::AlarmType;
 use tonic::Status;
 use tonic::body::Body;
+
+pub use access::{Hosts, HttpSettings, Origins, Permit, Secured};
 
 use crate::api::version::{CLUSTER_VERSION, ETCD_VERSION, STORAGE_VERSION};
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::auth_settings::{AuthSettings, AuthSettingsError};
 use super::urls::{MemberUrl, Scheme};
+use crate::http::HttpSettings;
 use crate::tls::{Settings, SettingsError};
 use crate::watch::Limits;
 
@@ -60,6 +61,8 @@ pub struct Config {
     pub peer_tls: Settings,
     /// How long certificates are valid that are made here, in years. Default: 1.
     pub self_signed_cert_validity: u32,
+    /// Plain HTTP on the client port: the API in JSON, and what browsers may. Default: all of it.
+    pub http: HttpSettings,
     /// The members a new cluster starts with; empty for this one alone. Default: empty.
     pub initial_cluster: Vec<InitialMember>,
     /// Whether the first start makes a cluster or joins one. Default: new.
@@ -235,6 +238,7 @@ impl Default for Config {
             listen_peer_urls: localhost(2380),
             initial_advertise_peer_urls: localhost(2380),
             peer_tls: Settings::default(),
+            http: HttpSettings::default(),
             self_signed_cert_validity: 1,
             initial_cluster: Vec::new(),
             initial_cluster_state: ClusterState::New,

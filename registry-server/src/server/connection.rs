@@ -29,6 +29,8 @@ use super::counted::Counted;
 use super::listen::Entrance;
 use super::newcomers::{Newcomer, Newcomers};
 use super::refusals::Refusals;
+use crate::http::Secured;
+use crate::http::gateway::Departure;
 use crate::tls::HandshakeError;
 
 /// What an HTTP/2 client says first.
@@ -105,7 +107,7 @@ impl Protocols {
     ) {
         let newcomer = self.newcomers.enter();
         let tls = match entrance {
-            Entrance::Plain => return self.converse(stream, newcomer, service, stop).await,
+            Entrance::Plain => return self.converse(stream, newcomer, Door::plain(service), stop).await,
             Entrance::Shut => return,
             Entrance::Tls(tls) => tls,
         };
@@ -116,7 +118,7 @@ impl Protocols {
             secured = tls.accept(stream, remote.ip()) => secured,
         };
         match secured {
-            Ok(stream) => self.converse(stream, newcomer, service, stop).await,
+            Ok(stream) => self.converse(stream, newcomer, Door::secured(service), stop).await,
             Err(error) => self.tell(remote, &error),
         }
     }
@@ -131,7 +133,7 @@ impl Protocols {
     }
 
     /// Reads who is there and serves that.
-    async fn converse<S: Serve, IO>(&self, mut stream: IO, newcomer: Newcomer, service: Arc<S>, stop: CancellationToken)
+    async fn converse<S: Serve, IO>(&self, mut stream: IO, newcomer: Newcomer, door: Door<S>, stop: CancellationToken)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -148,12 +150,53 @@ impl Protocols {
         let io = Corked::new(TokioIo::new(stream), head);
         let cork = io.cork();
         if is_http2 {
-            let connection = UncorkingConnection::new(self.http2.serve_connection(io, service), cork);
+            let connection = UncorkingConnection::new(self.http2.serve_connection(io, door), cork);
             finish(connection, stop, http2::Connection::graceful_shutdown).await;
         } else {
-            let connection = UncorkingConnection::new(self.http1.serve_connection(io, service), cork);
+            let departure = Departure::default();
+            let door = door.with_departure(departure.clone());
+            let connection = UncorkingConnection::new(self.http1.serve_connection(io, door), cork);
+            let connection = connection.with_departure(departure);
             finish(connection, stop, http1::Connection::graceful_shutdown).await;
         }
+    }
+}
+
+/// The service as one connection meets it: requests say how they came.
+struct Door<S> {
+    service: Arc<S>,
+    is_secured: bool,
+    /// Of HTTP/1.
+    departure: Option<Departure>,
+}
+
+impl<S> Door<S> {
+    fn plain(service: Arc<S>) -> Self {
+        Self { service, is_secured: false, departure: None }
+    }
+
+    fn secured(service: Arc<S>) -> Self {
+        Self { service, is_secured: true, departure: None }
+    }
+
+    fn with_departure(self, departure: Departure) -> Self {
+        Self { departure: Some(departure), ..self }
+    }
+}
+
+impl<S: Serve> Service<Request<Incoming>> for Door<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> S::Future {
+        if self.is_secured {
+            request.extensions_mut().insert(Secured);
+        }
+        if let Some(departure) = &self.departure {
+            request.extensions_mut().insert(departure.clone());
+        }
+        self.service.call(request)
     }
 }
 
@@ -164,7 +207,7 @@ async fn finish<C, IO, E>(
     ask: fn(std::pin::Pin<&mut C>),
 ) where
     C: Future<Output = Result<(), E>>,
-    IO: hyper::rt::Write + Unpin,
+    IO: hyper::rt::Read + hyper::rt::Write + Unpin,
 {
     let mut connection = pin!(connection);
     tokio::select! {

@@ -15,9 +15,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
+
+use crate::http::gateway::Departure;
 
 /// At this many waiting bytes a write sends before it gathers more, so this bounds a slow reader's buffer
 /// (together with one write, which HTTP/2 keeps to a frame).
@@ -26,6 +28,8 @@ const DRAIN_BYTES: usize = 256 * 1024;
 const KEEP_BYTES: usize = 16 * 1024;
 /// How long the other side may take for the last bytes after the connection has ended.
 const LAST_BYTES_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much is read ahead of HTTP/1 to see whether the client is still there.
+const AHEAD_BYTES: usize = 1024;
 
 /// The connection's half of a corked socket.
 #[derive(Debug)]
@@ -36,7 +40,7 @@ pub(super) struct Corked<IO>(Arc<Mutex<Cork<IO>>>);
 #[derive(Debug)]
 struct Cork<IO> {
     io: IO,
-    /// Bytes that were read to tell the protocol, and are to be read again.
+    /// Bytes that were read to tell the protocol, or to see whether the client is there, and are to be read again.
     head: Bytes,
     waiting: BytesMut,
 }
@@ -83,6 +87,27 @@ impl<IO: Write + Unpin> Cork<IO> {
             // Half a drain is room, too: the socket wakes the task for the rest.
             Poll::Pending if self.waiting.len() >= DRAIN_BYTES => Poll::Pending,
             Poll::Pending | Poll::Ready(()) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl<IO: Read + Unpin> Cork<IO> {
+    /// Reads ahead while somebody asks whether the client is still there. What comes waits for HTTP/1, and nothing more is
+    /// read before that was taken.
+    fn look_for_departure(&mut self, departure: &Departure, cx: &mut Context<'_>) {
+        if !departure.is_asked() || self.head.has_remaining() {
+            return;
+        }
+        let mut space = [0; AHEAD_BYTES];
+        let mut ahead = ReadBuf::new(&mut space);
+        match Pin::new(&mut self.io).poll_read(cx, ahead.unfilled()) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) if !ahead.filled().is_empty() => {
+                self.head = Bytes::copy_from_slice(ahead.filled());
+                // HTTP/1 may be waiting for just that.
+                cx.waker().wake_by_ref();
+            }
+            Poll::Ready(_) => departure.tell(),
         }
     }
 }
@@ -147,6 +172,7 @@ pin_project! {
         #[pin]
         connection: Option<C>,
         cork: CorkHandle<IO>,
+        departure: Option<Departure>,
         #[pin]
         last_bytes: Option<tokio::time::Sleep>,
     }
@@ -155,7 +181,12 @@ pin_project! {
 impl<C, IO> UncorkingConnection<C, IO> {
     /// `connection` must own the [`Corked`] that `cork` came from.
     pub(super) fn new(connection: C, cork: CorkHandle<IO>) -> Self {
-        Self { connection: Some(connection), cork, last_bytes: None }
+        Self { connection: Some(connection), cork, departure: None, last_bytes: None }
+    }
+
+    /// The same, which looks whether the client is still there when `departure` asks.
+    pub(super) fn with_departure(self, departure: Departure) -> Self {
+        Self { departure: Some(departure), ..self }
     }
 
     /// The connection, until it has ended.
@@ -167,7 +198,7 @@ impl<C, IO> UncorkingConnection<C, IO> {
 impl<C, IO, E> Future for UncorkingConnection<C, IO>
 where
     C: Future<Output = Result<(), E>>,
-    IO: Write + Unpin,
+    IO: Read + Write + Unpin,
 {
     type Output = ();
 
@@ -175,7 +206,11 @@ where
         let mut this = self.project();
         if let Some(connection) = this.connection.as_mut().as_pin_mut() {
             if connection.poll(cx).is_pending() {
-                return match this.cork.0.lock().poll_drain(cx) {
+                let mut cork = this.cork.0.lock();
+                if let Some(departure) = this.departure {
+                    cork.look_for_departure(departure, cx);
+                }
+                return match cork.poll_drain(cx) {
                     // The other side is gone; dropping the connection ends its requests.
                     Poll::Ready(Err(_)) => Poll::Ready(()),
                     Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,

@@ -13,6 +13,13 @@ struct Counting {
     writes: Arc<AtomicUsize>,
 }
 
+/// Its other side says nothing.
+impl Read for Counting {
+    fn poll_read(self: Pin<&mut Self>, _cx: &mut Context<'_>, _buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
 impl Write for Counting {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.writes.fetch_add(1, Ordering::Relaxed);

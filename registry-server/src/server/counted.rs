@@ -13,6 +13,7 @@ use pin_project_lite::pin_project;
 use tonic::{Code, Status};
 
 use super::calls::Call;
+use super::deadline::{Deadline, exceeded};
 
 /// Which way a body goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,18 +31,21 @@ pin_project! {
         way: Way,
         call: Option<Arc<Call>>,
         messages: Messages,
+        // When the call is ended, if it takes so long; and whether that has happened.
+        deadline: Option<Deadline>,
+        expired: bool,
     }
 }
 
 impl<B> Counted<B> {
     /// The body of a request.
     pub(super) fn request(body: B, call: Option<Arc<Call>>) -> Self {
-        Self { body, way: Way::In, call, messages: Messages::default() }
+        Self { body, way: Way::In, call, messages: Messages::default(), deadline: None, expired: false }
     }
 
-    /// The body of an answer; its trailers end the call.
-    pub(super) fn answer(body: B, call: Option<Arc<Call>>) -> Self {
-        Self { body, way: Way::Out, call, messages: Messages::default() }
+    /// The body of an answer; its trailers, or the deadline, end the call.
+    pub(super) fn answer(body: B, call: Option<Arc<Call>>, deadline: Option<Deadline>) -> Self {
+        Self { body, way: Way::Out, call, messages: Messages::default(), deadline, expired: false }
     }
 }
 
@@ -51,6 +55,20 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
+        if *this.expired {
+            return Poll::Ready(None);
+        }
+        if this.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+            *this.expired = true;
+            let status = exceeded();
+            if let Some(call) = this.call.as_deref() {
+                call.end(status.code());
+            }
+            let mut trailers = HeaderMap::new();
+            // Its text is a header's.
+            drop(status.add_header(&mut trailers));
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
         let frame = ready!(this.body.poll_frame(cx));
         if let (Some(call), Some(Ok(frame))) = (this.call.as_deref(), &frame) {
             match this.way {
@@ -65,7 +83,7 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.expired || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -30,8 +30,10 @@ use tower_service::Service as _;
 use super::calls::{Call, Calls};
 use super::config::Config;
 use super::counted::{Counted, code_in};
+use super::deadline::{self, Deadline};
 use super::methods::is_served;
 use super::others::Others;
+use super::plain::Plain;
 use crate::api::{LearnerCalls, RequireLeader};
 use crate::consensus::PeerService;
 use crate::http::Paths;
@@ -46,7 +48,7 @@ pub struct Services<K, W, L, C, M> {
     maintenance: MaintenanceServer<M>,
     health: HealthServer<HealthService>,
     others: Others,
-    paths: Paths,
+    plain: Plain,
     calls: Arc<Calls>,
     leader: Arc<RequireLeader>,
     learner: LearnerCalls,
@@ -78,7 +80,7 @@ impl Service<Request<Incoming>> for Peers {
             return Answer::refused(&Status::unimplemented("this port is for the members of the cluster"));
         }
         let under_way = self.0.clone().call(request.map(|body| Counted::request(body, None)));
-        Answer { under_way, call: None }
+        Answer { under_way, call: None, deadline: None }
     }
 }
 
@@ -122,7 +124,7 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
             maintenance: MaintenanceServer::new(parts.maintenance).max_decoding_message_size(limit),
             health: HealthServer::new(health).max_decoding_message_size(limit),
             others: parts.others,
-            paths: parts.paths,
+            plain: Plain::new(parts.paths, config),
             calls: parts.calls,
             leader: parts.leader,
             learner: parts.learner,
@@ -148,9 +150,10 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
             return Answer::refused(&Status::unimplemented(text));
         };
         let may = self.leader.check(request.headers()).and_then(|()| self.learner.check(path));
-        if let Err(status) = may {
-            return Answer::refused(&status);
-        }
+        let deadline = match may.and_then(|()| deadline::asked(request.headers())) {
+            Ok(deadline) => deadline,
+            Err(status) => return Answer::refused(&status),
+        };
         let counted = |request: Request<B>| request.map(|body| Counted::request(body, Some(call.clone())));
         // A generated service is a counted pointer and a few settings: cloning it is cheap.
         let under_way = match service {
@@ -165,7 +168,7 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
                 route.call(counted(request).map(Body::new))
             }
         };
-        Answer { under_way, call: Some(call) }
+        Answer { under_way, call: Some(call), deadline }
     }
 }
 
@@ -178,7 +181,7 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Service<Request<Inco
         if is_grpc(&request) {
             return self.grpc(request);
         }
-        Answer::plain(&self.paths, request)
+        self.plain.answer(request, |call| self.grpc(call))
     }
 }
 
@@ -188,7 +191,8 @@ impl Service<Request<Incoming>> for Probes {
     type Future = Answer;
 
     fn call(&self, request: Request<Incoming>) -> Answer {
-        Answer::plain(&self.0, request)
+        let paths = self.0.clone();
+        Answer::later(async move { paths.answer(request.method(), request.uri()).await })
     }
 }
 
@@ -196,6 +200,7 @@ impl Service<Request<Incoming>> for Probes {
 pub struct Answer {
     under_way: BoxFuture<Response<Body>, Infallible>,
     call: Option<Arc<Call>>,
+    deadline: Option<Deadline>,
 }
 
 impl std::fmt::Debug for Answer {
@@ -206,14 +211,17 @@ impl std::fmt::Debug for Answer {
 
 impl Answer {
     fn refused(status: &Status) -> Self {
-        let response = status.clone().into_http();
-        Self { under_way: Box::pin(std::future::ready(Ok(response))), call: None }
+        Self::ready(status.clone().into_http())
     }
 
-    fn plain(paths: &Paths, request: Request<Incoming>) -> Self {
-        let paths = paths.clone();
-        let under_way = async move { Ok(paths.answer(request.method(), request.uri()).await) };
-        Self { under_way: Box::pin(under_way), call: None }
+    /// What is no call, and known.
+    pub(super) fn ready(response: Response<Body>) -> Self {
+        Self::later(std::future::ready(response))
+    }
+
+    /// What is no call, and under way.
+    pub(super) fn later(response: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
+        Self { under_way: Box::pin(async move { Ok(response.await) }), call: None, deadline: None }
     }
 }
 
@@ -221,7 +229,14 @@ impl Future for Answer {
     type Output = Result<Response<Counted<Body>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Ok(response) = ready!(self.under_way.as_mut().poll(cx));
+        let response = match self.under_way.as_mut().poll(cx) {
+            Poll::Ready(Ok(response)) => response,
+            Poll::Pending => {
+                let Some(deadline) = &mut self.deadline else { return Poll::Pending };
+                ready!(deadline.as_mut().poll(cx));
+                deadline::exceeded().into_http()
+            }
+        };
         let too_large = response.extensions().get().and_then(as_etcd_says_too_large);
         let response = too_large.map_or(response, Status::into_http);
         let call = self.call.take();
@@ -232,7 +247,8 @@ impl Future for Answer {
                 call.end(code);
             }
         }
-        Poll::Ready(Ok(response.map(|body| Counted::answer(body, call))))
+        let deadline = self.deadline.take();
+        Poll::Ready(Ok(response.map(|body| Counted::answer(body, call, deadline))))
     }
 }
 

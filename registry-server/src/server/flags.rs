@@ -12,6 +12,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 use super::auth_flags::AuthFlags;
 use super::config::{ClusterState, Config, ConfigError, InitialMember, LogFormat, LogLevel, LogOutput};
+use super::http_flags::HttpFlags;
 use super::tls_flags::PeerTlsFlags;
 use super::urls::MemberUrl;
 use super::{foreign_flags, go_values};
@@ -181,6 +182,8 @@ struct Flags {
     #[command(flatten)]
     auth: AuthFlags,
     #[command(flatten)]
+    http: HttpFlags,
+    #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
     log: LogFlags,
@@ -315,7 +318,7 @@ struct LogFlags {
 
 impl Flags {
     fn into_config(self) -> Config {
-        let Self { member, cluster, peer_tls, auth, limits, log } = self;
+        let Self { member, cluster, peer_tls, auth, http, limits, log } = self;
         Config {
             data_dir: member.data_dir.unwrap_or_else(|| format!("{}.etcd", member.name).into()),
             name: member.name,
@@ -329,6 +332,7 @@ impl Flags {
             initial_advertise_peer_urls: cluster.initial_advertise_peer_urls.0,
             self_signed_cert_validity: peer_tls.self_signed_cert_validity,
             peer_tls: peer_tls.into_settings(),
+            http: http.into_settings(),
             initial_cluster: cluster.initial_cluster.map_or_else(Vec::new, |members| members.0),
             initial_cluster_state: cluster.initial_cluster_state,
             initial_cluster_token: cluster.initial_cluster_token,

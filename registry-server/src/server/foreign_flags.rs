@@ -48,11 +48,10 @@ const FLAGS: &[ForeignFlag] = &[
     boolean("strict-reconfig-check", ON), value("max-learners", Fate::Tunes),
     value("raft-read-timeout", Fate::Tunes), value("raft-write-timeout", Fate::Tunes),
     value("compact-hash-check-time", Fate::Tunes), value("downgrade-check-time", Fate::Tunes),
-    // Sockets, gateway, old API.
+    // Sockets, old API.
     boolean("socket-reuse-port", Fate::Tunes), boolean("socket-reuse-address", Fate::Tunes),
-    value("grpc-keepalive-min-time", Fate::Tunes), boolean("enable-grpc-gateway", Fate::Tunes),
+    value("grpc-keepalive-min-time", Fate::Tunes),
     boolean("enable-v2", OFF), value("listen-client-http-urls", EMPTY),
-    value("cors", Fate::Only(&["*"])), value("host-whitelist", Fate::Only(&["*"])),
     // Logs, metrics, tracing.
     value("logger", Fate::Tunes), boolean("enable-log-rotation", OFF), value("log-rotation-config-json", Fate::Tunes),
     value("metrics", Fate::Only(&["basic"])), boolean("enable-pprof", OFF),

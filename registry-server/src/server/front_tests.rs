@@ -369,3 +369,28 @@ async fn above_the_connection_limit_callers_wait_for_a_place() {
     drop(first);
     assert!(second.await.unwrap().starts_with(b"HTTP/1.1 200 OK"));
 }
+
+#[tokio::test]
+async fn a_call_ends_when_its_clients_timeout_has_passed() {
+    let echo = Echo::default();
+    let door = open(echo.clone(), |_| {});
+    let mut client = client(&door).await;
+    let within = |timeout| {
+        let mut request = tonic::Request::new(RangeRequest::default());
+        request.set_timeout(timeout);
+        request
+    };
+    // Nobody lets these go.
+    let status = client.range(within(Duration::from_millis(50))).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::DeadlineExceeded, "context deadline exceeded"));
+    let mut stream = client.range_stream(within(Duration::from_millis(50))).await.unwrap().into_inner();
+    let status = stream.message().await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::DeadlineExceeded, "context deadline exceeded"));
+    // What is answered in time is not touched.
+    echo.let_go.notify_one();
+    assert_eq!(client.range(within(Duration::from_secs(60))).await.unwrap().into_inner().count, 7);
+    let mut request = tonic::Request::new(RangeRequest::default());
+    request.metadata_mut().insert("grpc-timeout", "soon".parse().unwrap());
+    let status = client.range(request).await.unwrap_err();
+    assert!(status.code() == Code::Internal && status.message().starts_with("malformed grpc-timeout"), "{status}");
+}
