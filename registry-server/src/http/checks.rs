@@ -9,6 +9,7 @@ use http::{Response, StatusCode};
 use registry_proto::etcdserverpb::AlarmType;
 use tonic::body::Body;
 
+use super::counts::Counts;
 use super::{HealthSource, Query, reply};
 
 /// One thing that is looked at.
@@ -23,11 +24,20 @@ pub(super) enum Check {
 const LIVEZ: &[Check] = &[Check::SerializableRead];
 const READYZ: &[Check] = &[Check::DataCorruption, Check::SerializableRead, Check::LinearizableRead, Check::NonLearner];
 
-/// What a path runs.
+/// Each check under each path.
+pub(super) const CHECKS: [(&str, Check); 5] = [
+    ("livez", Check::SerializableRead),
+    ("readyz", Check::DataCorruption),
+    ("readyz", Check::SerializableRead),
+    ("readyz", Check::LinearizableRead),
+    ("readyz", Check::NonLearner),
+];
+
+/// What a path runs, and the first part of the path.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Group {
-    All(&'static [Check]),
-    One(Check),
+    All(&'static str, &'static [Check]),
+    One(&'static str, Check),
 }
 
 /// The checks that a path names.
@@ -36,29 +46,32 @@ pub(super) fn find(path: &str) -> Option<Group> {
         Some((root, check)) => (root, Some(check)),
         None => (&path[1..], None),
     };
-    let checks = match root {
-        "livez" => LIVEZ,
-        "readyz" => READYZ,
+    let (root, checks) = match root {
+        "livez" => ("livez", LIVEZ),
+        "readyz" => ("readyz", READYZ),
         _ => return None,
     };
     match check {
-        None => Some(Group::All(checks)),
-        Some(name) => checks.iter().find(|check| check.name() == name).map(|check| Group::One(*check)),
+        None => Some(Group::All(root, checks)),
+        Some(name) => checks.iter().find(|check| check.name() == name).map(|check| Group::One(root, *check)),
     }
 }
 
 /// Runs the checks. `?exclude=<check>` leaves one out, `?verbose` tells of those that passed.
-pub(super) async fn answer(source: &dyn HealthSource, group: Group, query: &Query) -> Response<Body> {
-    let checks = match group {
-        Group::One(check) => vec![check],
-        Group::All(checks) => {
-            checks.iter().copied().filter(|check| !query.values("exclude").any(|name| name == check.name())).collect()
+pub(super) async fn answer(source: &dyn HealthSource, counts: &Counts, group: Group, query: &Query) -> Response<Body> {
+    let (root, checks) = match group {
+        Group::One(root, check) => (root, vec![check]),
+        Group::All(root, checks) => {
+            let is_excluded = |check: &Check| query.values("exclude").any(|name| name == check.name());
+            (root, checks.iter().copied().filter(|check| !is_excluded(check)).collect())
         }
     };
     let mut report = String::new();
     let mut all_passed = true;
     for check in checks {
-        let written = match check.run(source).await {
+        let outcome = check.run(source).await;
+        counts.check(root, check, outcome.is_ok());
+        let written = match outcome {
             Ok(()) => writeln!(report, "[+]{} ok", check.name()),
             Err(reason) => {
                 all_passed = false;
@@ -75,11 +88,11 @@ pub(super) async fn answer(source: &dyn HealthSource, group: Group, query: &Quer
         report.clear();
     }
     report.push_str("ok\n");
-    reply::text(report)
+    reply::plain(report)
 }
 
 impl Check {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::DataCorruption => "data_corruption",
             Self::SerializableRead => "serializable_read",

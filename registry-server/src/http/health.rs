@@ -4,12 +4,15 @@ use http::{Response, StatusCode};
 use registry_proto::etcdserverpb::AlarmType;
 use tonic::body::Body;
 
+use super::counts::Counts;
 use super::{HealthSource, Query, reply};
 
 /// `?serializable=true` asks about this node instead of the cluster; `?exclude=NOSPACE` overlooks an alarm.
-pub(super) async fn answer(source: &dyn HealthSource, query: &Query) -> Response<Body> {
+pub(super) async fn answer(source: &dyn HealthSource, counts: &Counts, query: &Query) -> Response<Body> {
     let serializable = query.values("serializable").next() == Some("true");
-    match ailment(source, query, serializable).await {
+    let ailment = ailment(source, query, serializable).await;
+    counts.health(ailment.is_none());
+    match ailment {
         None => reply::text(body(true, "")),
         Some(reason) => {
             tracing::warn!(reason, "/health is answered with an error");

@@ -6,6 +6,7 @@
 
 mod access;
 mod checks;
+mod counts;
 pub mod exposition;
 pub mod gateway;
 mod health;
@@ -41,6 +42,9 @@ pub trait HealthSource: Send + Sync + 'static {
 
     /// This member does not vote.
     fn is_learner(&self) -> bool;
+
+    /// What `/debug/vars` tells: names, and values in JSON.
+    fn vars(&self) -> Vec<(&'static str, serde_json::Value)>;
 }
 
 /// Writes what `/metrics` answers. It is called on a thread that may block.
@@ -51,6 +55,7 @@ pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Paths {
     health: Arc<dyn HealthSource>,
     metrics: MetricsText,
+    counts: Arc<counts::Counts>,
 }
 
 impl std::fmt::Debug for Paths {
@@ -62,24 +67,26 @@ impl std::fmt::Debug for Paths {
 impl Paths {
     /// Paths whose checks ask `health` and whose figures are `metrics`.
     pub fn new(health: Arc<dyn HealthSource>, metrics: MetricsText) -> Self {
-        Self { health, metrics }
+        Self { health, metrics, counts: Arc::default() }
     }
 
-    /// The answer to a request; 404 for a path that is not here, 405 for anything but GET.
+    /// The answer to a request; 404 for a path that is not here, 405 for anything but GET;
+    /// only the metrics do not mind.
     pub async fn answer(&self, method: &Method, uri: &Uri) -> Response<Body> {
         let source = &*self.health;
         let path = uri.path();
         let query = Query::of(uri);
-        let is_known = matches!(path, "/health" | "/metrics" | "/version") || checks::find(path).is_some();
+        let is_known = matches!(path, "/debug/vars" | "/health" | "/version") || checks::find(path).is_some();
         if is_known && method != Method::GET {
             return reply::method_not_allowed();
         }
         match path {
-            "/health" => health::answer(source, &query).await,
-            "/metrics" => metrics(self.metrics.clone()).await,
+            "/debug/vars" => vars(source),
+            "/health" => health::answer(source, &self.counts, &query).await,
+            "/metrics" => metrics(self.metrics.clone(), self.counts.clone()).await,
             "/version" => version(),
             _ => match checks::find(path) {
-                Some(group) => checks::answer(source, group, &query).await,
+                Some(group) => checks::answer(source, &self.counts, group, &query).await,
                 None => reply::not_found(),
             },
         }
@@ -106,14 +113,20 @@ impl Query {
 }
 
 /// Writing them reads files of the system, and takes locks that answers to requests take.
-async fn metrics(text: MetricsText) -> Response<Body> {
-    match tokio::task::spawn_blocking(move || text()).await {
+async fn metrics(text: MetricsText, counts: Arc<counts::Counts>) -> Response<Body> {
+    match tokio::task::spawn_blocking(move || text() + &counts.text()).await {
         Ok(text) => reply::metrics(text),
         Err(error) => {
             tracing::error!(%error, "/metrics cannot be answered");
             reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be read".to_owned())
         }
     }
+}
+
+/// In the form of Go's `expvar`. The command line is not told, as etcd tells it: flags can be secrets.
+fn vars(source: &dyn HealthSource) -> Response<Body> {
+    let vars: Vec<_> = source.vars().into_iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+    reply::vars(format!("{{\n{}\n}}\n", vars.join(",\n")))
 }
 
 fn version() -> Response<Body> {

@@ -22,6 +22,18 @@ pub(super) fn text(body: String) -> Response<Body> {
     with_body(StatusCode::OK, TEXT, body)
 }
 
+/// 200 with text that no browser is to take for anything else.
+pub(super) fn plain(body: String) -> Response<Body> {
+    let mut response = text(body);
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    response
+}
+
+/// 200 with variables.
+pub(super) fn vars(body: String) -> Response<Body> {
+    with_body(StatusCode::OK, HeaderValue::from_static("application/json; charset=utf-8"), body)
+}
+
 /// 200 with figures.
 pub(super) fn metrics(body: String) -> Response<Body> {
     with_body(StatusCode::OK, HeaderValue::from_static(exposition::CONTENT_TYPE), body)

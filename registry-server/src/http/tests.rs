@@ -29,6 +29,9 @@ impl HealthSource for Patient {
     fn is_learner(&self) -> bool {
         self.learner
     }
+    fn vars(&self) -> Vec<(&'static str, serde_json::Value)> {
+        vec![("one", 1.into()), ("two", serde_json::json!({ "a": true }))]
+    }
 }
 
 async fn ask(patient: &Patient, method: Method, uri: &str) -> (StatusCode, String) {
@@ -52,7 +55,10 @@ async fn the_version_is_etcds() {
 
 #[tokio::test]
 async fn the_metrics_are_prometheus_text() {
-    expect(&Patient::default(), "/metrics", 200, "a 1\n").await;
+    let (status, text) = ask(&Patient::default(), Method::GET, "/metrics").await;
+    assert!(status == 200 && text.starts_with("a 1\n"), "{text}");
+    // As in etcd, any method will do.
+    assert_eq!(ask(&Patient::default(), Method::POST, "/metrics").await.0, 200);
     let paths = Paths::new(Arc::new(Patient::default()), Arc::new(String::new));
     let response = paths.answer(&Method::GET, &Uri::from_static("/metrics")).await;
     assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
@@ -117,4 +123,45 @@ async fn only_get_is_answered_and_only_on_known_paths() {
     for uri in ["/", "/healthz", "/livez/linearizable_read", "/readyz/", "/v3/kv/put"] {
         expect(&well, uri, 404, "404 page not found\n").await;
     }
+}
+
+#[tokio::test]
+async fn what_the_checks_found_is_counted() {
+    let mut patient = Patient::default();
+    let paths = Paths::new(Arc::new(patient.clone()), Arc::new(String::new));
+    let get = async |paths: &Paths, uri: &'static str| {
+        let response = paths.answer(&Method::GET, &Uri::from_static(uri)).await;
+        String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    };
+    let text = get(&paths, "/metrics").await;
+    assert!(text.contains("etcd_server_health_success 0") && !text.contains("etcd_server_healthcheck{"), "{text}");
+    get(&paths, "/health").await;
+    get(&paths, "/readyz").await;
+    get(&paths, "/readyz/non_learner").await;
+    let text = get(&paths, "/metrics").await;
+    for line in [
+        "etcd_server_health_success 1",
+        "etcd_server_health_failures 0",
+        "etcd_server_healthcheck{name=\"linearizable_read\",type=\"readyz\"} 1",
+        "etcd_server_healthchecks_total{name=\"non_learner\",status=\"success\",type=\"readyz\"} 2",
+    ] {
+        assert!(text.contains(line), "{line} is missing in {text}");
+    }
+    patient.cannot_read = true;
+    let paths = Paths::new(Arc::new(patient), Arc::new(String::new));
+    get(&paths, "/health").await;
+    get(&paths, "/livez").await;
+    let text = get(&paths, "/metrics").await;
+    for line in [
+        "etcd_server_health_failures 1",
+        "etcd_server_healthcheck{name=\"serializable_read\",type=\"livez\"} 0",
+        "etcd_server_healthchecks_total{name=\"serializable_read\",status=\"error\",type=\"livez\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} is missing in {text}");
+    }
+}
+
+#[tokio::test]
+async fn the_variables_are_an_object() {
+    expect(&Patient::default(), "/debug/vars", 200, "{\n\"one\": 1,\n\"two\": {\"a\":true}\n}\n").await;
 }

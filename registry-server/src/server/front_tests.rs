@@ -128,6 +128,9 @@ impl HealthSource for Well {
     fn is_learner(&self) -> bool {
         false
     }
+    fn vars(&self) -> Vec<(&'static str, serde_json::Value)> {
+        Vec::new()
+    }
 }
 
 /// A front door on a port of its own.

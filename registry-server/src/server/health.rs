@@ -39,4 +39,20 @@ impl<R: Runtime, V: Vfs> HealthSource for BackendHealth<R, V> {
     fn is_learner(&self) -> bool {
         self.0.is_learner()
     }
+
+    /// etcd's `raft.status`, without what belongs to its Raft alone.
+    fn vars(&self) -> Vec<(&'static str, serde_json::Value)> {
+        let (raft, member) = (self.0.node.status(), self.0.member);
+        let state = match raft.leader {
+            Some(leader) if leader == member => "StateLeader",
+            Some(_) => "StateFollower",
+            None => "StateCandidate",
+        };
+        let id = |id: u64| format!("{id:x}");
+        let status = serde_json::json!({
+            "id": id(member.0), "term": raft.term, "commit": raft.committed_index, "applied": raft.applied_index,
+            "lead": id(raft.leader.map_or(0, |leader| leader.0)), "raftState": state,
+        });
+        vec![("raft.status", status)]
+    }
 }

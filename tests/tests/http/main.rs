@@ -5,4 +5,5 @@ mod bodies;
 mod browsers;
 mod kit;
 mod paths;
+mod probes;
 mod streams;
