@@ -182,7 +182,7 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
             cluster: ClusterService::new(backend.clone()),
             maintenance: MaintenanceService::new(backend.clone(), stop.clone()),
             health,
-            others: Others::new(backend, &sessions, config),
+            others: Others::new(backend, &sessions, config, stop),
             paths,
             calls,
             leader,

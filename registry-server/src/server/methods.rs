@@ -24,7 +24,7 @@ impl MethodKind {
 }
 
 /// Every method that is served, by its path.
-pub(super) const METHODS: [(&str, MethodKind); 51] = [
+pub(super) const METHODS: [(&str, MethodKind); 53] = [
     ("/etcdserverpb.KV/Range", Unary),
     ("/etcdserverpb.KV/RangeStream", ServerStream),
     ("/etcdserverpb.KV/Put", Unary),
@@ -76,6 +76,8 @@ pub(super) const METHODS: [(&str, MethodKind); 51] = [
     ("/v3electionpb.Election/Resign", Unary),
     ("/grpc.health.v1.Health/Check", Unary),
     ("/grpc.health.v1.Health/Watch", ServerStream),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", BidiStream),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", BidiStream),
 ];
 
 /// Unary calls that are answered when the caller's turn comes, however long that takes.
@@ -143,7 +145,7 @@ mod tests {
                 found += 1;
             }
         }
-        assert_eq!(found + 2, METHODS.len());
+        assert_eq!(found + 4, METHODS.len());
     }
 
     #[test]

@@ -42,6 +42,7 @@ mod plain;
 mod process;
 pub mod program;
 mod publish;
+mod reflection;
 mod refusals;
 mod room;
 mod settings;

@@ -8,12 +8,14 @@ use http::{Request, Response};
 use registry_proto::etcdserverpb::auth_server::AuthServer;
 use registry_proto::v3electionpb::election_server::ElectionServer;
 use registry_proto::v3lockpb::lock_server::LockServer;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::codegen::BoxFuture;
 use tonic::server::NamedService;
 use tower_service::Service;
 
 use super::config::Config;
+use super::reflection;
 use crate::api::{AuthService, ElectionService, LockService, Sessions, SharedBackend};
 use crate::storage::Vfs;
 use crate::types::Runtime;
@@ -39,17 +41,19 @@ where
 pub struct Others(Vec<(&'static str, Arc<dyn Route>)>);
 
 impl Others {
-    /// All that a member has, each reading messages up to `config`'s bound.
+    /// All that a member has, each reading messages up to `config`'s bound. Streams of requests end when `stop` is cancelled.
     pub fn new<R: Runtime, V: Vfs>(
         backend: &SharedBackend<R, V>,
         sessions: &Arc<Sessions<R, V>>,
         config: &Config,
+        stop: &CancellationToken,
     ) -> Self {
         let limit = config.max_message_bytes();
         Self::default()
             .with(AuthServer::new(AuthService::new(backend.clone())).max_decoding_message_size(limit))
             .with(LockServer::new(LockService::new(sessions.clone())).max_decoding_message_size(limit))
             .with(ElectionServer::new(ElectionService::new(sessions.clone())).max_decoding_message_size(limit))
+            .and(reflection::services(stop))
     }
 
     /// Adds a generated service.
@@ -64,6 +68,11 @@ impl Others {
             + 'static,
     {
         self.0.push((S::NAME, Arc::new(service)));
+        self
+    }
+
+    fn and(mut self, routes: impl IntoIterator<Item = (&'static str, Arc<dyn Route>)>) -> Self {
+        self.0.extend(routes);
         self
     }
 

@@ -1,4 +1,4 @@
-//! Plain HTTP on the client port: the API in JSON, what browsers may, and the paths for probes.
+//! The client port beside the gRPC services: the API in JSON, what browsers may, the paths for probes, and reflection.
 
 mod answers;
 mod bodies;
@@ -6,4 +6,5 @@ mod browsers;
 mod kit;
 mod paths;
 mod probes;
+mod reflection;
 mod streams;
