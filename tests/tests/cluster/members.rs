@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use registry_proto::etcdserverpb::RangeRequest;
+use registry_proto::etcdserverpb::{RangeRequest, SnapshotRequest};
 use registry_tests::budget::SOON;
 use registry_tests::requests::{key, put};
 use registry_tests::{Cluster, eventually, refusal};
@@ -117,6 +117,10 @@ async fn a_learner_follows_without_a_vote_until_it_is_promoted() {
         !answer.kvs.into_messages().expect("key-values decode").is_empty()
     })
     .await;
+    let snapshot = cluster.client(learner).maintenance.clone().snapshot(SnapshotRequest {}).await;
+    let mut snapshot = snapshot.expect("a learner gives snapshots").into_inner();
+    assert!(snapshot.message().await.expect("it goes on").is_some());
+
     let pulse = Pulse::start(cluster.client(0));
     cluster.kill(learner);
     pulse.goes_on().await;

@@ -6,6 +6,7 @@ use registry_proto::mvccpb::{Event, KeyValue};
 use registry_tests::requests::{self, Operation};
 use registry_tests::{Client, Watching, refusal};
 
+const ACCEPTED: &str = "the request is accepted";
 /// Leases and their TTLs.
 const LEASES: [(i64, i64); 2] = [(0x11, 10_000), (0x7fff_1234_5678_9abc, 20_000)];
 /// Where the history is compacted: at the revision of a deletion.
@@ -32,24 +33,24 @@ fn block(number: usize, value: &[u8]) -> Vec<RequestOp> {
 /// Makes the history; tells the newest revision.
 pub(crate) async fn write(client: &Client) -> i64 {
     for (id, ttl) in LEASES {
-        client.grant(id, ttl).await.unwrap();
+        client.grant(id, ttl).await.expect(ACCEPTED);
     }
     for number in 0..120 {
-        client.txn(requests::txn(block(number, &[number as u8; 150]))).await.unwrap();
+        client.txn(requests::txn(block(number, &[number as u8; 150]))).await.expect(ACCEPTED);
     }
     for number in 0..20 {
-        client.txn(requests::txn(block(number, b"written again"))).await.unwrap();
+        client.txn(requests::txn(block(number, b"written again"))).await.expect(ACCEPTED);
     }
-    client.delete(requests::delete_prefix("003-")).await.unwrap();
+    client.delete(requests::delete_prefix("003-")).await.expect(ACCEPTED);
     assert_eq!(client.revision().await, COMPACTED);
     for (key, (lease, _)) in ["leased-a", "leased-b"].into_iter().zip(LEASES) {
-        client.try_put(requests::leased(key, "of a lease", lease)).await.unwrap();
+        client.try_put(requests::leased(key, "of a lease", lease)).await.expect(ACCEPTED);
     }
-    client.compact(COMPACTED).await.unwrap();
-    client.try_put(requests::put("large", vec![b'l'; 300_000])).await.unwrap();
-    client.delete(requests::delete_prefix("004-")).await.unwrap();
+    client.compact(COMPACTED).await.expect(ACCEPTED);
+    client.try_put(requests::put("large", vec![b'l'; 300_000])).await.expect(ACCEPTED);
+    client.delete(requests::delete_prefix("004-")).await.expect(ACCEPTED);
     let several = [requests::put("x", "1").op(), requests::delete_prefix("005-").op(), requests::put("y", "").op()];
-    client.txn(requests::txn(several.into())).await.unwrap();
+    client.txn(requests::txn(several.into())).await.expect(ACCEPTED);
     client.put("004-000", "created again").await;
     client.put("leased-a", "of no lease any more").await
 }

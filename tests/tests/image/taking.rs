@@ -20,7 +20,10 @@ async fn large() -> (EmbeddedNode, Client) {
     let node = EmbeddedNode::start().await;
     let client = node.client().await;
     for number in 0..20 {
-        client.try_put(requests::put(&format!("large-{number}"), vec![b'l'; 1_000_000])).await.unwrap();
+        client
+            .try_put(requests::put(&format!("large-{number}"), vec![b'l'; 1_000_000]))
+            .await
+            .expect("the put is accepted");
     }
     (node, client)
 }

@@ -1,5 +1,6 @@
 //! What etcd's tools and etcd itself make of a snapshot.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,7 +13,10 @@ use tempfile::TempDir;
 use crate::NODE;
 use crate::history::{COMPACTED, KEY_ENTRIES, Seen, see, write};
 
-/// Entries of the other buckets: two leases, a member, the cluster's version, six about Raft and compaction, and two about users.
+const TEXT: &str = "paths of tests are text";
+const ACCEPTED: &str = "the request is accepted";
+/// Entries of the other buckets: two leases, a member, the cluster's version, six about Raft and compaction, and two
+/// about users.
 const OTHER_ENTRIES: usize = 2 + 1 + 1 + 6 + 2;
 
 /// What a tool says, which must succeed.
@@ -48,24 +52,25 @@ async fn save() -> Saved {
     let node = Node::start(NODE, &[]).await;
     let client = node.client().await;
     let newest = write(&client).await;
-    let dir = TempDir::new().unwrap();
-    let file = dir.path().join("snapshot.db").to_str().unwrap().to_owned();
+    let dir = TempDir::new().expect("temporary directories can be made");
+    let file = dir.path().join("snapshot.db").to_str().expect(TEXT).to_owned();
     etcdctl::say(node.address(), &["snapshot", "save", &file]);
     Saved { dir, file, newest, seen: see(&client).await, node }
 }
 
 /// Has a tool check, hash and restore a snapshot, starts etcd on it, and compares.
 async fn judge(saved: &Saved, tool: &Path, etcd: &Path) {
-    let status: Value = serde_json::from_str(&say(tool, &["snapshot", "status", &saved.file, "-w", "json"])).unwrap();
+    let status: Value =
+        serde_json::from_str(&say(tool, &["snapshot", "status", &saved.file, "-w", "json"])).expect("it is JSON");
     assert_eq!(status["revision"], saved.newest);
     // Newer tools count keys, older ones entries.
     let keys = saved.seen.keys();
-    let total = usize::try_from(status["totalKey"].as_u64().unwrap()).unwrap();
+    let total = status["totalKey"].as_u64().and_then(|total| usize::try_from(total).ok()).expect("it is a number");
     assert!([KEY_ENTRIES + OTHER_ENTRIES, keys].contains(&total), "{status}");
-    let file_bytes = std::fs::metadata(&saved.file).unwrap().len();
+    let file_bytes = std::fs::metadata(&saved.file).expect("it was saved").len();
     assert_eq!(status["totalSize"], file_bytes - 32, "all but the digest");
-    let data_dir = saved.dir.path().join(format!("of-{}", tool.file_name().unwrap().to_str().unwrap()));
-    say(tool, &["snapshot", "restore", &saved.file, "--data-dir", data_dir.to_str().unwrap()]);
+    let data_dir = saved.dir.path().join(format!("of-{}", tool.file_name().and_then(OsStr::to_str).expect(TEXT)));
+    say(tool, &["snapshot", "restore", &saved.file, "--data-dir", data_dir.to_str().expect(TEXT)]);
     let restored = Etcd::start_on(etcd, &data_dir).await;
     let client = Client::connect(restored.url()).await;
     assert!(see(&client).await == saved.seen, "etcd has something else than was saved");
@@ -75,10 +80,10 @@ async fn judge(saved: &Saved, tool: &Path, etcd: &Path) {
 /// etcd changes the pages that it was given: it takes all keys out, and gives the pages back.
 async fn go_on(client: &Client, newest: i64) {
     let everything = DeleteRangeRequest { range_end: Bytes::from_static(b"\0"), ..requests::delete("\0") };
-    client.delete(everything).await.unwrap();
-    client.compact(newest + 1).await.unwrap();
+    client.delete(everything).await.expect(ACCEPTED);
+    client.compact(newest + 1).await.expect(ACCEPTED);
     assert_eq!(client.put("first", "of a new life").await, newest + 2);
-    client.maintenance.clone().defragment(DefragmentRequest {}).await.unwrap();
+    client.maintenance.clone().defragment(DefragmentRequest {}).await.expect(ACCEPTED);
     assert_eq!(client.range(requests::everything()).await.len(), 1);
 }
 

@@ -31,7 +31,7 @@ pub(super) enum Step {
 }
 
 /// Why an image is not finished.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum RenderError {
     Replaced,
     /// The same entries came out otherwise than they were measured: a bug, and nothing may come of it.
