@@ -80,8 +80,9 @@ impl<R: Runtime, V: Vfs> Cluster for ClusterService<R, V> {
         let author = self.check_admin(&request).await?;
         let MemberAddRequest { peer_ur_ls, is_learner } = request.into_inner();
         let (id, kind) = (fastrand::u64(1..), MemberChangeKind::Add.into());
-        let (header, members) =
-            self.change(&author, MemberChange { kind, id, peer_urls: checked(peer_ur_ls)?, is_learner }).await?;
+        let peer_urls = checked(peer_ur_ls)?;
+        let change = MemberChange { kind, id, peer_urls, is_learner, max_learners: 0 };
+        let (header, members) = self.change(&author, change).await?;
         let member = members.iter().find(|member| member.id == id).cloned();
         Ok(Response::new(MemberAddResponse { header, member, members }))
     }
@@ -119,7 +120,8 @@ impl<R: Runtime, V: Vfs> Cluster for ClusterService<R, V> {
             }
         }
         let peer_urls = checked(peer_ur_ls)?;
-        let (header, members) = self.change(&author, MemberChange { kind, id, peer_urls, is_learner: false }).await?;
+        let change = MemberChange { kind, id, peer_urls, ..MemberChange::default() };
+        let (header, members) = self.change(&author, change).await?;
         Ok(Response::new(MemberUpdateResponse { header, members }))
     }
 

@@ -35,7 +35,8 @@ pub(super) async fn change_member<R: Runtime, V: Vfs>(
         return Err(Status::failed_precondition(text));
     }
     check(backend, change)?;
-    backend.propose(author, &Command::Member(change.clone())).await?;
+    let allowed = allowing(backend.limits.max_learners, backend.state.cluster.read().learners(), change.clone());
+    backend.propose(author, &Command::Member(allowed)).await?;
     // A leader that is to go does not see itself out: it has done its part when another one leads.
     let goes = change.kind() == MemberChangeKind::Remove && MemberId(change.id) == backend.member;
     let has_gone = || goes && backend.node.status().leader.is_some_and(|leader| leader != backend.member);
@@ -54,7 +55,12 @@ fn check<R: Runtime, V: Vfs>(backend: &Backend<R, V>, change: &MemberChange) -> 
     let (raft, progress) = (backend.node.membership(), backend.node.progress());
     let id = MemberId(change.id);
     match change.kind() {
-        MemberChangeKind::Add if !change.is_learner => {
+        // What more than none is, is checked where the change is applied.
+        MemberChangeKind::Add if change.is_learner && backend.limits.max_learners == 0 => {
+            Err(WireError::TooManyLearners)
+        }
+        MemberChangeKind::Add if change.is_learner => Ok(()),
+        MemberChangeKind::Add => {
             // One at a time: the one before has not started, or is catching up.
             let cluster = backend.state.cluster.read();
             let mut waiting = cluster.members().filter(|m| !m.is_learner && !raft.voters.contains(&MemberId(m.id)));
@@ -77,6 +83,13 @@ fn check<R: Runtime, V: Vfs>(backend: &Backend<R, V>, change: &MemberChange) -> 
         }
         _ => Ok(()),
     }
+}
+
+/// The change, with how many learners there may be where more than usual are. Members of before do not know of that, and
+/// need not otherwise.
+fn allowing(max_learners: u32, learners: usize, change: MemberChange) -> MemberChange {
+    let is_one_more = change.kind() == MemberChangeKind::Add && change.is_learner && learners > 0;
+    MemberChange { max_learners: if is_one_more { max_learners } else { 0 }, ..change }
 }
 
 /// Whether Raft's membership is what the change asks for. One who is to vote gets the vote later, when it has caught up,

@@ -199,12 +199,11 @@ impl Machine {
         let mut cluster = self.state.cluster.write();
         let (id, kind) = (MemberId(change.id), change.kind());
         let result = match kind {
-            MemberChangeKind::Add => cluster.add(Member {
-                id: change.id,
-                peer_ur_ls: change.peer_urls,
-                is_learner: change.is_learner,
-                ..Member::default()
-            }),
+            MemberChangeKind::Add => {
+                let (peer_ur_ls, is_learner) = (change.peer_urls, change.is_learner);
+                let member = Member { id: change.id, peer_ur_ls, is_learner, ..Member::default() };
+                cluster.add(member, change.max_learners as usize)
+            }
             MemberChangeKind::Remove => cluster.remove(id),
             MemberChangeKind::Update => cluster.update(id, change.peer_urls),
             MemberChangeKind::Promote => cluster.promote(id),

@@ -79,7 +79,7 @@ fn while_a_member_is_corrupt_nothing_changes_but_members_and_alarms() {
     let (mut machine, state) = machine();
     let member = |kind: MemberChangeKind, id| {
         let peer_urls = vec![format!("http://m{id}:1")];
-        Command::Member(MemberChange { kind: kind.into(), id, peer_urls, is_learner: false })
+        Command::Member(MemberChange { kind: kind.into(), id, peer_urls, ..MemberChange::default() })
     };
     let corrupt = |id| {
         let (action, alarm) = (AlarmAction::Activate.into(), AlarmType::Corrupt.into());

@@ -20,7 +20,7 @@ pub struct Cluster {
     versions: Versions,
 }
 
-/// Learners that a cluster has at most, as in etcd.
+/// Learners that a cluster has at most unless its leader's settings allow more, as in etcd.
 pub const MAX_LEARNERS: usize = 1;
 
 /// A change that makes no sense.
@@ -90,17 +90,23 @@ impl Cluster {
     ///
     /// # Errors
     /// The id or a URL is taken, or there are too many learners.
-    pub fn add(&mut self, member: Member) -> Result<(), MemberError> {
+    pub fn add(&mut self, member: Member, max_learners: usize) -> Result<(), MemberError> {
         let id = MemberId(member.id);
         if self.members.contains_key(&id) || self.removed.contains(&id) {
             return Err(MemberError::IdExists);
         }
         self.check_urls(id, &member.peer_ur_ls)?;
-        if member.is_learner && self.members.values().filter(|member| member.is_learner).count() >= MAX_LEARNERS {
+        if member.is_learner && self.learners() >= max_learners.max(MAX_LEARNERS) {
             return Err(MemberError::TooManyLearners);
         }
         self.members.insert(id, member);
         Ok(())
+    }
+
+    /// How many learners there are.
+    #[must_use]
+    pub fn learners(&self) -> usize {
+        self.members.values().filter(|member| member.is_learner).count()
     }
 
     /// Removes a member for good.
@@ -255,12 +261,12 @@ mod tests {
     fn an_id_or_a_url_is_never_given_twice() {
         let mut cluster = Cluster::default();
         cluster.found(MemberId(1), &["http://a:1".to_owned()]);
-        assert_eq!(cluster.add(member(2, "http://a:1", false)), Err(MemberError::UrlExists));
-        assert_eq!(cluster.add(member(2, "http://b:1", false)), Ok(()));
-        assert_eq!(cluster.add(member(2, "http://c:1", false)), Err(MemberError::IdExists));
+        assert_eq!(cluster.add(member(2, "http://a:1", false), 1), Err(MemberError::UrlExists));
+        assert_eq!(cluster.add(member(2, "http://b:1", false), 1), Ok(()));
+        assert_eq!(cluster.add(member(2, "http://c:1", false), 1), Err(MemberError::IdExists));
         assert_eq!(cluster.update(MemberId(2), vec!["http://a:1".to_owned()]), Err(MemberError::UrlExists));
         cluster.remove(MemberId(2)).unwrap();
-        assert_eq!(cluster.add(member(2, "http://b:1", false)), Err(MemberError::IdExists));
+        assert_eq!(cluster.add(member(2, "http://b:1", false), 1), Err(MemberError::IdExists));
         cluster.publish(member(2, "http://b:1", false));
         cluster.found(MemberId(2), &["http://b:1".to_owned()]);
         assert_eq!(cluster.members().count(), 1);
@@ -271,8 +277,10 @@ mod tests {
     fn the_last_voter_stays_and_only_learners_are_promoted() {
         let mut cluster = Cluster::default();
         cluster.found(MemberId(1), &["http://a:1".to_owned()]);
-        cluster.add(member(2, "http://b:1", true)).unwrap();
-        assert_eq!(cluster.add(member(3, "http://c:1", true)), Err(MemberError::TooManyLearners));
+        cluster.add(member(2, "http://b:1", true), 1).unwrap();
+        assert_eq!(cluster.add(member(3, "http://c:1", true), 1), Err(MemberError::TooManyLearners));
+        assert_eq!(cluster.clone().add(member(3, "http://c:1", true), 2), Ok(()));
+        assert_eq!(cluster.clone().add(member(3, "http://b:1", true), 2), Err(MemberError::UrlExists));
         assert_eq!(cluster.remove(MemberId(1)), Err(MemberError::LastVoter));
         assert_eq!(cluster.promote(MemberId(1)), Err(MemberError::NotLearner));
         assert_eq!(cluster.promote(MemberId(9)), Err(MemberError::NotFound));
@@ -292,7 +300,7 @@ mod tests {
         assert_eq!(cluster.tell_version(b, 1), Err(MemberError::TooOld));
         assert_eq!(cluster.version_of(b), Some(2));
         // One that has not started yet holds the version up, and lowers nothing.
-        cluster.add(member(3, "http://c:1", false)).unwrap();
+        cluster.add(member(3, "http://c:1", false), 1).unwrap();
         cluster.tell_version(b, 3).unwrap();
         assert_eq!(cluster.version(), 2);
         cluster.remove(MemberId(3)).unwrap();

@@ -11,7 +11,7 @@ use crate::types::MemberId;
 
 /// What this program knows. It is raised with every command, and every field of one, that a member of before must not skip.
 ///
-/// 2: authors of commands, users and roles.
+/// 2: authors of commands, users and roles, several learners.
 pub const KNOWN_VERSION: u32 = 2;
 
 /// What members have told, and what follows for the cluster.

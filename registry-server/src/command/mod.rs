@@ -103,6 +103,10 @@ pub struct MemberChange {
     /// Whether it has no vote, when it is added.
     #[prost(bool, tag = "4")]
     pub is_learner: bool,
+    /// How many learners there may be, when one is added; fewer than 2 for 1, as versions of before have it, which do not
+    /// look at this.
+    #[prost(uint32, tag = "5")]
+    pub max_learners: u32,
 }
 
 /// What is done to a member.
@@ -205,6 +209,7 @@ impl Command {
     #[must_use]
     pub fn since_version(&self) -> u32 {
         match self {
+            Self::Member(change) if change.max_learners > 1 => 2,
             // What was there before versions were told.
             Self::Put(_)
             | Self::DeleteRange(_)

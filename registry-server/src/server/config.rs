@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::auth_settings::{AuthSettings, AuthSettingsError};
+use super::retention::{CompactionMode, Policy, Retention};
 use super::urls::{MemberUrl, Scheme};
 use crate::http::HttpSettings;
 use crate::tls::{Settings, SettingsError};
@@ -78,6 +79,12 @@ pub struct Config {
     /// How large the store may grow before writes are refused, in bytes; none switches the quota off.
     /// Default: 2 GiB.
     pub quota_bytes: Option<u64>,
+    /// What `auto_compaction_retention` counts. Default: time.
+    pub auto_compaction_mode: CompactionMode,
+    /// How much history automatic compaction keeps. Default: 0, which switches it off.
+    pub auto_compaction_retention: Retention,
+    /// How many learners the cluster may have while this member leads it. Default: 1.
+    pub max_learners: u32,
     /// How many operations a transaction may have on one level. Default: 128.
     pub max_txn_ops: usize,
     /// How large a request may be, in bytes. Default: 1.5 MiB.
@@ -217,6 +224,8 @@ pub enum ConfigError {
     PeerUrlsDiffer { name: String, url: MemberUrl },
     #[error("--initial-advertise-peer-urls has {url} but --initial-cluster does not list it for {name}")]
     PeerUrlMissing { name: String, url: MemberUrl },
+    #[error("--auto-compaction-retention {time:?}: --auto-compaction-mode revision counts revisions; give a number")]
+    RetentionIsTime { time: Duration },
     #[error("--{flag} must be at least 1")]
     Zero { flag: &'static str },
     #[error("--election-timeout[{election:?}] should be at least 5 times --heartbeat-interval[{heartbeat:?}]")]
@@ -246,6 +255,9 @@ impl Default for Config {
             force_new_cluster: false,
             auth: AuthSettings::default(),
             quota_bytes: Some(DEFAULT_QUOTA_BYTES),
+            auto_compaction_mode: CompactionMode::Periodic,
+            auto_compaction_retention: Retention::Count(0),
+            max_learners: 1,
             max_txn_ops: 128,
             max_request_bytes: 1536 * 1024,
             max_concurrent_streams: 8192,
@@ -303,6 +315,12 @@ impl Config {
             return self.advertise_client_urls.clone();
         }
         self.listen_client_urls.iter().zip(bound).map(|(url, address)| url.with_port(address.port())).collect()
+    }
+
+    /// What automatic compaction does; none if it is off.
+    #[must_use]
+    pub fn auto_compaction(&self) -> Option<Policy> {
+        Policy::new(self.auto_compaction_mode, self.auto_compaction_retention)
     }
 
     /// What works and is probably not meant: lines for the log.
@@ -440,6 +458,12 @@ impl Config {
         ];
         if let Some((flag, _)) = limits.into_iter().find(|(_, is_zero)| *is_zero) {
             return Err(ConfigError::Zero { flag });
+        }
+        if let (CompactionMode::Revision, Retention::Time(time)) =
+            (self.auto_compaction_mode, self.auto_compaction_retention)
+            && !time.is_zero()
+        {
+            return Err(ConfigError::RetentionIsTime { time });
         }
         if self.max_request_bytes > MAX_REQUEST_BYTES {
             return Err(ConfigError::RequestTooLarge { asked: self.max_request_bytes, most: MAX_REQUEST_BYTES });

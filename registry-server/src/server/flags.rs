@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 use super::auth_flags::AuthFlags;
+use super::compaction_flags::CompactionFlags;
 use super::config::{ClusterState, Config, ConfigError, InitialMember, LogFormat, LogLevel, LogOutput};
 use super::http_flags::HttpFlags;
 use super::tls_flags::PeerTlsFlags;
@@ -186,6 +187,8 @@ struct Flags {
     #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
+    compaction: CompactionFlags,
+    #[command(flatten)]
     log: LogFlags,
 }
 
@@ -250,6 +253,9 @@ struct ClusterFlags {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
           default_missing_value = "true", value_parser = go_values::boolean, action = clap::ArgAction::Set)]
     force_new_cluster: bool,
+    /// How many learners the cluster may have while this member leads it.
+    #[arg(long, value_name = "COUNT", default_value_t = Config::default().max_learners)]
+    max_learners: u32,
     /// How often a leader makes itself heard, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 100)]
     heartbeat_interval: u64,
@@ -318,7 +324,7 @@ struct LogFlags {
 
 impl Flags {
     fn into_config(self) -> Config {
-        let Self { member, cluster, peer_tls, auth, http, limits, log } = self;
+        let Self { member, cluster, peer_tls, auth, http, limits, compaction, log } = self;
         Config {
             data_dir: member.data_dir.unwrap_or_else(|| format!("{}.etcd", member.name).into()),
             name: member.name,
@@ -344,6 +350,9 @@ impl Flags {
             wal_segment_bytes: cluster.wal_segment_bytes,
             auth: auth.into_settings(),
             quota_bytes: quota(limits.quota_backend_bytes),
+            auto_compaction_mode: compaction.auto_compaction_mode,
+            auto_compaction_retention: compaction.auto_compaction_retention,
+            max_learners: cluster.max_learners,
             max_txn_ops: limits.max_txn_ops,
             max_request_bytes: limits.max_request_bytes,
             max_concurrent_streams: limits.max_concurrent_streams,

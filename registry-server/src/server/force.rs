@@ -220,7 +220,7 @@ mod tests {
         node.ready(Some(Duration::from_secs(20))).await.unwrap();
         for (kind, id) in changes {
             let peer_urls = vec![format!("http://127.0.0.1:{id}")];
-            let change = MemberChange { kind: (*kind).into(), id: *id, peer_urls, is_learner: false };
+            let change = MemberChange { kind: (*kind).into(), id: *id, peer_urls, ..MemberChange::default() };
             node.propose(Command::Member(change).encode()).await.unwrap().outcome.unwrap();
         }
         node.read_barrier().await.unwrap();

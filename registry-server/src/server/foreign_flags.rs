@@ -25,7 +25,6 @@ pub(super) struct ForeignFlag {
 const OFF: Fate = Fate::Only(&["false"]);
 const ON: Fate = Fate::Only(&["true"]);
 const EMPTY: Fate = Fate::Only(&[]);
-const ZERO: Fate = Fate::Only(&["0", "0s", "0h", "0m"]);
 
 const fn value(name: &'static str, fate: Fate) -> ForeignFlag {
     ForeignFlag { name, is_boolean: false, fate }
@@ -45,7 +44,7 @@ const FLAGS: &[ForeignFlag] = &[
     value("compaction-batch-limit", Fate::Tunes), value("compaction-sleep-interval", Fate::Tunes),
     // Raft and peers.
     boolean("initial-election-tick-advance", Fate::Tunes), boolean("pre-vote", ON),
-    boolean("strict-reconfig-check", ON), value("max-learners", Fate::Tunes),
+    boolean("strict-reconfig-check", ON),
     value("raft-read-timeout", Fate::Tunes), value("raft-write-timeout", Fate::Tunes),
     value("compact-hash-check-time", Fate::Tunes), value("downgrade-check-time", Fate::Tunes),
     // Sockets, old API.
@@ -60,7 +59,6 @@ const FLAGS: &[ForeignFlag] = &[
     value("distributed-tracing-instance-id", Fate::Tunes), value("distributed-tracing-sampling-rate", Fate::Tunes),
     // Others.
     value("feature-gates", Fate::Tunes), boolean("memory-mlock", OFF), value("config-file", EMPTY),
-    value("auto-compaction-mode", Fate::Only(&["periodic", "revision"])), value("auto-compaction-retention", ZERO),
     // TLS for clients.
     value("cert-file", EMPTY), value("key-file", EMPTY), value("client-cert-file", EMPTY),
     value("client-key-file", EMPTY), boolean("client-cert-auth", OFF), value("client-crl-file", EMPTY),
@@ -116,8 +114,6 @@ mod tests {
         let judge = |name, value| find(name).unwrap().judge(value);
         assert!(judge("cert-file", "/etc/server.crt").is_err());
         assert!(judge("cert-file", "").is_ok());
-        assert!(judge("auto-compaction-retention", "1h").is_err());
-        assert!(judge("auto-compaction-retention", "0").is_ok());
         assert!(judge("pre-vote", "false").is_err());
         assert!(judge("backend-batch-limit", "77").is_ok());
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
+use super::auto_compaction::compact_by;
 use super::calls::Calls;
 use super::checkpoints::record_leases;
 use super::config::Config;
@@ -202,6 +203,7 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
         drop(R::spawn(keep_members(node.clone(), state.clone(), *member)));
         drop(R::spawn(expire_leases(node.clone(), keeper.clone())));
         drop(R::spawn(record_leases(node.clone(), keeper.clone())));
+        drop(R::spawn(compact_by(self.backend.clone(), config.auto_compaction())));
         drop(R::spawn(clear_when_there_is_room(self.backend.clone())));
         drop(R::spawn(look_for_corruption(self.backend.clone(), config.corrupt_check_time)));
     }

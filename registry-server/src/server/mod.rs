@@ -8,8 +8,10 @@
 
 mod auth_flags;
 mod auth_settings;
+mod auto_compaction;
 mod calls;
 mod checkpoints;
+mod compaction_flags;
 mod config;
 mod connection;
 mod corked;
@@ -44,6 +46,7 @@ pub mod program;
 mod publish;
 mod reflection;
 mod refusals;
+mod retention;
 mod room;
 mod settings;
 mod slow;
@@ -67,6 +70,7 @@ pub use identity::Identity;
 pub use listen::{Bound, ListenError, Listener};
 pub use member::{Member, MemberServices, Reach};
 pub use others::Others;
+pub use retention::{CompactionMode, Policy, Retention};
 pub use settings::node_options;
 pub use start::{RunError, Running, Server, StartError};
 pub use urls::{MemberUrl, Scheme, UrlError};

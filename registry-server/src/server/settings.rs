@@ -73,6 +73,7 @@ pub(super) fn limits(config: &Config) -> Limits {
     // etcd's rule: one and a half election timeouts, in whole seconds, rounded up.
     let min_lease_ttl = (config.election_timeout * 3 / 2).as_millis().div_ceil(1000);
     Limits {
+        max_learners: config.max_learners,
         max_txn_ops: config.max_txn_ops,
         max_request_bytes: config.max_request_bytes,
         min_lease_ttl_seconds: i64::try_from(min_lease_ttl).unwrap_or(i64::MAX),

@@ -5,12 +5,12 @@ use std::time::Duration;
 use registry_proto::etcdserverpb::{RangeRequest, SnapshotRequest};
 use registry_tests::budget::SOON;
 use registry_tests::requests::{key, put};
-use registry_tests::{Cluster, eventually, refusal};
+use registry_tests::{Cluster, Plan, eventually, refusal};
 use tokio::time::timeout;
 use tonic::Code;
 
 use crate::pulse::Pulse;
-use crate::start;
+use crate::{start, start_as};
 
 const NOT_STARTED: &str = "etcdserver: re-configuration failed due to not enough started members";
 const NOT_IN_SYNC: &str = "etcdserver: can only promote a learner member which is in sync with leader";
@@ -203,4 +203,18 @@ async fn a_dead_follower_is_replaced() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_leader_is_replaced() {
     replace(true).await;
+}
+
+#[tokio::test]
+async fn as_many_learners_join_as_the_leaders_settings_allow() {
+    let Some(mut cluster) = start_as(|program| Plan::new(program, 1).with_flags(&["--max-learners=2"])).await else {
+        return;
+    };
+    for _ in 0..2 {
+        let learner = cluster.enroll();
+        cluster.add(0, learner, true).await.unwrap();
+    }
+    let third = cluster.enroll();
+    assert_eq!(refusal(cluster.add(0, third, true).await).1, TOO_MANY_LEARNERS);
+    assert_eq!(cluster.listed_by(0).await.iter().filter(|member| member.is_learner).count(), 2);
 }

@@ -1,4 +1,5 @@
-//! What operators ask of a server that serves: to give space back, and whether members hold the same.
+//! What operators ask of a server that serves: to give history and space back, and whether members hold the same.
 
+mod compaction;
 mod defragment;
 mod hash;

@@ -96,6 +96,7 @@ impl InProcessNode {
             cluster: ClusterId(9),
             member: MEMBER,
             limits: Limits {
+                max_learners: 1,
                 max_txn_ops: 128,
                 max_request_bytes: 1536 * 1024,
                 min_lease_ttl_seconds: 2,
