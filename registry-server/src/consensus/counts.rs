@@ -10,6 +10,7 @@ use bytes::Bytes;
 use openraft::async_runtime::Instant as _;
 use openraft::type_config::AsyncRuntime;
 
+use super::peer_counts::PeerCounts;
 use super::state_machine::Position;
 use crate::storage::AroundSync;
 use crate::types::{Counter, Durations, Gauge, Runtime};
@@ -36,6 +37,8 @@ pub struct Counts {
     pub applied_runs: Durations,
     /// Commands that took longer to apply than [`SlowApply::after`].
     pub slow_applies: Counter,
+    /// What passes between this member and its peers.
+    pub peers: PeerCounts,
 }
 
 /// Takes a command's place and bytes, and how long it took.

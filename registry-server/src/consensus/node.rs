@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::async_runtime::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Config, Raft, SnapshotPolicy};
 use tokio::sync::oneshot;
@@ -20,6 +21,7 @@ use super::handover::{HandoverError, hand_over};
 use super::leaders::{Leader, Leaders};
 use super::log_store::LogStore;
 use super::membership::{Membership, MembershipChange, MembershipError, Progress, change, membership, progress};
+use super::peer_counts::CountedTransport;
 use super::peers::{Files, Peers};
 use super::pending::Pending;
 use super::reads::{Reads, confirm, holds_lease};
@@ -164,6 +166,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
     ) -> Result<Self, ConsensusError> {
         let config = Arc::new(options.raft_config()?);
         let counts = Arc::<Counts>::default();
+        let transport: Arc<dyn Transport> = Arc::new(CountedTransport { inner: transport, counts: counts.clone() });
         let [snapshot_lane, apply_lane, read_lane] = lanes(executor)?;
         let opening = open_wal(options, vfs.clone(), executor, &read_lane)?;
         let since_snapshot = Arc::new(SinceSnapshot::default());
@@ -268,6 +271,24 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
                 drop(link.call(Call::ReadIndex, Bytes::new(), self.election_timeout).await);
             }
         }
+    }
+
+    /// Times how long the other members take to answer.
+    pub async fn measure_peers(&self) {
+        let own = MemberId(*self.raft.node_id());
+        let others = self.membership().members.into_iter().filter(|member| *member != own);
+        let measuring = others.filter_map(|member| {
+            let link = self.leaders.link(member.0)?;
+            Some(async move {
+                let begun = R::Instant::now();
+                // No member of any version knows an empty question: it is refused at once, which is an answer too.
+                let answer = link.call(Call::Ask, Bytes::new(), self.election_timeout).await;
+                if matches!(answer, Ok(_) | Err(LinkError::Refused(_))) {
+                    self.counts.peers.of(member).round_trips.observe(begun.elapsed());
+                }
+            })
+        });
+        futures_util::future::join_all(measuring).await;
     }
 
     /// Confirms that this node leads, and has applied all that was committed when it was asked; gives its term.
@@ -396,7 +417,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
 
     /// What this node has counted.
     #[must_use]
-    pub fn counts(&self) -> &Counts {
+    pub fn counts(&self) -> &Arc<Counts> {
         &self.counts
     }
 

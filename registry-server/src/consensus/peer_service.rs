@@ -13,7 +13,9 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::admission::{Admission, Caller, NotAdmitted};
+use super::counts::Counts;
 use super::messages::Description;
+use super::peer_counts::PeerCount;
 use super::receiver::Receive;
 use super::transport::{Answers, Call, Directory, LinkError, Messages};
 use crate::types::{ClusterId, MemberId};
@@ -37,6 +39,7 @@ pub struct PeerService {
     receiver: Arc<dyn Receive>,
     directory: Arc<dyn Directory>,
     admission: Admission,
+    counts: Arc<Counts>,
 }
 
 impl PeerService {
@@ -48,12 +51,24 @@ impl PeerService {
         member: MemberId,
     ) -> Self {
         let admission = Admission::new(receiver.clone(), directory.clone(), cluster, member);
-        Self { receiver, directory, admission }
+        Self { receiver, directory, admission, counts: Arc::default() }
+    }
+
+    /// The same, counting what comes and goes in a node's counts.
+    #[must_use]
+    pub fn counting(self, counts: Arc<Counts>) -> Self {
+        Self { counts, ..self }
+    }
+
+    /// Refuses whom the admission does not let in; the counts of whom it does.
+    fn admit(&self, metadata: &MetadataMap) -> Result<Arc<PeerCount>, Status> {
+        self.check(metadata)?;
+        Ok(self.counts.peers.of(id_in(metadata, FROM).map(MemberId).unwrap_or_default()))
     }
 
     /// Refuses whom the admission does not let in.
     fn check(&self, metadata: &MetadataMap) -> Result<(), Status> {
-        let id = |name| metadata.get(name).and_then(|value| u64::from_str_radix(value.to_str().ok()?, 16).ok());
+        let id = |name| id_in(metadata, name);
         let caller =
             Caller { from: id(FROM).map(MemberId), cluster: id(CLUSTER).map(ClusterId), to: id(TO).map(MemberId) };
         self.admission.check(caller).map_err(|refusal| {
@@ -67,10 +82,18 @@ impl PeerService {
     }
 
     async fn answer(&self, call: Call, request: Request<Message>) -> Result<Response<Message>, Status> {
-        self.check(request.metadata())?;
-        let answer = self.receiver.call(call, request.into_inner().body).await;
+        let count = self.admit(request.metadata())?;
+        let body = request.into_inner().body;
+        count.received_bytes.add(body.len() as u64);
+        let answer = self.receiver.call(call, body).await;
+        count.sent_bytes.add(answer.as_ref().map_or(0, Bytes::len) as u64);
         answer.map(|body| Response::new(Message { body })).map_err(status)
     }
+}
+
+/// An id of a call's metadata.
+fn id_in(metadata: &MetadataMap, name: &str) -> Option<u64> {
+    metadata.get(name).and_then(|value| u64::from_str_radix(value.to_str().ok()?, 16).ok())
 }
 
 fn status(error: LinkError) -> Status {
@@ -102,13 +125,14 @@ impl Peer for PeerService {
     type AppendStream = Appended;
 
     async fn append(&self, request: Request<Streaming<Message>>) -> Result<Response<Appended>, Status> {
-        self.check(request.metadata())?;
-        Ok(Response::new(Appended(self.receiver.append(messages(request.into_inner())))))
+        let count = self.admit(request.metadata())?;
+        let answers = self.receiver.append(count.received(messages(request.into_inner())));
+        Ok(Response::new(Appended(count.answered(answers))))
     }
 
     async fn install_snapshot(&self, request: Request<Streaming<Message>>) -> Result<Response<Message>, Status> {
-        self.check(request.metadata())?;
-        let installed = self.receiver.install(messages(request.into_inner())).await;
+        let count = self.admit(request.metadata())?;
+        let installed = self.receiver.install(count.received(messages(request.into_inner()))).await;
         installed.map(|body| Response::new(Message { body })).map_err(status)
     }
 

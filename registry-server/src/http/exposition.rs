@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use crate::types::Durations;
+use crate::types::{Durations, Histogram};
 
 /// The `Content-Type` of [`Exposition::finish`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -57,6 +57,28 @@ impl Exposition {
         family.sample(&[("le", "+Inf")], total);
         Family { text: &mut self.0, name: &format!("{name}_sum") }.sample(&[], durations.sum().as_secs_f64());
         Family { text: &mut self.0, name: &format!("{name}_count") }.sample(&[], total);
+    }
+
+    /// A histogram of seconds for each of some labels.
+    pub fn histograms<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        histograms: impl IntoIterator<Item = (&'a [(&'a str, &'a str)], &'a Histogram)>,
+    ) {
+        self.family(Kind::Histogram, name, help);
+        for (labels, histogram) in histograms {
+            let mut add = |suffix: &str, le: Option<&str>, value: &dyn Display| {
+                let labels: Vec<_> = labels.iter().copied().chain(le.map(|bound| ("le", bound))).collect();
+                Family { text: &mut self.0, name: &format!("{name}_{suffix}") }.sample(&labels, value);
+            };
+            for (bound, count) in histogram.cumulated() {
+                add("bucket", Some(&bound.as_secs_f64().to_string()), &count);
+            }
+            add("bucket", Some("+Inf"), &histogram.count());
+            add("sum", None, &histogram.sum().as_secs_f64());
+            add("count", None, &histogram.count());
+        }
     }
 
     /// A family whose samples follow.

@@ -14,11 +14,10 @@ use registry_proto::etcdserverpb::CompactionRequest;
 
 use super::retention::Policy;
 use crate::api::SharedBackend;
-use crate::apply::ApplyError;
+use crate::api::status::WireError;
 use crate::command::Command;
-use crate::mvcc::MvccError;
 use crate::storage::Vfs;
-use crate::types::{Revision, Runtime};
+use crate::types::{Author, Revision, Runtime};
 
 /// Longer periods are compacted this often all the same.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
@@ -50,10 +49,9 @@ impl<R: Runtime, V: Vfs> Compactable for SharedBackend<R, V> {
 
     async fn compact(&self, at: Revision) -> Result<(), String> {
         let request = CompactionRequest { revision: at.0, physical: false };
-        let reply = self.node.propose(Command::Compact(request).encode()).await;
-        match reply.map_err(|error| error.to_string())?.outcome {
-            Ok(_) | Err(ApplyError::Mvcc(MvccError::Compacted)) => Ok(()),
-            Err(error) => Err(error.to_string()),
+        match self.propose(&Author::Member, &Command::Compact(request)).await {
+            Err(status) if status.message() != WireError::Compacted.text() => Err(status.message().to_owned()),
+            _ => Ok(()),
         }
     }
 }

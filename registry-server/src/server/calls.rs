@@ -14,7 +14,22 @@ use tonic::Code;
 
 use super::methods::{CODES, METHODS, MethodKind, WAITING, code_name};
 use super::slow::Throttle;
-use crate::types::Counter;
+use crate::types::{Counter, Histogram};
+
+/// The bounds that Prometheus' libraries have where nothing else is said.
+static HANDLING_BOUNDS: [Duration; 11] = [
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_millis(2_500),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+];
 
 /// The counts of all calls of one node.
 #[derive(Debug)]
@@ -38,6 +53,8 @@ pub(super) struct Method {
     pub(super) handled: [Counter; CODES],
     pub(super) received: Counter,
     pub(super) sent: Counter,
+    /// From the beginning to the end.
+    pub(super) handling: Histogram,
 }
 
 /// One call under way, shared by its request's body and its answer.
@@ -57,7 +74,8 @@ pub struct Call {
 impl Method {
     fn new(path: &'static str, kind: MethodKind) -> Self {
         let (started, received, sent) = (Counter::default(), Counter::default(), Counter::default());
-        Self { path, kind, started, handled: Default::default(), received, sent }
+        let handling = Histogram::new(&HANDLING_BOUNDS);
+        Self { path, kind, started, handled: Default::default(), received, sent, handling }
     }
 
     /// The service's and the method's name.
@@ -145,6 +163,7 @@ impl Call {
             return;
         }
         self.method().handled[code as usize].inc();
+        self.method().handling.observe(self.begun.elapsed());
         if self.method().kind == MethodKind::Unary && !WAITING.contains(&self.method().path) {
             self.tell_if_slow(code);
         }

@@ -53,7 +53,7 @@ const FLAGS: &[ForeignFlag] = &[
     boolean("enable-v2", OFF), value("listen-client-http-urls", EMPTY),
     // Logs, metrics, tracing.
     value("logger", Fate::Tunes), boolean("enable-log-rotation", OFF), value("log-rotation-config-json", Fate::Tunes),
-    value("metrics", Fate::Only(&["basic"])), boolean("enable-pprof", Fate::Tunes),
+    value("metrics", Fate::Only(&["basic", "extensive"])), boolean("enable-pprof", Fate::Tunes),
     boolean("enable-distributed-tracing", OFF),
     value("distributed-tracing-address", Fate::Tunes), value("distributed-tracing-service-name", Fate::Tunes),
     value("distributed-tracing-instance-id", Fate::Tunes), value("distributed-tracing-sampling-rate", Fate::Tunes),

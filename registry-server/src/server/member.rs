@@ -26,6 +26,7 @@ use super::metrics::NodeMetrics;
 use super::others::Others;
 use super::publish::publish;
 use super::room::clear_when_there_is_room;
+use super::round_trips::measure_round_trips;
 use super::settings::limits;
 use super::start::StartError;
 use crate::api::{
@@ -120,7 +121,7 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
     #[must_use]
     pub fn peer_service(&self) -> PeerService {
         let Backend { node, cluster, member, .. } = &*self.backend;
-        PeerService::new(node.receiver(), self.directory.clone(), *cluster, *member)
+        PeerService::new(node.receiver(), self.directory.clone(), *cluster, *member).counting(node.counts().clone())
     }
 
     /// Waits for a leader, for as long as it takes if there are others, and tells the cluster who this is.
@@ -203,6 +204,7 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
         drop(R::spawn(keep_members(node.clone(), state.clone(), *member)));
         drop(R::spawn(expire_leases(node.clone(), keeper.clone())));
         drop(R::spawn(record_leases(node.clone(), keeper.clone())));
+        drop(R::spawn(measure_round_trips(node.clone())));
         drop(R::spawn(compact_by(self.backend.clone(), config.auto_compaction())));
         drop(R::spawn(clear_when_there_is_room(self.backend.clone())));
         drop(R::spawn(look_for_corruption(self.backend.clone(), config.corrupt_check_time)));

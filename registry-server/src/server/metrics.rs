@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::calls::Calls;
+use super::calls::{Calls, Method};
 use super::methods::{CODES, code_name};
 use super::process;
 use crate::api::SharedBackend;
@@ -41,6 +41,8 @@ impl<R: Runtime, V: Vfs> NodeMetrics<R, V> {
             self.add_watch(&mut text);
             self.add_leases(&mut text);
             add_calls(&mut text, &self.calls);
+            add_handling(&mut text, &self.calls);
+            self.add_peers(&mut text);
             process::add(&mut text);
             text.finish()
         })
@@ -97,6 +99,24 @@ impl<R: Runtime, V: Vfs> NodeMetrics<R, V> {
         text.counter("etcd_server_slow_apply_total", help, counts.slow_applies.get());
     }
 
+    fn add_peers(&self, text: &mut Exposition) {
+        let peers = self.backend.node.counts().peers.all();
+        let peers: Vec<_> = peers.into_iter().map(|(id, count)| (id.to_string(), count)).collect();
+        let help = "The total number of bytes sent to peers.";
+        let mut family = text.family(Kind::Counter, "etcd_network_peer_sent_bytes_total", help);
+        peers.iter().for_each(|(id, count)| family.sample(&[("To", id)], count.sent_bytes.get()));
+        let help = "The total number of bytes received from peers.";
+        let mut family = text.family(Kind::Counter, "etcd_network_peer_received_bytes_total", help);
+        peers.iter().for_each(|(id, count)| family.sample(&[("From", id)], count.received_bytes.get()));
+        let help = "The total number of send failures from peers.";
+        let mut family = text.family(Kind::Counter, "etcd_network_peer_sent_failures_total", help);
+        peers.iter().for_each(|(id, count)| family.sample(&[("To", id)], count.sent_failures.get()));
+        let help = "Round-Trip-Time histogram between peers";
+        let labels: Vec<_> = peers.iter().map(|(id, _)| [("To", id.as_str())]).collect();
+        let round_trips = labels.iter().zip(&peers).map(|(labels, (_, count))| (&labels[..], &count.round_trips));
+        text.histograms("etcd_network_peer_round_trip_time_seconds", help, round_trips);
+    }
+
     fn add_disk(&self, text: &mut Exposition) {
         let counts = self.backend.node.counts();
         let help = "The latency distributions of fsync called by WAL.";
@@ -146,6 +166,19 @@ impl<R: Runtime, V: Vfs> NodeMetrics<R, V> {
         let help = "The number of renewed leases seen by the leader.";
         text.counter("etcd_debugging_lease_renewed_total", help, keeper.renewed_total());
     }
+}
+
+/// How long calls took, of the methods that were called: etcd shows this with `--metrics=extensive`.
+fn add_handling(text: &mut Exposition, calls: &Calls) {
+    let called: Vec<_> = calls.methods().iter().filter(|method| method.handling.count() > 0).collect();
+    let labels = |method: &&Method| {
+        let (service, name) = method.names();
+        [("grpc_method", name), ("grpc_service", service), ("grpc_type", method.kind.name())]
+    };
+    let labels: Vec<_> = called.iter().map(labels).collect();
+    let help = "Histogram of response latency (seconds) of gRPC that had been application-level handled by the server.";
+    let handling = labels.iter().zip(&called).map(|(labels, method)| (&labels[..], &method.handling));
+    text.histograms("grpc_server_handling_seconds", help, handling);
 }
 
 fn add_calls(text: &mut Exposition, calls: &Calls) {

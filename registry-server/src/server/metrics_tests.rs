@@ -61,11 +61,18 @@ impl Scrape {
 
     fn check_histograms(&self) {
         for (name, _) in self.types.iter().filter(|(_, kind)| *kind == "histogram") {
-            let all = self.get(&format!("{name}_bucket{{le=\"+Inf\"}}"));
-            assert_eq!(self.get(&format!("{name}_count")), all);
-            let prefix = format!("{name}_bucket");
-            let buckets = self.samples.iter().filter(|(series, _)| series.starts_with(&prefix));
-            assert!(buckets.map(|(_, value)| *value).all(|value| value <= all), "{name}");
+            let of_name = |suffix| {
+                let prefix = format!("{name}_{suffix}");
+                self.samples.iter().filter_map(move |(series, value)| Some((series.strip_prefix(&prefix)?, *value)))
+            };
+            for (labels, count) in of_name("count") {
+                let labels = labels.trim_end_matches('}');
+                let opening = if labels.is_empty() { "{".to_owned() } else { format!("{labels},") };
+                let buckets: Vec<_> = of_name("bucket").filter(|(series, _)| series.starts_with(&opening)).collect();
+                let all = buckets.iter().find(|(series, _)| series.ends_with("le=\"+Inf\"}")).unwrap();
+                assert_eq!(all.1, count, "{name}{labels}");
+                assert!(buckets.iter().all(|(_, value)| *value <= count), "{name}{labels}");
+            }
         }
     }
 

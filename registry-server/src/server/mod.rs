@@ -48,6 +48,7 @@ mod reflection;
 mod refusals;
 mod retention;
 mod room;
+mod round_trips;
 mod settings;
 mod slow;
 mod start;

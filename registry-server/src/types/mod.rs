@@ -4,6 +4,7 @@
 mod author;
 mod counts;
 mod executor;
+mod histogram;
 mod ids;
 pub mod planted;
 mod runtime;
@@ -11,5 +12,6 @@ mod runtime;
 pub use author::Author;
 pub use counts::{Counter, DURATION_BUCKETS, Durations, Gauge, Held};
 pub use executor::{Executor, Job, Lane, LaneClosed, ThreadExecutor};
+pub use histogram::Histogram;
 pub use ids::{ClusterId, Grant, GrantNumber, LeaseId, MemberId, Revision};
 pub use runtime::Runtime;
