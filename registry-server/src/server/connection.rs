@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
+use super::authority::Acceptable;
 use super::config::Config;
 use super::corked::{Corked, UncorkingConnection};
 use super::counted::Counted;
@@ -147,7 +148,7 @@ impl Protocols {
         let Ok(Ok(head)) = head else { return };
         drop(newcomer);
         let is_http2 = head.starts_with(PREFACE);
-        let io = Corked::new(TokioIo::new(stream), head);
+        let io = Corked::new(Acceptable::new(TokioIo::new(stream), is_http2), head);
         let cork = io.cork();
         if is_http2 {
             let connection = UncorkingConnection::new(self.http2.serve_connection(io, door), cork);

@@ -32,6 +32,9 @@ use crate::http::{HealthSource, Paths, ReadFuture};
 type Answer<T> = Result<tonic::Response<T>, Status>;
 type Never<T> = tokio_stream::Empty<Result<T, Status>>;
 
+/// What an HTTP/2 client says first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// Echoes a put's value as the previous one. A range waits until it is let go, a streamed one before each
 /// of its messages, without end.
 #[derive(Clone, Default)]
@@ -396,4 +399,42 @@ async fn a_call_ends_when_its_clients_timeout_has_passed() {
     request.metadata_mut().insert("grpc-timeout", "soon".parse().unwrap());
     let status = client.range(request).await.unwrap_err();
     assert!(status.code() == Code::Internal && status.message().starts_with("malformed grpc-timeout"), "{status}");
+}
+
+/// A frame of HTTP/2 on stream 1.
+fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags, 0, 0, 0, u8::from(kind < 2)], payload].concat()
+}
+
+#[tokio::test]
+async fn a_client_may_name_any_authority() {
+    let door = open(Echo::default(), |_| {});
+    for authority in ["127.0.0.1:2379", "http://127.0.0.1:2379", "#initially=[127.0.0.1:2379]", "/run/a.sock", "a b"] {
+        let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        // POST, http, the authority, the path, the content type.
+        let head = [
+            &[0x83, 0x86, 0x41][..],
+            &text(authority),
+            &[0x44],
+            &text("/etcdserverpb.KV/Put"),
+            &[0x5f],
+            &text("application/grpc"),
+        ];
+        let settings = frame(4, 0, &[]);
+        let wire = [PREFACE, &settings, &frame(1, 4, &head.concat()), &frame(0, 1, &[0; 5])].concat();
+        let mut stream = TcpStream::connect(door.addresses()[0]).await.unwrap();
+        stream.write_all(&wire).await.unwrap();
+        // Up to the head of the answer, or a reset or the end in its place.
+        let kind = loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.unwrap();
+            if matches!(head[3], 1 | 3 | 7) {
+                break head[3];
+            }
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+        };
+        assert_eq!(kind, 1, "{authority}");
+    }
 }

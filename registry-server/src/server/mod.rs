@@ -8,6 +8,7 @@
 
 mod auth_flags;
 mod auth_settings;
+mod authority;
 mod auto_compaction;
 mod calls;
 mod checkpoints;

@@ -4,6 +4,7 @@
 mod conformance;
 mod reading;
 mod tutorial;
+mod urls;
 
 /// The server's program.
 const NODE: &str = env!("CARGO_BIN_EXE_node");
