@@ -1,9 +1,11 @@
 //! What permissions keep apart: etcd's published vulnerabilities, and changes that count at once.
 
+use std::time::Duration;
+
 use registry_proto::authpb::permission::Type;
 use registry_proto::etcdserverpb::request_op::Request as Operation;
 use registry_proto::etcdserverpb::*;
-use registry_tests::{Node, refusal, requests};
+use registry_tests::{Node, eventually, refusal, requests};
 use tonic::Code;
 
 use crate::door::Door;
@@ -109,4 +111,25 @@ async fn disabling_opens_the_door_and_ends_all_tokens() {
     door.enable().await;
     let ended = (Code::Unauthenticated, "etcdserver: invalid auth token".to_owned());
     assert_eq!(refusal(root.put_value("k", "v").await), ended);
+}
+
+/// What members do on their own needs nobody's permission.
+#[tokio::test]
+async fn leases_expire_and_history_is_compacted_while_authentication_is_enabled() {
+    let node = Node::start(NODE, &[CHEAP, "--auto-compaction-retention=1s"]).await;
+    let door = Door::open(node.url()).await;
+    let writer = door.by(&set_up(&door).await[2]);
+    writer.lease().lease_grant(writer.request(LeaseGrantRequest { id: 7, ttl: 2 })).await.unwrap();
+    writer.put(PutRequest { lease: 7, ..requests::put("w/leased", "v") }).await.unwrap();
+    let first = writer.put_value("w/1", "v").await.unwrap().header.unwrap().revision;
+    eventually(Duration::from_secs(20), "the lease has expired", async || {
+        writer.range(requests::key("w/leased")).await.unwrap().count == 0
+    })
+    .await;
+    let old = RangeRequest { revision: first, ..requests::key("w/1") };
+    eventually(Duration::from_secs(20), "old revisions are gone", async || {
+        writer.put_value("w/1", "v").await.unwrap();
+        writer.range(old.clone()).await.is_err()
+    })
+    .await;
 }
