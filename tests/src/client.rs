@@ -68,7 +68,9 @@ impl Client {
         Self::over(endpoint(url).connect_lazy())
     }
 
-    fn over(channel: Channel) -> Self {
+    /// A client over a connection that was made another way.
+    #[must_use]
+    pub fn over(channel: Channel) -> Self {
         Self {
             kv: KvClient::new(channel.clone())
                 .max_decoding_message_size(usize::MAX)

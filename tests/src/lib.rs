@@ -7,7 +7,8 @@
 //! compared with the [`chronicle::Chronicle`] of what a server made of it; [`model`] is a whole state machine
 //! with which servers are compared. [`requests`] makes short work of requests, [`etcdctl`] runs etcd's own tool
 //! where it is installed, and [`Etcd`] is the real server, where that is. [`Wire`] sends what no generated
-//! client would, and [`tls`] makes certificates and knocks where they are asked for.
+//! client would, and [`tls`] makes certificates and knocks where they are asked for; [`Dial`] comes by
+//! TLS and by sockets.
 //!
 //! What always holds: only loopback and ports that the system chose; a directory of its own for each node;
 //! no child outlives the test that started it, be it that the test panics.
@@ -16,6 +17,7 @@ pub mod budget;
 pub mod chronicle;
 mod client;
 mod cluster;
+mod dial;
 mod embedded;
 mod etcd;
 pub mod etcdctl;
@@ -32,6 +34,7 @@ pub mod wire;
 
 pub use client::{Client, KeepAlive, refusal};
 pub use cluster::{Cluster, Namespaces, Plan, Program, Standing, is_inside, run_inside};
+pub use dial::Dial;
 pub use embedded::EmbeddedNode;
 pub use etcd::{Etcd, PATH as ETCD};
 pub use footprint::Footprint;

@@ -83,6 +83,24 @@ impl Node {
         &self.url
     }
 
+    /// All URLs where clients are served.
+    ///
+    /// # Panics
+    /// When the log does not tell.
+    #[must_use]
+    pub fn client_urls(&self) -> Vec<String> {
+        self.process.ready_urls("urls").expect("it serves")
+    }
+
+    /// The extra URLs of figures and health.
+    ///
+    /// # Panics
+    /// When the log does not tell.
+    #[must_use]
+    pub fn metrics_urls(&self) -> Vec<String> {
+        self.process.ready_urls("metrics_urls").expect("it serves")
+    }
+
     /// The same without the scheme, as etcdctl takes it.
     #[must_use]
     pub fn address(&self) -> &str {
@@ -205,11 +223,14 @@ impl Process {
     }
 
     fn ready_url(&self) -> Option<String> {
+        self.ready_urls("urls")?.into_iter().next()
+    }
+
+    fn ready_urls(&self, field: &str) -> Option<Vec<String>> {
         let log = self.log.lock();
         let line = log.iter().find(|line| line.contains(READY))?;
         let line: serde_json::Value = serde_json::from_str(line).ok()?;
-        let urls: Vec<String> = serde_json::from_str(line["urls"].as_str()?).ok()?;
-        urls.into_iter().next()
+        serde_json::from_str(line[field].as_str()?).ok()
     }
 }
 

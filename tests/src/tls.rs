@@ -4,12 +4,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+};
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -51,12 +57,72 @@ impl Authority {
     /// # Panics
     /// When files cannot be written.
     pub fn issue(&self, name: &str) {
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("an address is a name");
+        self.issue_for(name, &["127.0.0.1"]);
+    }
+
+    /// Makes a certificate for these names and addresses, and with its own name as common name.
+    ///
+    /// # Panics
+    /// When files cannot be written.
+    pub fn issue_for(&self, name: &str, hosts: &[&str]) {
+        let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(hosts).expect("they are names");
         params.distinguished_name.push(DnType::CommonName, name);
+        params.serial_number = Some(serial(name));
         let key = KeyPair::generate().expect("keys can be made");
         let cert = params.signed_by(&key, &self.issuer).expect("the CA signs");
         put(&self.path(name, "key"), &key.serialize_pem());
         put(&self.path(name, "pem"), &cert.pem());
+    }
+
+    /// Writes `ca.crl`, in which these are revoked: all that were issued by the names, before and after.
+    ///
+    /// # Panics
+    /// When files cannot be written.
+    pub fn revoke(&self, names: &[&str]) {
+        let revoked = |name: &&str| RevokedCertParams {
+            serial_number: serial(name),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(4000, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: names.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        put(&self.path("ca", "crl"), &list.signed_by(&self.issuer).expect("the CA signs").pem().expect("it is text"));
+    }
+
+    /// What a client is configured with that trusts this CA, and presents what another has issued by a name, if any.
+    ///
+    /// # Panics
+    /// When that was not issued.
+    #[must_use]
+    pub fn trusting(&self, with: Option<(&Self, &str)>) -> ClientConfig {
+        self.trusting_with_versions(with, rustls::ALL_VERSIONS)
+    }
+
+    /// The same with some versions of TLS only.
+    ///
+    /// # Panics
+    /// When it was not issued.
+    #[must_use]
+    pub fn trusting_with_versions(
+        &self,
+        with: Option<(&Self, &str)>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate("ca")).expect("it is a CA");
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_protocol_versions(versions).expect("the provider has them");
+        let mut config = presenting(builder.with_root_certificates(roots), with);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        config
     }
 
     /// Where a certificate (`pem`) or its key (`key`) is.
@@ -89,6 +155,17 @@ fn put(path: &Path, text: &str) {
     std::fs::rename(unfinished, path).expect("files can be renamed");
 }
 
+/// The number of a certificate, from the name by which it was issued.
+fn serial(name: &str) -> SerialNumber {
+    SerialNumber::from([&[1], name.as_bytes()].concat())
+}
+
+fn presenting(builder: ConfigBuilder<ClientConfig, WantsClientCert>, with: Option<(&Authority, &str)>) -> ClientConfig {
+    let Some((authority, name)) = with else { return builder.with_no_client_auth() };
+    let key = PrivateKeyDer::from_pem_file(authority.path(name, "key")).expect("it was issued");
+    builder.with_client_auth_cert(vec![authority.certificate(name)], key).expect("they were made together")
+}
+
 /// Knocks at a port with TLS, and with the certificate that an authority has issued by a name, if any; returns the
 /// certificate of whoever answers with HTTP/2. What that one presents is not verified.
 ///
@@ -102,13 +179,7 @@ pub async fn knock(door: SocketAddr, with: Option<(&Authority, &str)>) -> Result
     let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
     let builder = builder.expect("the provider has both").dangerous();
     let builder = builder.with_custom_certificate_verifier(Arc::new(Trusting(provider)));
-    let config = match with {
-        None => builder.with_no_client_auth(),
-        Some((authority, name)) => {
-            let key = PrivateKeyDer::from_pem_file(authority.path(name, "key")).expect("it was issued");
-            builder.with_client_auth_cert(vec![authority.certificate(name)], key).expect("they were made together")
-        }
-    };
+    let config = presenting(builder, with);
     let stream = TcpStream::connect(door).await.map_err(|error| error.to_string())?;
     let connecting = TlsConnector::from(Arc::new(config)).connect(door.ip().into(), stream);
     let mut stream = within(connecting).await.map_err(|error| error.to_string())?;

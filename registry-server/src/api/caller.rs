@@ -15,6 +15,7 @@ use super::backend::{Backend, auth_error};
 use super::status::WireError;
 use crate::auth::{Auth, AuthError, Rights};
 use crate::storage::Vfs;
+use crate::tls::PeerCertificate;
 use crate::types::{Author, Runtime};
 
 /// Where clients put a token: over gRPC, and over HTTP with JSON.
@@ -22,15 +23,12 @@ const TOKEN_NAMES: [&str; 2] = ["token", "authorization"];
 /// The gateway of etcd has a certificate of its own, which is nobody's who calls through it.
 const THROUGH_A_GATEWAY: &str = "grpcgateway-accept";
 
-/// The common name in the certificate that a client has shown and that was verified; an extension of each of its requests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateName(pub Arc<str>);
-
 /// What a request says of who calls.
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
     token: Option<Arc<str>>,
-    certificate: Option<CertificateName>,
+    /// That the client has shown and that was verified: an extension of each of its requests.
+    certificate: Option<PeerCertificate>,
 }
 
 /// Who may watch what.
@@ -118,8 +116,9 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
         // Before the token: whoever loses it meanwhile is of an old revision.
         let revision = self.state.auth.read().revision();
         let Some(token) = &caller.token else {
-            let by_certificate = |name: &CertificateName| Author::User { name: name.0.clone(), revision };
-            return Ok(caller.certificate.as_ref().map_or(Author::Nobody, by_certificate));
+            let certificate = caller.certificate.as_ref().filter(|_| self.logins.by_certificate);
+            let by_name = |name: &str| Author::User { name: name.into(), revision };
+            return Ok(certificate.and_then(PeerCertificate::common_name).map_or(Author::Nobody, by_name));
         };
         let user = match self.logins.jwt.get() {
             Some(jwt) => jwt.user_of(token),

@@ -14,11 +14,13 @@ pub struct Logins<R: Runtime> {
     pub jwt: OnceLock<Jwt>,
     /// Works on passwords.
     pub passwords: Passwords,
+    /// Whether a client's certificate says who it is.
+    pub by_certificate: bool,
 }
 
 impl<R: Runtime> Default for Logins<R> {
     fn default() -> Self {
         let tokens = Arc::new(Tokens::new(DEFAULT_TTL));
-        Self { tokens, jwt: OnceLock::new(), passwords: Passwords::new(DEFAULT_COST, 1) }
+        Self { tokens, jwt: OnceLock::new(), passwords: Passwords::new(DEFAULT_COST, 1), by_certificate: false }
     }
 }

@@ -33,7 +33,7 @@ mod watch;
 pub use asked::answer_questions;
 pub use auth::AuthService;
 pub use backend::{Backend, Limits, SharedBackend};
-pub use caller::{Caller, CertificateName, WatchGate};
+pub use caller::{Caller, WatchGate};
 pub use cluster::ClusterService;
 pub use hash::Comparison;
 pub use kv::KvService;

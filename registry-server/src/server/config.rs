@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::auth_settings::{AuthSettings, AuthSettingsError};
 use super::retention::{CompactionMode, Policy, Retention};
-use super::urls::{MemberUrl, Scheme};
+use super::tls_config;
+use super::urls::MemberUrl;
 use crate::http::HttpSettings;
 use crate::tls::{Settings, SettingsError};
 use crate::watch::Limits;
@@ -20,9 +21,7 @@ pub const DEFAULT_QUOTA_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// What a message may be larger than the request in it: keys, leases and framing around the values.
 pub const REQUEST_OVERHEAD_BYTES: usize = 512 * 1024;
 /// The longest life of a certificate that is made here, in years.
-const MAX_VALIDITY_YEARS: u32 = 1_000;
-/// What the flags of TLS between members begin with.
-const PEER: &str = "peer-";
+pub(super) const MAX_VALIDITY_YEARS: u32 = 1_000;
 /// Above this a vacant leader seat stays vacant for too long to be called available.
 const MAX_ELECTION_TIMEOUT: Duration = Duration::from_secs(50);
 
@@ -58,6 +57,8 @@ pub struct Config {
     pub listen_peer_urls: Vec<MemberUrl>,
     /// What peers are told to connect to. Default: `http://localhost:2380`.
     pub initial_advertise_peer_urls: Vec<MemberUrl>,
+    /// TLS for clients, where the URLs that they come by are https or unixs. Default: none.
+    pub client_tls: Settings,
     /// TLS between members, where their URLs are https. Default: none.
     pub peer_tls: Settings,
     /// How long certificates are valid that are made here, in years. Default: 1.
@@ -198,14 +199,16 @@ pub enum ConfigError {
     EmptyName,
     #[error("--{flag} must not be empty")]
     NoUrl { flag: &'static str },
-    #[error("--{flag} {url}: TLS for clients is not supported yet; use an http URL on a network you trust")]
-    Tls { flag: &'static str, url: MemberUrl },
-    #[error("--{flag} {url}: https needs a certificate; give --peer-cert-file and --peer-key-file, or --peer-auto-tls")]
-    NoCertificate { flag: &'static str, url: MemberUrl },
+    #[error(
+        "--{flag} {url}: TLS needs a certificate; give --{prefix}cert-file and --{prefix}key-file, or --{prefix}auto-tls"
+    )]
+    NoCertificate { flag: &'static str, url: MemberUrl, prefix: &'static str },
     #[error(transparent)]
-    PeerTls(#[from] SettingsError),
+    Tls(#[from] SettingsError),
     #[error(transparent)]
     Auth(#[from] AuthSettingsError),
+    #[error("--{flag} {url}: members talk over TCP; give an http or https URL")]
+    PeerSocket { flag: &'static str, url: MemberUrl },
     #[error("--self-signed-cert-validity {years} is out of bounds: give from 1 to {MAX_VALIDITY_YEARS} years")]
     Validity { years: u32 },
     #[error("--{flag} {url}: a name cannot be listened on; give an IP address or localhost")]
@@ -246,6 +249,7 @@ impl Default for Config {
             advertise_client_urls: Vec::new(),
             listen_peer_urls: localhost(2380),
             initial_advertise_peer_urls: localhost(2380),
+            client_tls: Settings::default(),
             peer_tls: Settings::default(),
             http: HttpSettings::default(),
             self_signed_cert_validity: 1,
@@ -293,13 +297,11 @@ impl Config {
             return Err(ConfigError::EmptyName);
         }
         check_listen_urls("listen-client-urls", &self.listen_client_urls)?;
-        check_schemes("listen-client-urls", &self.listen_client_urls)?;
         check_listen_urls("listen-peer-urls", &self.listen_peer_urls)?;
         if !self.listen_metrics_urls.is_empty() {
             check_listen_urls("listen-metrics-urls", &self.listen_metrics_urls)?;
-            check_schemes("listen-metrics-urls", &self.listen_metrics_urls)?;
         }
-        self.check_peer_tls()?;
+        tls_config::check(self)?;
         self.check_advertised_urls()?;
         self.check_initial_cluster()?;
         self.auth.validate()?;
@@ -307,14 +309,10 @@ impl Config {
         self.check_timing()
     }
 
-    /// What clients are told to connect to, given where the listener stands (in the order of
-    /// `listen_client_urls`).
+    /// What clients are told to connect to, given `listen_client_urls` with the ports that were really bound.
     #[must_use]
-    pub fn advertised_client_urls(&self, bound: &[std::net::SocketAddr]) -> Vec<MemberUrl> {
-        if !self.advertise_client_urls.is_empty() {
-            return self.advertise_client_urls.clone();
-        }
-        self.listen_client_urls.iter().zip(bound).map(|(url, address)| url.with_port(address.port())).collect()
+    pub fn advertised_client_urls(&self, bound: &[MemberUrl]) -> Vec<MemberUrl> {
+        if self.advertise_client_urls.is_empty() { bound.to_vec() } else { self.advertise_client_urls.clone() }
     }
 
     /// What automatic compaction does; none if it is off.
@@ -329,28 +327,7 @@ impl Config {
         let advertised = self.advertise_client_urls.iter().chain(&self.initial_advertise_peer_urls);
         let doubt = |url: &MemberUrl| format!("{url} is advertised, but others cannot connect to that address");
         let mut doubts: Vec<_> = advertised.filter(|url| url.is_unspecified()).map(doubt).collect();
-        doubts.extend(self.doubts_about_peer_tls());
-        doubts
-    }
-
-    /// What of the settings of TLS has no effect, as etcd warns of it.
-    fn doubts_about_peer_tls(&self) -> Vec<String> {
-        let mut doubts = Vec::new();
-        let tls = &self.peer_tls;
-        for url in self.listen_peer_urls.iter().filter(|url| url.scheme() == Scheme::Http) {
-            if tls.has_certificate() {
-                doubts
-                    .push(format!("--listen-peer-urls {url}: the scheme is http, so peers come in there without TLS"));
-            }
-            if tls.asks_for_certificates() {
-                doubts.push(format!(
-                    "--listen-peer-urls {url}: the scheme is http, so no peer has to present a certificate"
-                ));
-            }
-        }
-        if tls.auto && tls.cert_file.is_some() {
-            doubts.push("--peer-auto-tls has no effect: --peer-cert-file is given".to_owned());
-        }
+        doubts.extend(tls_config::doubts(self));
         doubts
     }
 
@@ -391,30 +368,11 @@ impl Config {
             return Err(ConfigError::NoUrl { flag: "initial-advertise-peer-urls" });
         }
         check_advertise_urls("advertise-client-urls", &self.advertise_client_urls)?;
-        check_schemes("advertise-client-urls", &self.advertise_client_urls)?;
         match self.listen_client_urls.iter().find(|url| url.is_unspecified()) {
             Some(url) if self.advertise_client_urls.is_empty() => {
                 Err(ConfigError::AdvertiseMissing { url: url.clone() })
             }
             _ => Ok(()),
-        }
-    }
-
-    fn check_peer_tls(&self) -> Result<(), ConfigError> {
-        self.peer_tls.validate(PEER)?;
-        let years = self.self_signed_cert_validity;
-        if !(1..=MAX_VALIDITY_YEARS).contains(&years) {
-            return Err(ConfigError::Validity { years });
-        }
-        if self.peer_tls.has_certificate() {
-            return Ok(());
-        }
-        let urls = self.listen_peer_urls.iter().map(|url| ("listen-peer-urls", url));
-        let urls = urls.chain(self.initial_advertise_peer_urls.iter().map(|url| ("initial-advertise-peer-urls", url)));
-        let mut urls = urls.chain(self.initial_cluster.iter().map(|member| ("initial-cluster", &member.peer_url)));
-        match urls.find(|(_, url)| url.scheme() == Scheme::Https) {
-            Some((flag, url)) => Err(ConfigError::NoCertificate { flag, url: url.clone() }),
-            None => Ok(()),
         }
     }
 
@@ -492,7 +450,7 @@ fn check_listen_urls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), Confi
         return Err(ConfigError::NoUrl { flag });
     }
     for url in urls {
-        if url.bind_address().is_none() {
+        if url.socket().is_none() && url.bind_address().is_none() {
             return Err(ConfigError::ListenOnName { flag, url: url.clone() });
         }
     }
@@ -501,19 +459,11 @@ fn check_listen_urls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), Confi
 
 fn check_advertise_urls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), ConfigError> {
     for url in urls {
-        if url.port() == 0 {
+        if url.port() == Some(0) {
             return Err(ConfigError::AdvertiseNowhere { flag, url: url.clone() });
         }
     }
     Ok(())
-}
-
-/// What is for clients has no TLS yet.
-fn check_schemes(flag: &'static str, urls: &[MemberUrl]) -> Result<(), ConfigError> {
-    match urls.iter().find(|url| url.scheme() == Scheme::Https) {
-        Some(url) => Err(ConfigError::Tls { flag, url: url.clone() }),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -548,8 +498,8 @@ mod tests {
     fn an_embedded_node_advertises_the_port_it_was_given() {
         let config = Config { listen_client_urls: urls("http://localhost:0"), ..Config::default() };
         config.validate().unwrap();
-        let bound = [std::net::SocketAddr::from(([127, 0, 0, 1], 4711))];
-        assert_eq!(config.advertised_client_urls(&bound), urls("http://localhost:4711"));
+        let bound = urls("http://localhost:4711");
+        assert_eq!(config.advertised_client_urls(&bound), bound);
     }
 
     #[test]
@@ -585,51 +535,6 @@ mod tests {
         assert!(matches!(stranger, Err(ConfigError::NotInInitialCluster { .. })));
         let elsewhere = with(vec![member("default", "http://localhost:2390")]);
         assert!(matches!(elsewhere, Err(ConfigError::PeerUrlsDiffer { .. })));
-    }
-
-    #[test]
-    fn tls_for_clients_is_refused_wherever_it_is_asked_for() {
-        let tls = || urls("https://localhost:2379");
-        let configs = [
-            Config { listen_client_urls: tls(), ..Config::default() },
-            Config { listen_metrics_urls: tls(), ..Config::default() },
-            Config { advertise_client_urls: tls(), ..Config::default() },
-        ];
-        for config in configs {
-            assert!(matches!(config.validate(), Err(ConfigError::Tls { .. })));
-        }
-    }
-
-    #[test]
-    fn https_between_members_needs_a_certificate() {
-        let tls = || urls("https://localhost:2380");
-        let initial_cluster = || vec![member("default", "http://localhost:2380"), member("b", "https://b:2380")];
-        let with = |peer_tls: &Settings| {
-            let base = || Config { peer_tls: peer_tls.clone(), ..Config::default() };
-            [
-                Config { listen_peer_urls: tls(), ..base() },
-                Config { initial_advertise_peer_urls: tls(), ..base() },
-                Config { initial_cluster: initial_cluster(), ..base() },
-            ]
-        };
-        for config in with(&Settings::default()) {
-            let line = config.validate().unwrap_err().to_string();
-            assert!(line.contains("https://") && line.contains("--peer-cert-file"), "{line}");
-        }
-        for config in with(&Settings { auto: true, ..Settings::default() }) {
-            config.validate().unwrap();
-        }
-    }
-
-    #[test]
-    fn certificates_that_no_url_uses_are_doubted() {
-        let file = |name: &str| Some(name.into());
-        let peer_tls = Settings { cert_file: file("c"), key_file: file("k"), auto: true, ..Settings::default() };
-        let plain = Config { peer_tls, ..Config::default() };
-        plain.validate().unwrap();
-        assert_eq!(plain.doubts().len(), 2, "{:?}", plain.doubts());
-        let secured = Config { listen_peer_urls: urls("https://localhost:2380"), ..plain };
-        assert_eq!(secured.doubts().len(), 1, "{:?}", secured.doubts());
     }
 
     #[test]

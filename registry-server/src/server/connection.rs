@@ -19,7 +19,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
@@ -27,15 +26,18 @@ use super::authority::Acceptable;
 use super::config::Config;
 use super::corked::{Corked, UncorkingConnection};
 use super::counted::Counted;
+use super::known::Known;
 use super::listen::Entrance;
 use super::newcomers::{Newcomer, Newcomers};
 use super::refusals::Refusals;
-use crate::http::Secured;
+use super::sockets::AsyncStream;
 use crate::http::gateway::Departure;
-use crate::tls::HandshakeError;
+use crate::tls::{HandshakeError, PeerCertificate};
 
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What a TLS client says first.
+const TLS_HANDSHAKE: u8 = 22;
 /// How long a client may take for its first bytes, and for the head of each HTTP/1 request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The buffer of an HTTP/1 request's head.
@@ -100,15 +102,15 @@ impl Protocols {
     /// Serves `stream` until it ends, or until it has finished after `stop`.
     pub(super) async fn serve<S: Serve>(
         &self,
-        stream: TcpStream,
-        remote: SocketAddr,
+        stream: AsyncStream,
+        remote: Option<SocketAddr>,
         entrance: Entrance,
         service: Arc<S>,
         stop: CancellationToken,
     ) {
         let newcomer = self.newcomers.enter();
         let tls = match entrance {
-            Entrance::Plain => return self.converse(stream, newcomer, Door::plain(service), stop).await,
+            Entrance::Plain => return self.converse((stream, remote), newcomer, Known::plain(service), stop).await,
             Entrance::Shut => return,
             Entrance::Tls(tls) => tls,
         };
@@ -116,26 +118,34 @@ impl Protocols {
             biased;
             () = stop.cancelled() => return,
             () = newcomer.is_displaced() => return,
-            secured = tls.accept(stream, remote.ip()) => secured,
+            secured = tls.accept(stream, remote.map(|remote| remote.ip())) => secured,
         };
         match secured {
-            Ok(stream) => self.converse(stream, newcomer, Door::secured(service), stop).await,
+            Ok(stream) => {
+                let known = Known::secured(service, PeerCertificate::of(&stream));
+                self.converse((stream, remote), newcomer, known, stop).await;
+            }
             Err(error) => self.tell(remote, &error),
         }
     }
 
-    fn tell(&self, remote: SocketAddr, error: &HandshakeError) {
+    fn tell(&self, remote: Option<SocketAddr>, error: &HandshakeError) {
         // Whoever only looks whether the port is open does just that.
         if matches!(error, HandshakeError::Gone(_)) {
-            tracing::debug!(%remote, %error, "a TLS handshake failed");
+            tracing::debug!(?remote, %error, "a TLS handshake failed");
         } else {
             self.refusals.tell(remote, &error.to_string());
         }
     }
 
     /// Reads who is there and serves that.
-    async fn converse<S: Serve, IO>(&self, mut stream: IO, newcomer: Newcomer, door: Door<S>, stop: CancellationToken)
-    where
+    async fn converse<S: Serve, IO>(
+        &self,
+        (mut stream, remote): (IO, Option<SocketAddr>),
+        newcomer: Newcomer,
+        known: Known<S>,
+        stop: CancellationToken,
+    ) where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let head = tokio::select! {
@@ -147,57 +157,24 @@ impl Protocols {
         // Neither a silent client nor one that went away is worth a line.
         let Ok(Ok(head)) = head else { return };
         drop(newcomer);
+        if head.first() == Some(&TLS_HANDSHAKE) {
+            return self
+                .refusals
+                .tell(remote, "it speaks TLS, and this URL has none: connect without, or listen on an https URL");
+        }
         let is_http2 = head.starts_with(PREFACE);
         let io = Corked::new(Acceptable::new(TokioIo::new(stream), is_http2), head);
         let cork = io.cork();
         if is_http2 {
-            let connection = UncorkingConnection::new(self.http2.serve_connection(io, door), cork);
+            let connection = UncorkingConnection::new(self.http2.serve_connection(io, known), cork);
             finish(connection, stop, http2::Connection::graceful_shutdown).await;
         } else {
             let departure = Departure::default();
-            let door = door.with_departure(departure.clone());
-            let connection = UncorkingConnection::new(self.http1.serve_connection(io, door), cork);
+            let known = known.with_departure(departure.clone());
+            let connection = UncorkingConnection::new(self.http1.serve_connection(io, known), cork);
             let connection = connection.with_departure(departure);
             finish(connection, stop, http1::Connection::graceful_shutdown).await;
         }
-    }
-}
-
-/// The service as one connection meets it: requests say how they came.
-struct Door<S> {
-    service: Arc<S>,
-    is_secured: bool,
-    /// Of HTTP/1.
-    departure: Option<Departure>,
-}
-
-impl<S> Door<S> {
-    fn plain(service: Arc<S>) -> Self {
-        Self { service, is_secured: false, departure: None }
-    }
-
-    fn secured(service: Arc<S>) -> Self {
-        Self { service, is_secured: true, departure: None }
-    }
-
-    fn with_departure(self, departure: Departure) -> Self {
-        Self { departure: Some(departure), ..self }
-    }
-}
-
-impl<S: Serve> Service<Request<Incoming>> for Door<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn call(&self, mut request: Request<Incoming>) -> S::Future {
-        if self.is_secured {
-            request.extensions_mut().insert(Secured);
-        }
-        if let Some(departure) = &self.departure {
-            request.extensions_mut().insert(departure.clone());
-        }
-        self.service.call(request)
     }
 }
 
@@ -239,7 +216,8 @@ mod tests {
     use std::task::{Context, Poll};
 
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::either::Either;
 
     use super::*;
 
@@ -261,8 +239,8 @@ mod tests {
     }
 
     async fn serve(protocols: &Protocols, stream: TcpStream, stop: CancellationToken) {
-        let remote = stream.peer_addr().unwrap();
-        protocols.serve(stream, remote, Entrance::Plain, Arc::new(Unreached), stop).await;
+        let remote = stream.peer_addr().ok();
+        protocols.serve(Either::Left(stream), remote, Entrance::Plain, Arc::new(Unreached), stop).await;
     }
 
     /// A connection on which the client has said `head` and stays silent.

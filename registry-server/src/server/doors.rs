@@ -17,6 +17,7 @@ pub(super) const PEER_NEWCOMERS: usize = 128;
 
 /// Connections to the extra URLs of figures and health checks, at most.
 const SIDE_CONNECTIONS: usize = 64;
+pub(super) const SIDE_NEWCOMERS: usize = 32;
 
 /// A member that is alone so far serves nobody there, so it can do without the port; it only cannot be joined then.
 pub(super) fn bind_peers(config: &Config) -> Result<Bound, StartError> {
@@ -31,7 +32,7 @@ pub(super) fn bind_peers(config: &Config) -> Result<Bound, StartError> {
 
 /// Serves the peers on a thread of its own, so that no client's load holds up a heartbeat.
 pub(super) fn open_peer_door(config: &Config, bound: Bound, service: PeerService) -> io::Result<Option<FrontDoor>> {
-    if bound.addresses().is_empty() {
+    if bound.urls().is_empty() {
         return Ok(None);
     }
     let small = Config { worker_threads: Some(1), max_connections: PEER_CONNECTIONS, ..config.clone() };
@@ -40,7 +41,7 @@ pub(super) fn open_peer_door(config: &Config, bound: Bound, service: PeerService
 
 /// Serves probes and figures where clients do not come; a thread and a few connections are enough for them.
 pub(super) fn open_side_door(config: &Config, bound: Bound, paths: Paths) -> io::Result<Option<FrontDoor>> {
-    if bound.addresses().is_empty() {
+    if bound.urls().is_empty() {
         return Ok(None);
     }
     let small = Config { worker_threads: Some(1), max_connections: SIDE_CONNECTIONS, ..config.clone() };
@@ -48,7 +49,6 @@ pub(super) fn open_side_door(config: &Config, bound: Bound, paths: Paths) -> io:
 }
 
 /// The listen URLs with the ports that the system chose.
-pub(super) fn listening_urls(urls: &[MemberUrl], bound: &Bound) -> Vec<String> {
-    let ports = bound.addresses().iter().map(std::net::SocketAddr::port);
-    urls.iter().zip(ports).map(|(url, port)| url.with_port(port).to_string()).collect()
+pub(super) fn listening_urls(bound: &Bound) -> Vec<String> {
+    bound.urls().iter().map(MemberUrl::to_string).collect()
 }

@@ -14,7 +14,7 @@ use super::auth_flags::AuthFlags;
 use super::compaction_flags::CompactionFlags;
 use super::config::{ClusterState, Config, ConfigError, InitialMember, LogFormat, LogLevel, LogOutput};
 use super::http_flags::HttpFlags;
-use super::tls_flags::PeerTlsFlags;
+use super::tls_flags::{ClientTlsFlags, PeerTlsFlags};
 use super::urls::MemberUrl;
 use super::{foreign_flags, go_values};
 
@@ -179,6 +179,8 @@ struct Flags {
     #[command(flatten)]
     cluster: ClusterFlags,
     #[command(flatten)]
+    client_tls: ClientTlsFlags,
+    #[command(flatten)]
     peer_tls: PeerTlsFlags,
     #[command(flatten)]
     auth: AuthFlags,
@@ -324,7 +326,7 @@ struct LogFlags {
 
 impl Flags {
     fn into_config(self) -> Config {
-        let Self { member, cluster, peer_tls, auth, http, limits, compaction, log } = self;
+        let Self { member, cluster, client_tls, peer_tls, auth, http, limits, compaction, log } = self;
         Config {
             data_dir: member.data_dir.unwrap_or_else(|| format!("{}.etcd", member.name).into()),
             name: member.name,
@@ -337,7 +339,8 @@ impl Flags {
             unsafe_no_fsync: member.unsafe_no_fsync,
             initial_advertise_peer_urls: cluster.initial_advertise_peer_urls.0,
             self_signed_cert_validity: peer_tls.self_signed_cert_validity,
-            peer_tls: peer_tls.into_settings(),
+            peer_tls: peer_tls.into_settings(client_tls.algorithms()),
+            client_tls: client_tls.into_settings(),
             http: http.into_settings(),
             initial_cluster: cluster.initial_cluster.map_or_else(Vec::new, |members| members.0),
             initial_cluster_state: cluster.initial_cluster_state,

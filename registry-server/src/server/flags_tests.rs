@@ -3,6 +3,7 @@
 use clap::error::ErrorKind;
 
 use super::*;
+use crate::tls::TlsVersion;
 
 fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
@@ -77,8 +78,8 @@ fn the_command_line_wins_over_the_environment() {
 fn the_environment_is_judged_like_the_command_line() {
     let warned = parse([], [variable("ETCD_BACKEND_BATCH_LIMIT", "9"), variable("ETCD_NOTHING", "9")]).unwrap();
     assert_eq!(warned.warnings.len(), 2);
-    let refused = parse([], [variable("ETCD_CERT_FILE", "/server.crt")]).unwrap_err().to_string();
-    assert!(refused.contains("ETCD_CERT_FILE"), "{refused}");
+    let refused = parse([], [variable("ETCD_DISCOVERY_CERT", "/server.crt")]).unwrap_err().to_string();
+    assert!(refused.contains("ETCD_DISCOVERY_CERT"), "{refused}");
 }
 
 #[test]
@@ -122,12 +123,31 @@ fn a_flag_that_was_experimental_in_etcd_3_5_sets_what_it_is_called_now() {
 
 #[test]
 fn what_this_version_does_not_do_is_refused_by_name() {
-    for flag in ["cert-file=/a", "auto-tls", "config-file=/a"] {
+    for flag in ["discovery-srv=a", "memory-mlock", "config-file=/a"] {
         let error = read(&format!("--{flag}")).unwrap_err();
         let name = flag.split('=').next().unwrap();
         assert!(matches!(&error, FlagsError::Refused(line) if line.contains(name)), "{flag}: {error:?}");
     }
-    assert!(read("--cert-file= --auto-tls=false").is_ok());
+    assert!(read("--discovery-srv= --memory-mlock=false").is_ok());
+}
+
+#[test]
+fn tls_for_clients_is_set_as_in_etcd() {
+    let line = "--cert-file=/c --key-file /k --trusted-ca-file=/ca --client-cert-auth --client-crl-file=/r \
+                --client-cert-allowed-hostname=a,b --tls-min-version=TLS1.2 --tls-max-version=TLS1.3 \
+                --cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 --listen-client-urls https://localhost:2379";
+    let Parsed { config, warnings } = read(line).unwrap();
+    let tls = &config.client_tls;
+    assert_eq!(
+        [&tls.cert_file, &tls.key_file, &tls.trusted_ca_file, &tls.crl_file],
+        ["/c", "/k", "/ca", "/r"].map(|file| Some(file.into())).each_ref()
+    );
+    assert!(tls.client_cert_auth && tls.allowed_hostnames == ["a", "b"]);
+    assert_eq!(tls.algorithms.max_version, Some(TlsVersion::Tls13));
+    assert_eq!(tls.algorithms, config.peer_tls.algorithms, "what is spoken goes for all");
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let auto = parse(words("--listen-client-urls=https://localhost:1"), [variable("ETCD_AUTO_TLS", "true")]).unwrap();
+    assert!(auto.config.client_tls.auto);
 }
 
 #[test]
@@ -183,7 +203,9 @@ fn the_version_names_the_product_and_etcds() {
 #[test]
 fn the_help_is_grouped_and_has_examples() {
     let help = usage("--help").to_string();
-    for part in ["Member:", "Cluster:", "TLS between members:", "Limits:", "Log:", "Examples:", "ETCD_NAME"] {
+    for part in
+        ["Member:", "Cluster:", "TLS for clients:", "TLS between members:", "Limits:", "Log:", "Examples:", "ETCD_NAME"]
+    {
         assert!(help.contains(part), "{part} is missing in {help}");
     }
 }

@@ -59,11 +59,6 @@ const FLAGS: &[ForeignFlag] = &[
     value("distributed-tracing-instance-id", Fate::Tunes), value("distributed-tracing-sampling-rate", Fate::Tunes),
     // Others.
     value("feature-gates", Fate::Tunes), boolean("memory-mlock", OFF), value("config-file", EMPTY),
-    // TLS for clients.
-    value("cert-file", EMPTY), value("key-file", EMPTY), value("client-cert-file", EMPTY),
-    value("client-key-file", EMPTY), boolean("client-cert-auth", OFF), value("client-crl-file", EMPTY),
-    value("client-cert-allowed-hostname", EMPTY), value("trusted-ca-file", EMPTY), boolean("auto-tls", OFF),
-    value("cipher-suites", EMPTY), value("tls-min-version", Fate::Only(&["TLS1.2"])), value("tls-max-version", EMPTY),
     // Discovery.
     value("discovery-token", EMPTY), value("discovery-endpoints", EMPTY), value("discovery-srv", EMPTY),
     value("discovery-srv-name", EMPTY), value("discovery-fallback", Fate::Tunes),
@@ -112,8 +107,8 @@ mod tests {
     #[test]
     fn what_promises_something_is_refused_and_what_tunes_is_not() {
         let judge = |name, value| find(name).unwrap().judge(value);
-        assert!(judge("cert-file", "/etc/server.crt").is_err());
-        assert!(judge("cert-file", "").is_ok());
+        assert!(judge("discovery-cert", "/etc/server.crt").is_err());
+        assert!(judge("discovery-cert", "").is_ok());
         assert!(judge("pre-vote", "false").is_err());
         assert!(judge("backend-batch-limit", "77").is_ok());
     }

@@ -18,7 +18,7 @@ use registry_proto::etcdserverpb::lease_server::Lease;
 use registry_proto::etcdserverpb::maintenance_server::Maintenance;
 use registry_proto::etcdserverpb::watch_server::Watch;
 use registry_proto::etcdserverpb::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tonic::body::Body;
@@ -28,6 +28,7 @@ use tonic_health::server::HealthReporter;
 use super::{Calls, Config, FrontDoor, Listener, Others, Parts, Services};
 use crate::api::{LearnerCalls, RequireLeader};
 use crate::http::{HealthSource, Paths, ReadFuture};
+use crate::tls::{Acceptor, PeerCertificate};
 
 type Answer<T> = Result<tonic::Response<T>, Status>;
 type Never<T> = tokio_stream::Empty<Result<T, Status>>;
@@ -38,7 +39,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Echoes a put's value as the previous one. A range waits until it is let go, a streamed one before each
 /// of its messages, without end.
 #[derive(Clone, Default)]
-struct Echo {
+pub(super) struct Echo {
     entered: Arc<Notify>,
     let_go: Arc<Notify>,
 }
@@ -59,6 +60,13 @@ impl Kv for Echo {
         Ok(tonic::Response::new(Box::pin(messages)))
     }
     async fn put(&self, request: tonic::Request<PutRequest>) -> Answer<PutResponse> {
+        // A put of nothing is answered with who has sent it.
+        if request.get_ref().key.is_empty() {
+            let user = request.extensions().get().and_then(PeerCertificate::common_name).unwrap_or_default();
+            let prev_kv =
+                Some(registry_proto::mvccpb::KeyValue { value: user.to_owned().into(), ..Default::default() });
+            return Ok(tonic::Response::new(PutResponse { prev_kv, ..PutResponse::default() }));
+        }
         let PutRequest { key, value, .. } = request.into_inner();
         let prev_kv = Some(registry_proto::mvccpb::KeyValue { key, value, ..Default::default() });
         Ok(tonic::Response::new(PutResponse { prev_kv, ..PutResponse::default() }))
@@ -138,6 +146,11 @@ impl HealthSource for Well {
 
 /// A front door on a port of its own.
 fn open(echo: Echo, change: impl FnOnce(&mut Config)) -> FrontDoor {
+    open_with(echo, change, None)
+}
+
+/// The same with what secures https.
+pub(super) fn open_with(echo: Echo, change: impl FnOnce(&mut Config), tls: Option<Acceptor>) -> FrontDoor {
     let mut config = Config {
         listen_client_urls: vec!["http://127.0.0.1:0".parse().unwrap()],
         worker_threads: Some(2),
@@ -157,7 +170,7 @@ fn open(echo: Echo, change: impl FnOnce(&mut Config)) -> FrontDoor {
         leader: Arc::new(RequireLeader::new(|| true)),
         learner: LearnerCalls::new(|| false),
     };
-    let bound = Listener::bind(&config.listen_client_urls).unwrap();
+    let bound = Listener::bind(&config.listen_client_urls).unwrap().with_tls(tls);
     FrontDoor::start(bound, Services::new(parts, &config), &config).unwrap()
 }
 
@@ -167,7 +180,13 @@ pub(super) struct Channel(SendRequest<Body>, SocketAddr);
 
 impl Channel {
     pub(super) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap(), address).await
+    }
+
+    pub(super) async fn over<IO>(stream: IO, address: SocketAddr) -> Self
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
         let (sender, connection) = builder.timer(TokioTimer::new()).handshake(TokioIo::new(stream)).await.unwrap();
         drop(tokio::spawn(connection));

@@ -4,7 +4,7 @@
 //! and so that a port chosen by the system is known before it is advertised.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::urls::{MemberUrl, Scheme};
+use super::sockets::{AsyncListening, Listening, Stream, bind_socket};
+use super::urls::MemberUrl;
 use super::workers::Desk;
 use crate::tls::Acceptor;
 
@@ -28,8 +29,9 @@ pub struct Listener;
 /// Sockets that hold their ports and accept nothing yet.
 #[derive(Debug)]
 pub struct Bound {
-    sockets: Vec<(Scheme, TcpListener)>,
-    addresses: Vec<SocketAddr>,
+    sockets: Vec<Listening>,
+    /// As they were given, with the ports that were really bound.
+    urls: Vec<MemberUrl>,
     tls: Option<Acceptor>,
     max_newcomers: Option<usize>,
 }
@@ -37,6 +39,12 @@ pub struct Bound {
 /// A URL that cannot be listened on; the text names the address and the mend.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
+    /// Something else has the path of a socket.
+    #[error("cannot listen on {url}: there is a file that is no socket; remove it, or choose another path")]
+    NoSocket {
+        /// As it was given.
+        url: MemberUrl,
+    },
     /// The host is a name other than localhost.
     #[error("cannot listen on {url}: give a URL with an IP address of this machine, or localhost")]
     BadHost {
@@ -77,22 +85,34 @@ impl Listener {
     /// # Errors
     /// For the first URL that cannot be listened on.
     pub fn bind(urls: &[MemberUrl]) -> Result<Bound, ListenError> {
-        let mut bound = Bound { sockets: Vec::new(), addresses: Vec::new(), tls: None, max_newcomers: None };
+        let mut bound = Bound { sockets: Vec::new(), urls: Vec::new(), tls: None, max_newcomers: None };
         for url in urls {
-            let address = url.bind_address().ok_or_else(|| ListenError::BadHost { url: url.clone() })?;
-            let (socket, address) = bind_one(address).map_err(|error| explain(url, error))?;
-            bound.sockets.push((url.scheme(), socket));
-            bound.addresses.push(address);
+            let (socket, url) = match url.socket() {
+                Some(path) => (Listening::Unix(bind_socket(url, path)?), url.clone()),
+                None => {
+                    let address = url.bind_address().ok_or_else(|| ListenError::BadHost { url: url.clone() })?;
+                    let (socket, address) = bind_one(address).map_err(|error| explain(url, error))?;
+                    (Listening::Tcp(socket), url.with_port(address.port()))
+                }
+            };
+            bound.sockets.push(socket);
+            bound.urls.push(url);
         }
         Ok(bound)
     }
 }
 
 impl Bound {
-    /// Where the sockets really stand, in the order of the URLs.
+    /// The URLs, with the ports that were really bound.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn urls(&self) -> &[MemberUrl] {
+        &self.urls
+    }
+
+    /// Where the sockets with an address really stand, in the order of the URLs.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.iter().filter_map(Listening::address).collect()
     }
 
     /// The same with what secures the sockets of https URLs; without it nobody gets in there.
@@ -111,13 +131,13 @@ impl Bound {
     }
 
     /// The sockets, each with what comes before the first byte that is read from its connections.
-    pub(super) fn into_sockets(self) -> Vec<(Entrance, TcpListener)> {
-        let entrance = |scheme| match (scheme, &self.tls) {
-            (Scheme::Http, _) => Entrance::Plain,
-            (Scheme::Https, Some(tls)) => Entrance::Tls(tls.clone()),
-            (Scheme::Https, None) => Entrance::Shut,
+    pub(super) fn into_sockets(self) -> Vec<(Entrance, Listening)> {
+        let entrance = |url: &MemberUrl| match (url.scheme().is_secure(), &self.tls) {
+            (false, _) => Entrance::Plain,
+            (true, Some(tls)) => Entrance::Tls(tls.clone()),
+            (true, None) => Entrance::Shut,
         };
-        self.sockets.into_iter().map(|(scheme, socket)| (entrance(scheme), socket)).collect()
+        self.urls.iter().map(entrance).zip(self.sockets).collect()
     }
 }
 
@@ -134,9 +154,9 @@ pub(super) enum Entrance {
 
 /// A connection that was accepted, with its place among `max_connections`.
 pub(super) struct Accepted {
-    pub(super) stream: TcpStream,
-    /// Where it comes from.
-    pub(super) remote: SocketAddr,
+    pub(super) stream: Stream,
+    /// Where it comes from, if that is an address.
+    pub(super) remote: Option<SocketAddr>,
     pub(super) entrance: Entrance,
     /// Given back when the connection is dropped.
     pub(super) place: OwnedSemaphorePermit,
@@ -145,7 +165,7 @@ pub(super) struct Accepted {
 /// Accepts until `stop`. Without a free place nothing is accepted, so that callers wait in the system's
 /// queue and not in our memory.
 pub(super) async fn accept_loop(
-    (entrance, socket): (Entrance, tokio::net::TcpListener),
+    (entrance, socket): (Entrance, AsyncListening),
     places: Arc<Semaphore>,
     desk: Arc<Desk>,
     stop: CancellationToken,
@@ -153,7 +173,7 @@ pub(super) async fn accept_loop(
     let accepting = async {
         loop {
             let Ok(place) = places.clone().acquire_owned().await else { return };
-            match accept_one(&socket).await {
+            match socket.accept().await {
                 Ok((stream, remote)) => {
                     desk.hand_over(Accepted { stream, remote, entrance: entrance.clone(), place }).await;
                 }
@@ -170,14 +190,6 @@ pub(super) async fn accept_loop(
         () = stop.cancelled() => {}
         () = accepting => {}
     }
-}
-
-async fn accept_one(socket: &tokio::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    let (stream, remote) = socket.accept().await?;
-    // Answers are gathered before they are written, so Nagle's algorithm would only delay them.
-    stream.set_nodelay(true)?;
-    // As a plain socket it can be registered anew with the worker's runtime.
-    Ok((stream.into_std()?, remote))
 }
 
 /// The caller went away before it was accepted: nothing is wrong with the listener.
@@ -198,7 +210,7 @@ fn bind_one(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-fn explain(url: &MemberUrl, source: io::Error) -> ListenError {
+pub(super) fn explain(url: &MemberUrl, source: io::Error) -> ListenError {
     let url = url.clone();
     match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse { url },

@@ -3,7 +3,6 @@
 //! It is generic over runtime, file system and transport, so that what serves clients in production also runs, many
 //! members in one process, in a simulation.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -29,6 +28,7 @@ use super::room::clear_when_there_is_room;
 use super::round_trips::measure_round_trips;
 use super::settings::limits;
 use super::start::StartError;
+use super::urls::MemberUrl;
 use crate::api::{
     Backend, ClusterService, KvService, LearnerCalls, LeaseService, Logins, MaintenanceService, RequireLeader,
     Sessions, SharedBackend, WatchService, WatchSettings, answer_questions,
@@ -96,7 +96,12 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
             node: node.clone(),
             state,
             keeper,
-            logins: Logins { tokens, jwt: OnceLock::new(), passwords: passwords(config) },
+            logins: Logins {
+                tokens,
+                jwt: OnceLock::new(),
+                passwords: passwords(config),
+                by_certificate: config.client_tls.client_cert_auth,
+            },
             cluster: identity.cluster,
             member: identity.member,
             limits: limits(config),
@@ -124,20 +129,16 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
         PeerService::new(node.receiver(), self.directory.clone(), *cluster, *member).counting(node.counts().clone())
     }
 
-    /// Waits for a leader, for as long as it takes if there are others, and tells the cluster who this is.
+    /// Waits for a leader, for as long as it takes if there are others, and tells the cluster who this is. Clients are served
+    /// at `bound`.
     ///
     /// # Errors
     /// When the node stops, or the cluster has a version that this program does not know.
-    pub async fn join(
-        &self,
-        config: &Config,
-        peer_urls: Vec<String>,
-        addresses: &[SocketAddr],
-    ) -> Result<(), StartError> {
+    pub async fn join(&self, config: &Config, peer_urls: Vec<String>, bound: &[MemberUrl]) -> Result<(), StartError> {
         let timeout = (!config.has_others()).then_some(READY_TIMEOUT);
         self.backend.node.ready(timeout).await?;
         self.backend.logins.tokens.open();
-        publish(&self.backend, config, peer_urls, addresses).await
+        publish(&self.backend, config, peer_urls, bound).await
     }
 
     /// What answers probes, and whoever wants figures.

@@ -12,6 +12,7 @@ mod authority;
 mod auto_compaction;
 mod calls;
 mod checkpoints;
+mod client_tls;
 mod compaction_flags;
 mod config;
 mod connection;
@@ -31,6 +32,7 @@ mod go_values;
 mod health;
 mod http_flags;
 mod identity;
+mod known;
 mod leading;
 mod listen;
 pub mod logging;
@@ -52,7 +54,9 @@ mod room;
 mod round_trips;
 mod settings;
 mod slow;
+mod sockets;
 mod start;
+mod tls_config;
 mod tls_flags;
 mod urls;
 mod workers;
@@ -80,5 +84,7 @@ pub use workers::FrontDoor;
 
 #[cfg(test)]
 mod front_tests;
+#[cfg(test)]
+mod known_tests;
 #[cfg(test)]
 mod metrics_tests;

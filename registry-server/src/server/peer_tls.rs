@@ -31,7 +31,8 @@ impl PeerTls {
         } else {
             let dir = data_dir.root().join("fixtures").join("peer");
             let hosts = config.listen_peer_urls.iter().map(MemberUrl::host).collect();
-            SelfSigned { dir, hosts, validity_years: config.self_signed_cert_validity }.make(vfs)?
+            let made = SelfSigned { dir, hosts, validity_years: config.self_signed_cert_validity }.make(vfs)?;
+            Settings { algorithms: given.algorithms.clone(), ..made }
         };
         let asks_for_certificates = settings.asks_for_certificates();
         let credentials = Credentials::load(vfs.clone(), settings, &PROTOCOLS)?;

@@ -1,6 +1,5 @@
 //! What a member tells the others when it starts: its name, where clients reach it, and the version that it knows.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use registry_proto::etcdserverpb::Member;
@@ -28,9 +27,9 @@ pub(super) async fn publish<R: Runtime, V: Vfs>(
     backend: &SharedBackend<R, V>,
     config: &Config,
     peer_urls: Vec<String>,
-    addresses: &[SocketAddr],
+    bound: &[MemberUrl],
 ) -> Result<(), StartError> {
-    let urls = config.advertised_client_urls(addresses);
+    let urls = config.advertised_client_urls(bound);
     let member = Member {
         id: backend.member.0,
         name: config.name.clone(),

@@ -17,8 +17,9 @@ use tonic_health::server::HealthReporter;
 
 use super::auth_settings::AuthSettingsError;
 use super::calls::Calls;
+use super::client_tls;
 use super::config::{ClusterState, Config, ConfigError};
-use super::doors::{PEER_NEWCOMERS, bind_peers, listening_urls, open_peer_door, open_side_door};
+use super::doors::{PEER_NEWCOMERS, SIDE_NEWCOMERS, bind_peers, listening_urls, open_peer_door, open_side_door};
 use super::force::{ForceError, check_directory, force_new_cluster};
 use super::founders::{Founders, JoinError};
 use super::identity::Identity;
@@ -253,6 +254,9 @@ impl Serving {
             check_directory(&StdVfs, &config.data_dir)?;
         }
         let data_dir = DataDir::open(&StdVfs, &config.data_dir, config.wal_dir.as_deref())?;
+        let client_tls = client_tls::open(config, &StdVfs, &data_dir)?;
+        let bound = bound.with_tls(client_tls.clone()).with_newcomers(config.max_connections.div_ceil(2));
+        let side_bound = side_bound.with_tls(client_tls).with_newcomers(SIDE_NEWCOMERS);
         let tls = PeerTls::open(config, &StdVfs, &data_dir)?;
         let jwt = config.auth.open(&StdVfs)?;
         let peer_bound = peer_bound.with_tls(tls.acceptor).with_newcomers(PEER_NEWCOMERS);
@@ -264,7 +268,7 @@ impl Serving {
             force_new_cluster(StdVfs, &options, identity.cluster, data_dir.root(), tls.connector.as_ref()).await?;
         }
         let reach = |reach| -> Arc<dyn Transport> { Arc::new(transport(config, identity, reach, tls.connector)) };
-        let has_peer_port = !peer_bound.addresses().is_empty();
+        let has_peer_port = !peer_bound.urls().is_empty();
         let ground = (StdVfs, &ThreadExecutor);
         let member = Member::start(config, identity, &options, ground, reach, has_peer_port).await?;
         member.sign_tokens(jwt);
@@ -364,11 +368,8 @@ async fn open(
     (bound, side_bound): (Bound, Bound),
     stop: &CancellationToken,
 ) -> Result<Open, StartError> {
-    member.join(config, peer_urls, bound.addresses()).await?;
-    let urls = Urls {
-        client: listening_urls(&config.listen_client_urls, &bound),
-        metrics: listening_urls(&config.listen_metrics_urls, &side_bound),
-    };
+    member.join(config, peer_urls, bound.urls()).await?;
+    let urls = Urls { client: listening_urls(&bound), metrics: listening_urls(&side_bound) };
     let backend = &member.backend;
     let calls = Calls::new(config.warning_unary_request_duration);
     let paths = member.paths(&calls);
@@ -378,6 +379,6 @@ async fn open(
     let services = member.services(config, (paths, calls), health.clone(), stop);
     let door = FrontDoor::start(bound, services, config)?;
     member.work(config);
-    tracing::info!(cluster = %backend.cluster, member = %backend.member, urls = ?urls.client, "ready to serve client requests");
+    tracing::info!(cluster = %backend.cluster, member = %backend.member, urls = ?urls.client, metrics_urls = ?urls.metrics, "ready to serve client requests");
     Ok(Open { urls, door, side_door, health })
 }

@@ -60,7 +60,7 @@ impl FrontDoor {
         // Stops the threads that did start when a later one cannot.
         let guard = stop.clone().drop_guard();
         let service = Arc::new(service);
-        let addresses = bound.addresses().to_vec();
+        let addresses = bound.addresses();
         let (alive, ended) = mpsc::channel(1);
         let (mut threads, mut workers) = (Vec::new(), Vec::new());
         let newcomers = Newcomers::new(bound.max_newcomers().unwrap_or(config.max_connections));
@@ -83,7 +83,7 @@ impl FrontDoor {
         Ok(Self { addresses, stop, threads, ended })
     }
 
-    /// Where clients are served, in the order of the listen URLs.
+    /// Where clients are served that come by an address, in the order of the listen URLs.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -146,7 +146,7 @@ impl<S: Serve> Worker<S> {
     }
 
     fn serve(&self, accepted: Accepted, connections: &mut JoinSet<()>) {
-        let stream = match tokio::net::TcpStream::from_std(accepted.stream) {
+        let stream = match accepted.stream.register() {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be served");
@@ -164,7 +164,7 @@ impl<S: Serve> Worker<S> {
 async fn accept_all(bound: Bound, places: Arc<Semaphore>, desk: Arc<Desk>, stop: CancellationToken) {
     let mut loops = JoinSet::new();
     for (entrance, socket) in bound.into_sockets() {
-        match tokio::net::TcpListener::from_std(socket) {
+        match socket.register() {
             Ok(socket) => {
                 drop(loops.spawn(accept_loop((entrance, socket), places.clone(), desk.clone(), stop.clone())));
             }

@@ -23,5 +23,5 @@ pub use snapshot_file::{
     remove_unfinished,
 };
 pub use std_vfs::{StdFile, StdLock, StdVfs};
-pub use vfs::{OpenMode, Vfs, VfsFile};
+pub use vfs::{FileStamp, OpenMode, Vfs, VfsFile};
 pub use wal::{AroundSync, CutTail, Recovered, Reservation, Wal, WalError, WalOptions, WalState};

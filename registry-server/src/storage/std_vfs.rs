@@ -2,10 +2,11 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
-use super::vfs::{OpenMode, Vfs, VfsFile};
+use super::vfs::{FileStamp, OpenMode, Vfs, VfsFile};
 
 /// How much zero is written at once when a file is allocated, in bytes.
 const ZERO_CHUNK_BYTES: usize = 1 << 20;
@@ -39,6 +40,12 @@ impl Vfs for StdVfs {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    fn stamp(&self, path: &Path) -> io::Result<Option<FileStamp>> {
+        let known = std::fs::metadata(path)?;
+        let changed = Duration::new(known.ctime().try_into().unwrap_or(0), known.ctime_nsec().try_into().unwrap_or(0));
+        Ok(Some(FileStamp { file: (known.dev(), known.ino()), length: known.len(), changed_after_epoch: changed }))
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<StdFile> {

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,17 @@ pub enum OpenMode {
     ReadWrite,
     /// A new file, to read and write; fails with `AlreadyExists` when the name is taken.
     CreateNew,
+}
+
+/// What tells without reading whether a file was changed or replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStamp {
+    /// Which file it is: the file system and its number there.
+    pub file: (u64, u64),
+    /// Its length in bytes.
+    pub length: u64,
+    /// When it or what is known of it was changed last, on the file system's clock.
+    pub changed_after_epoch: Duration,
 }
 
 /// A file system.
@@ -67,6 +79,14 @@ pub trait Vfs: Clone + Send + Sync + 'static {
     /// # Errors
     /// `WouldBlock` when someone else holds it, and those of the file system.
     fn try_lock(&self, path: &Path) -> io::Result<Self::Lock>;
+
+    /// What tells whether a file was changed; none where the file system does not know.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn stamp(&self, _path: &Path) -> io::Result<Option<FileStamp>> {
+        Ok(None)
+    }
 
     /// A directory's permission bits (the low nine).
     ///

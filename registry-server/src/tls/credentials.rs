@@ -1,31 +1,32 @@
 //! The configuration of both sides, as the files have it now.
+//!
+//! Before each handshake the files are looked at, and read when one of them has changed.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::ring::default_provider;
 use rustls::server::{NoServerSessionStorage, ServerConfig};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, ConfigBuilder, ConfigSide, WantsVerifier, WantsVersions};
 use tokio::sync::Semaphore;
 
 use super::error::TlsError;
-use super::files::{Contents, Reader, reader, system_roots};
-use super::identity::identity;
+use super::files::{Contents, Files, Stamps, system_roots};
+use super::identity::{Usage, identity};
 use super::settings::Settings;
 use super::trust::{Anybody, Trust};
 use crate::storage::Vfs;
 
-/// What both sides shake hands with. Its files are read before each handshake, and made into configurations when they have
-/// changed; what cannot be used leaves the last ones in place.
+/// What both sides shake hands with. Its files are looked at before each handshake, and read and made into configurations
+/// when they have changed; what cannot be used leaves the last ones in place.
 pub struct Credentials {
     settings: Settings,
     /// The protocols that are spoken over it, by preference.
     protocols: Vec<Vec<u8>>,
-    read: Reader,
+    files: Files,
     /// The system's CAs, where no others are named. They are read once.
     system: Option<(&'static Path, Vec<u8>)>,
     provider: Arc<CryptoProvider>,
@@ -35,6 +36,8 @@ pub struct Credentials {
 }
 
 struct Last {
+    /// What the files looked like before they were read; none if that does not tell whether they have changed.
+    stamps: Option<Stamps>,
     contents: Contents,
     configs: Configs,
     /// Why the files cannot be used that are there now, as it was told.
@@ -54,15 +57,19 @@ impl Credentials {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load<V: Vfs>(vfs: V, settings: Settings, protocols: &[&[u8]]) -> Result<Arc<Self>, TlsError> {
-        let read = reader(vfs);
-        let system = (!settings.auto && settings.trusted_ca_file.is_none()).then(|| system_roots(&read)).transpose()?;
-        let provider = Arc::new(default_provider());
-        let contents = Contents::read(&read, &settings)?;
+        let files = Files::new(vfs);
+        // Where nobody presents a certificate and nobody is connected to, nobody is verified.
+        let system = (!settings.auto && settings.trusted_ca_file.is_none() && settings.verifies())
+            .then(|| system_roots(&files))
+            .transpose()?;
+        let provider = settings.algorithms.provider();
+        let stamps = files.stamps(&settings);
+        let contents = Contents::read(&files, &settings)?;
         let protocols: Vec<_> = protocols.iter().map(|name| name.to_vec()).collect();
         let configs = configure(&settings, &contents, system.as_ref(), &provider, &protocols)?;
-        let last = Mutex::new(Last { contents, configs, told: None });
+        let last = Mutex::new(Last { stamps, contents, configs, told: None });
         let turn = Arc::new(Semaphore::new(1));
-        Ok(Arc::new(Self { settings, protocols, read, system, provider, last, turn }))
+        Ok(Arc::new(Self { settings, protocols, files, system, provider, last, turn }))
     }
 
     /// What it was told to do.
@@ -84,8 +91,16 @@ impl Credentials {
 
     /// Blocks.
     fn read_again(&self) -> Configs {
-        // Not under the lock: a file system may take its time.
-        let read = Contents::read(&self.read, &self.settings);
+        // Not under the lock: a file system may take its time. And before the reading, so that what changes meanwhile
+        // is read again.
+        let stamps = self.files.stamps(&self.settings);
+        {
+            let last = self.last.lock();
+            if stamps.is_some() && stamps == last.stamps {
+                return last.configs.clone();
+            }
+        }
+        let read = Contents::read(&self.files, &self.settings);
         let mut last = self.last.lock();
         let outcome = read.and_then(|contents| {
             if contents == last.contents {
@@ -96,10 +111,10 @@ impl Credentials {
         });
         let file = self.settings.cert_file.as_deref().unwrap_or(Path::new("")).display();
         match outcome {
-            Ok(None) => last.told = None,
+            Ok(None) => (last.stamps, last.told) = (stamps, None),
             Ok(Some((contents, configs))) => {
                 tracing::info!(certificate = %file, "the TLS files have changed and are used from now on");
-                *last = Last { contents, configs, told: None };
+                *last = Last { stamps, contents, configs, told: None };
             }
             // Once for each reason: this is tried with every connection, also while files are being replaced.
             Err(error) => {
@@ -130,12 +145,13 @@ fn configure(
 ) -> Result<Configs, TlsError> {
     let name = |file: &Option<std::path::PathBuf>| file.clone().unwrap_or_default();
     let (cert_file, key_file) = (name(&settings.cert_file), name(&settings.key_file));
-    let own = identity(provider, (&cert_file, &contents.cert), (&key_file, &contents.key))?;
+    let usage = if settings.accepts_only { Usage::Accept } else { Usage::AcceptAndConnect };
+    let own = identity(provider, usage, (&cert_file, &contents.cert), (&key_file, &contents.key))?;
     let presented = match &contents.client {
         None => own.clone(),
         Some((cert, key)) => {
             let (cert_file, key_file) = (name(&settings.client_cert_file), name(&settings.client_key_file));
-            identity(provider, (&cert_file, cert), (&key_file, key))?
+            identity(provider, usage, (&cert_file, cert), (&key_file, key))?
         }
     };
     let ca_file = name(&settings.trusted_ca_file);
@@ -146,7 +162,7 @@ fn configure(
     // Without any, the certificate vouches for itself and nobody is verified.
     let trust = roots.map(|roots| Trust::new(settings, roots, contents.revoked.as_deref())).transpose()?;
     let server = server(settings, own, trust.as_ref(), provider, protocols)?;
-    let client = client(presented, trust.as_ref(), provider, protocols)?;
+    let client = client(settings, presented, trust.as_ref(), provider, protocols)?;
     Ok(Configs { server: Arc::new(server), client: Arc::new(client) })
 }
 
@@ -161,7 +177,7 @@ fn server(
         Some(trust) if settings.asks_for_certificates() => trust.of_clients(provider)?,
         _ => rustls::server::WebPkiClientVerifier::no_client_auth(),
     };
-    let builder = versions(ServerConfig::builder_with_provider(provider.clone()))?;
+    let builder = settings.algorithms.versions(ServerConfig::builder_with_provider(provider.clone()))?;
     let mut config =
         builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
     config.alpn_protocols = protocols.to_vec();
@@ -172,6 +188,7 @@ fn server(
 }
 
 fn client(
+    settings: &Settings,
     presented: Arc<CertifiedKey>,
     trust: Option<&Trust>,
     provider: &Arc<CryptoProvider>,
@@ -181,7 +198,7 @@ fn client(
         Some(trust) => trust.of_servers(provider)?,
         None => Arc::new(Anybody(provider.clone())),
     };
-    let builder = versions(ClientConfig::builder_with_provider(provider.clone()))?;
+    let builder = settings.algorithms.versions(ClientConfig::builder_with_provider(provider.clone()))?;
     let mut config = builder
         .dangerous()
         .with_custom_certificate_verifier(verifier)
@@ -189,11 +206,4 @@ fn client(
     config.alpn_protocols = protocols.to_vec();
     config.resumption = Resumption::disabled();
     Ok(config)
-}
-
-/// TLS 1.2 and 1.3.
-fn versions<S: ConfigSide>(
-    builder: ConfigBuilder<S, WantsVersions>,
-) -> Result<ConfigBuilder<S, WantsVerifier>, TlsError> {
-    builder.with_safe_default_protocol_versions().map_err(|error| TlsError::Unusable(error.to_string()))
 }

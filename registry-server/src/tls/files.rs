@@ -1,10 +1,12 @@
 //! Reading what TLS is configured with. All of it blocks.
 
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::storage::{OpenMode, Vfs, VfsFile};
+use rustls::pki_types::UnixTime;
+
+use crate::storage::{FileStamp, OpenMode, Vfs, VfsFile};
 
 use super::error::TlsError;
 use super::settings::Settings;
@@ -21,8 +23,22 @@ const SYSTEM_ROOTS: [&str; 5] = [
     "/etc/ssl/cert.pem",
 ];
 
+/// A file that was changed less long ago may be changed again without looking different.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// Reads a whole file, of whichever file system.
-pub(super) type Reader = Arc<dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync>;
+type Read = dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync;
+/// Looks at a file without reading it.
+type Look = dyn Fn(&Path) -> io::Result<Option<FileStamp>> + Send + Sync;
+
+/// What all files looked like at one moment, in the order of the settings.
+pub(super) type Stamps = Vec<FileStamp>;
+
+/// The files of whichever file system.
+pub(super) struct Files {
+    read: Box<Read>,
+    look: Box<Look>,
+}
 
 /// What is in the files that the settings name.
 #[derive(PartialEq, Eq)]
@@ -35,18 +51,34 @@ pub(super) struct Contents {
     pub(super) revoked: Option<Vec<u8>>,
 }
 
-/// Reads files of `vfs`.
-pub(super) fn reader<V: Vfs>(vfs: V) -> Reader {
-    Arc::new(move |path| {
-        let file = vfs.open(path, OpenMode::Read)?;
-        let length = file.len()?;
-        if length > MAX_FILE_BYTES {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large to be a file of certificates"));
-        }
-        let mut bytes = vec![0; length as usize];
-        file.read_exact_at(&mut bytes, 0)?;
-        Ok(bytes)
-    })
+impl Files {
+    /// Those of `vfs`.
+    pub(super) fn new<V: Vfs>(vfs: V) -> Self {
+        let looking = vfs.clone();
+        let look = move |path: &Path| looking.stamp(path);
+        let read = move |path: &Path| {
+            let file = vfs.open(path, OpenMode::Read)?;
+            let length = file.len()?;
+            if length > MAX_FILE_BYTES {
+                return Err(io::Error::new(
+                    io::ErrorKind::FileTooLarge,
+                    "it is too large to be a file of certificates",
+                ));
+            }
+            let mut bytes = vec![0; length as usize];
+            file.read_exact_at(&mut bytes, 0)?;
+            Ok(bytes)
+        };
+        Self { read: Box::new(read), look: Box::new(look) }
+    }
+
+    /// What the files look like that the settings name; none if that would not show each change.
+    pub(super) fn stamps(&self, settings: &Settings) -> Option<Stamps> {
+        let now = Duration::from_secs(UnixTime::now().as_secs());
+        let settled = |stamp: &FileStamp| stamp.changed_after_epoch.saturating_add(SETTLED) < now;
+        let stamp = |path: &PathBuf| (self.look)(path).ok().flatten().filter(settled);
+        settings.files().map(stamp).collect()
+    }
 }
 
 impl Contents {
@@ -54,8 +86,8 @@ impl Contents {
     ///
     /// # Errors
     /// The first that cannot be read.
-    pub(super) fn read(read: &Reader, settings: &Settings) -> Result<Self, TlsError> {
-        let optional = |path: &Option<_>| path.as_deref().map(|path| read_one(read, path)).transpose();
+    pub(super) fn read(files: &Files, settings: &Settings) -> Result<Self, TlsError> {
+        let optional = |path: &Option<_>| path.as_deref().map(|path| read_one(files, path)).transpose();
         let needed = |path: &Option<_>| optional(path).map(Option::unwrap_or_default);
         let client = optional(&settings.client_cert_file)?;
         Ok(Self {
@@ -68,15 +100,15 @@ impl Contents {
     }
 }
 
-fn read_one(read: &Reader, path: &Path) -> Result<Vec<u8>, TlsError> {
-    read(path).map_err(|source| TlsError::Unreadable { file: path.to_owned(), source })
+fn read_one(files: &Files, path: &Path) -> Result<Vec<u8>, TlsError> {
+    (files.read)(path).map_err(|source| TlsError::Unreadable { file: path.to_owned(), source })
 }
 
 /// The CAs that the system trusts, in PEM.
 ///
 /// # Errors
 /// There is no such file.
-pub(super) fn system_roots(read: &Reader) -> Result<(&'static Path, Vec<u8>), TlsError> {
-    let found = SYSTEM_ROOTS.iter().map(Path::new).find_map(|path| Some((path, read(path).ok()?)));
+pub(super) fn system_roots(files: &Files) -> Result<(&'static Path, Vec<u8>), TlsError> {
+    let found = SYSTEM_ROOTS.iter().map(Path::new).find_map(|path| Some((path, (files.read)(path).ok()?)));
     found.ok_or(TlsError::NoSystemRoots)
 }

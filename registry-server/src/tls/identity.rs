@@ -11,6 +11,15 @@ use webpki::{EndEntityCert, Error, KeyUsage};
 
 use super::error::TlsError;
 
+/// What a certificate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Usage {
+    /// To accept connections of clients, whichever library they verify with.
+    Accept,
+    /// To accept those of members and to connect to them: they verify as this library does.
+    AcceptAndConnect,
+}
+
 /// The certificates in a PEM file, at least one.
 ///
 /// # Errors
@@ -31,11 +40,12 @@ pub(super) fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer
 /// They cannot be read, do not belong together, are out of date, or are of no use to a server or client.
 pub(super) fn identity(
     provider: &CryptoProvider,
+    usage: Usage,
     (cert_file, cert): (&Path, &[u8]),
     (key_file, key): (&Path, &[u8]),
 ) -> Result<Arc<CertifiedKey>, TlsError> {
     let chain = certificates(cert_file, cert)?;
-    check(cert_file, &chain[0])?;
+    check(cert_file, &chain[0], usage)?;
     // What exactly is wrong with a key stays untold: errors may quote it.
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::NoKey { file: key_file.to_owned() })?;
     let key = provider.key_provider.load_private_key(key);
@@ -51,7 +61,7 @@ pub(super) fn identity(
 }
 
 /// What does not depend on who has signed it, which is verified first.
-fn check(file: &Path, cert: &CertificateDer<'_>) -> Result<(), TlsError> {
+fn check(file: &Path, cert: &CertificateDer<'_>, usage: Usage) -> Result<(), TlsError> {
     let file = file.to_owned();
     let parsed = match EndEntityCert::try_from(cert) {
         Ok(parsed) => parsed,
@@ -73,7 +83,8 @@ fn check(file: &Path, cert: &CertificateDer<'_>) -> Result<(), TlsError> {
         Err(Error::CertNotValidYet { time, not_before }) => {
             Err(TlsError::NotYetValid { file, seconds: not_before.as_secs().saturating_sub(time.as_secs()) })
         }
-        Err(Error::CaUsedAsEndEntity) => Err(TlsError::IsCa { file }),
+        // Go's clients take a certificate that signed itself, if they are told to trust it.
+        Err(Error::CaUsedAsEndEntity) if usage == Usage::AcceptAndConnect => Err(TlsError::IsCa { file }),
         // Here nobody has signed it; whether somebody has is the other side's business.
         Ok(()) | Err(_) => Ok(()),
     }

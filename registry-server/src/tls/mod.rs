@@ -1,6 +1,6 @@
 //! TLS, for whoever listens and whoever connects: certificates and keys from files, handshakes both ways.
 //!
-//! [`Settings`] say which files; [`Credentials`] read them, and read them again before each handshake, so that what was
+//! [`Settings`] say which files; [`Credentials`] read them, and look at them before each handshake, so that what was
 //! replaced is used by the next connection. [`Acceptor`] and [`Connector`] shake hands with them. [`SelfSigned`] makes a
 //! certificate where none is given. The room knows neither flags nor peers nor clients; files come through `storage`'s
 //! `Vfs`.
@@ -9,6 +9,7 @@
 //! told with its file and does not replace what could; a private key is in no text.
 
 mod acceptor;
+mod algorithms;
 mod connector;
 mod credentials;
 mod error;
@@ -21,9 +22,10 @@ mod settings;
 mod tests;
 mod trust;
 
-pub use acceptor::Acceptor;
+pub use acceptor::{Acceptor, PeerCertificate};
+pub use algorithms::{Algorithms, AlgorithmsError, TlsVersion};
 pub use connector::Connector;
 pub use credentials::Credentials;
 pub use error::{HandshakeError, TlsError};
 pub use self_signed::SelfSigned;
-pub use settings::{Settings, SettingsError};
+pub use settings::{FlagNames, Settings, SettingsError};

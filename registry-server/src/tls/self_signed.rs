@@ -11,8 +11,8 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::UnixTime;
 
 use super::error::TlsError;
-use super::files::{Contents, reader};
-use super::identity::identity;
+use super::files::{Contents, Files};
+use super::identity::{Usage, identity};
 use super::settings::Settings;
 use crate::storage::{OpenMode, Vfs, VfsFile};
 
@@ -60,9 +60,9 @@ impl SelfSigned {
     }
 
     fn try_use<V: Vfs>(&self, vfs: &V, settings: &Settings) -> Result<(), TlsError> {
-        let found = Contents::read(&reader(vfs.clone()), settings)?;
+        let found = Contents::read(&Files::new(vfs.clone()), settings)?;
         let (cert, key) = (self.dir.join("cert.pem"), self.dir.join("key.pem"));
-        identity(&default_provider(), (&cert, &found.cert), (&key, &found.key)).map(drop)
+        identity(&default_provider(), Usage::AcceptAndConnect, (&cert, &found.cert), (&key, &found.key)).map(drop)
     }
 
     /// A certificate and its key in PEM.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::algorithms::{Algorithms, AlgorithmsError};
+
 /// Which files TLS uses, and whom it lets in. The names are those of etcd's flags, without what they begin with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -28,46 +30,71 @@ pub struct Settings {
     pub allowed_hostnames: Vec<String>,
     /// Do not compare the addresses in a certificate with the one that it comes from.
     pub skip_client_san_verification: bool,
+    /// This side connects to nobody, so that nobody is verified where nobody has to present a certificate.
+    pub accepts_only: bool,
+    /// What is spoken.
+    pub algorithms: Algorithms,
 }
 
-/// Settings that do not go together; the text names flags, which begin with `--` and the prefix that was given.
+/// What the flags are called that the settings come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlagNames {
+    /// What all of them begin with behind their dashes.
+    all: &'static str,
+    /// What those begin with that are about certificates that are presented.
+    presented: &'static str,
+}
+
+impl FlagNames {
+    /// Those of TLS between members.
+    pub const PEERS: Self = Self { all: "peer-", presented: "peer-" };
+    /// Those of TLS for clients.
+    pub const CLIENTS: Self = Self { all: "", presented: "client-" };
+
+    fn flag(self, name: &str) -> String {
+        let is_about_presented = ["crl-file", "cert-allowed-cn", "cert-allowed-hostname"].contains(&name);
+        format!("--{}{name}", if is_about_presented { self.presented } else { self.all })
+    }
+}
+
+/// Settings that do not go together; the text names flags.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// One is of no use without the other.
-    #[error("--{prefix}{given} is given without --{prefix}{missing}: give both or neither")]
+    #[error("{given} is given without {missing}: give both or neither")]
     Half {
-        /// What all flags begin with.
-        prefix: &'static str,
         /// The one that is there.
-        given: &'static str,
+        given: String,
         /// The one that is not.
-        missing: &'static str,
+        missing: String,
     },
     /// Two ways to say who is let in.
-    #[error("--{prefix}cert-allowed-cn and --{prefix}cert-allowed-hostname are both given: give one of them")]
+    #[error("{one} and {other} are both given: give one of them")]
     TwoRules {
-        /// What all flags begin with.
-        prefix: &'static str,
+        /// One.
+        one: String,
+        /// The other.
+        other: String,
     },
     /// Nobody has to present what the flag is about.
-    #[error("--{prefix}{flag} is about certificates that are presented: give --{prefix}trusted-ca-file as well")]
+    #[error("{flag} is about certificates that are presented: give {ca} as well")]
     NobodyPresents {
-        /// What all flags begin with.
-        prefix: &'static str,
         /// The one that would have no effect.
-        flag: &'static str,
+        flag: String,
+        /// The one that asks for certificates.
+        ca: String,
     },
     /// A certificate that vouches for itself is verified by nobody.
-    #[error(
-        "--{prefix}{flag} does not go with --{prefix}auto-tls, which verifies nobody: leave one out, or give \
-         --{prefix}cert-file and --{prefix}key-file"
-    )]
+    #[error("{flag} does not go with {auto}, which verifies nobody: leave one out, or give a certificate and its key")]
     AutoVerifiesNobody {
-        /// What all flags begin with.
-        prefix: &'static str,
         /// The one that would have no effect.
-        flag: &'static str,
+        flag: String,
+        /// The one that verifies nobody.
+        auto: String,
     },
+    /// Versions and cipher suites.
+    #[error(transparent)]
+    Algorithms(#[from] AlgorithmsError),
 }
 
 impl Settings {
@@ -83,11 +110,24 @@ impl Settings {
         self.trusted_ca_file.is_some() || self.client_cert_auth
     }
 
-    /// Checks that the settings go together; flags are named with `prefix` behind their dashes.
+    /// Whether somebody is verified: whoever connects, or whoever is connected to.
+    pub(super) fn verifies(&self) -> bool {
+        self.asks_for_certificates() || !self.accepts_only
+    }
+
+    /// The files that are named, in an order that does not change.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let files = [&self.cert_file, &self.key_file, &self.client_cert_file, &self.client_key_file];
+        files.into_iter().chain([&self.trusted_ca_file, &self.crl_file]).flatten()
+    }
+
+    /// Checks that the settings go together; what is wrong is told with the flags' `names`.
     ///
     /// # Errors
     /// The first that do not.
-    pub fn validate(&self, prefix: &'static str) -> Result<(), SettingsError> {
+    pub fn validate(&self, names: FlagNames) -> Result<(), SettingsError> {
+        self.algorithms.validate()?;
+        let half = |given, missing| Err(SettingsError::Half { given: names.flag(given), missing: names.flag(missing) });
         let pairs = [
             (("cert-file", self.cert_file.is_some()), ("key-file", self.key_file.is_some())),
             (
@@ -97,24 +137,25 @@ impl Settings {
         ];
         for ((one, has_one), (other, has_other)) in pairs {
             if has_one != has_other {
-                let (given, missing) = if has_one { (one, other) } else { (other, one) };
-                return Err(SettingsError::Half { prefix, given, missing });
+                return if has_one { half(one, other) } else { half(other, one) };
             }
         }
         if self.client_cert_file.is_some() && self.cert_file.is_none() {
-            return Err(SettingsError::Half { prefix, given: "client-cert-file", missing: "cert-file" });
+            return half("client-cert-file", "cert-file");
         }
         if !self.allowed_cns.is_empty() && !self.allowed_hostnames.is_empty() {
-            return Err(SettingsError::TwoRules { prefix });
+            let (one, other) = (names.flag("cert-allowed-cn"), names.flag("cert-allowed-hostname"));
+            return Err(SettingsError::TwoRules { one, other });
         }
-        if self.auto && self.cert_file.is_none() {
-            let flag = self.first_of_presented(true);
-            return flag.map_or(Ok(()), |flag| Err(SettingsError::AutoVerifiesNobody { prefix, flag }));
+        let is_auto = self.auto && self.cert_file.is_none();
+        let Some(flag) = self.first_of_presented(is_auto).map(|flag| names.flag(flag)) else { return Ok(()) };
+        if is_auto {
+            return Err(SettingsError::AutoVerifiesNobody { flag, auto: names.flag("auto-tls") });
         }
-        match self.first_of_presented(false) {
-            Some(flag) if !self.asks_for_certificates() => Err(SettingsError::NobodyPresents { prefix, flag }),
-            _ => Ok(()),
+        if self.asks_for_certificates() {
+            return Ok(());
         }
+        Err(SettingsError::NobodyPresents { flag, ca: names.flag("trusted-ca-file") })
     }
 
     /// The first flag that is given and is about certificates that are presented; with those that ask for them or without.
@@ -143,12 +184,12 @@ mod tests {
     }
 
     fn refusal(settings: &Settings) -> String {
-        settings.validate("peer-").unwrap_err().to_string()
+        settings.validate(FlagNames::PEERS).unwrap_err().to_string()
     }
 
     #[test]
     fn a_certificate_and_its_key_come_together() {
-        given().validate("peer-").unwrap();
+        given().validate(FlagNames::PEERS).unwrap();
         let no_key = refusal(&Settings { key_file: None, ..given() });
         assert!(no_key.contains("--peer-cert-file") && no_key.contains("--peer-key-file"), "{no_key}");
         let no_cert = refusal(&Settings { client_key_file: path("k"), ..given() });
@@ -159,9 +200,9 @@ mod tests {
     fn what_would_have_no_effect_is_refused() {
         let crl = Settings { trusted_ca_file: None, crl_file: path("crl"), ..given() };
         assert!(refusal(&crl).contains("--peer-crl-file"));
-        Settings { client_cert_auth: true, ..crl }.validate("peer-").unwrap();
+        Settings { client_cert_auth: true, ..crl }.validate(FlagNames::PEERS).unwrap();
         let auto = Settings { auto: true, ..Settings::default() };
-        auto.validate("peer-").unwrap();
+        auto.validate(FlagNames::PEERS).unwrap();
         let both = refusal(&Settings { client_cert_auth: true, ..auto });
         assert!(both.contains("--peer-client-cert-auth") && both.contains("--peer-auto-tls"), "{both}");
     }
@@ -169,6 +210,16 @@ mod tests {
     #[test]
     fn one_rule_says_who_is_let_in() {
         let both = Settings { allowed_cns: vec!["a".into()], allowed_hostnames: vec!["b".into()], ..given() };
-        assert!(matches!(both.validate(""), Err(SettingsError::TwoRules { .. })));
+        assert!(matches!(both.validate(FlagNames::CLIENTS), Err(SettingsError::TwoRules { .. })));
+    }
+
+    #[test]
+    fn flags_for_clients_are_called_as_in_etcd() {
+        let crl = Settings { trusted_ca_file: None, crl_file: path("crl"), ..given() };
+        let line = crl.validate(FlagNames::CLIENTS).unwrap_err().to_string();
+        assert!(line.starts_with("--client-crl-file is about") && line.contains("--trusted-ca-file"), "{line}");
+        let half = Settings { key_file: None, ..given() };
+        let line = half.validate(FlagNames::CLIENTS).unwrap_err().to_string();
+        assert!(line.starts_with("--cert-file is given without --key-file"), "{line}");
     }
 }

@@ -232,7 +232,7 @@ async fn what_is_wrong_is_told_in_one_line_at_the_start() {
         (&[https, &cert, &key, &no_file], "cannot read"),
         (&[https, "--peer-auto-tls", &no_ca], "--peer-trusted-ca-file does not go with --peer-auto-tls"),
         (&[https, "--peer-auto-tls", "--self-signed-cert-validity=0"], "--self-signed-cert-validity 0"),
-        (&["--listen-client-urls=https://127.0.0.1:0"], "TLS for clients is not supported yet"),
+        (&["--listen-client-urls=https://127.0.0.1:0"], "give --cert-file and --key-file, or --auto-tls"),
     ] {
         let refused = Node::try_start(NODE, &dir.path().join("data"), flags).await.expect_err(words);
         assert_eq!(refused.said.len(), 1, "{refused}");

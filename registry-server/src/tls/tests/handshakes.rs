@@ -25,7 +25,8 @@ async fn shake(
 ) -> (Result<(), String>, Result<(), String>) {
     let (client, server) = connection().await;
     let accepting = async {
-        let mut stream = Acceptor::new(acceptor.clone()).accept(server, LOOPBACK).await.map_err(|e| e.to_string())?;
+        let mut stream =
+            Acceptor::new(acceptor.clone()).accept(server, Some(LOOPBACK)).await.map_err(|e| e.to_string())?;
         stream.write_all(b"!").await.map_err(|e| e.to_string())
     };
     let connecting = async {
@@ -97,7 +98,7 @@ async fn whoever_presents_nothing_and_whoever_speaks_plainly_is_refused() {
     let acceptor = Acceptor::new(load(&pair.vfs, pair.server).unwrap());
     let (mut client, server) = connection().await;
     client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
-    let plain = acceptor.accept(server, LOOPBACK).await.map(drop).map_err(|error| error.to_string());
+    let plain = acceptor.accept(server, Some(LOOPBACK)).await.map(drop).map_err(|error| error.to_string());
     assert_refused(plain, "does not speak TLS");
     let roots = rustls::RootCertStore::empty();
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
@@ -108,7 +109,7 @@ async fn whoever_presents_nothing_and_whoever_speaks_plainly_is_refused() {
     let (client, server) = connection().await;
     let connecting =
         tokio_rustls::TlsConnector::from(Arc::new(config)).connect("a.example".try_into().unwrap(), client);
-    let (accepted, _) = tokio::join!(acceptor.accept(server, LOOPBACK), connecting);
+    let (accepted, _) = tokio::join!(acceptor.accept(server, Some(LOOPBACK)), connecting);
     assert_refused(accepted.map(drop).map_err(|error| error.to_string()), "presents no certificate");
 }
 
@@ -174,6 +175,6 @@ async fn a_handshake_that_goes_silent_ends_in_time() {
     let pair = Pair::new();
     let acceptor = Acceptor::new(load(&pair.vfs, pair.server).unwrap());
     let (_client, server) = connection().await;
-    let outcome = acceptor.accept(server, LOOPBACK).await;
+    let outcome = acceptor.accept(server, Some(LOOPBACK)).await;
     assert!(matches!(outcome, Err(HandshakeError::Timeout(_))), "{:?}", outcome.err());
 }
