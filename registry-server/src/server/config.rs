@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::auth_settings::{AuthSettings, AuthSettingsError};
+use super::log_rotation::LogRotation;
 use super::retention::{CompactionMode, Policy, Retention};
 use super::tls_config;
 use super::urls::MemberUrl;
@@ -126,8 +127,13 @@ pub struct Config {
     pub log_level: LogLevel,
     /// How log lines look. Default: JSON.
     pub log_format: LogFormat,
-    /// Where log lines go. Default: standard error.
-    pub log_output: LogOutput,
+    /// Where log lines go, all of them everywhere. Default: standard error.
+    pub log_outputs: Vec<LogOutput>,
+    /// When a log's file is renamed and a new one begun. Default: never.
+    pub log_rotation: Option<LogRotation>,
+    /// How often a client may ask whether this server is alive; one that does so more often is sent away. Zero never does
+    /// that. Default: 5 s.
+    pub grpc_keepalive_min_time: Duration,
     /// How often a silent connection is asked whether it is alive; zero never asks. Default: 2 h.
     pub grpc_keepalive_interval: Duration,
     /// How long such a question may stay unanswered before the connection is closed. Default: 20 s.
@@ -175,12 +181,14 @@ pub enum LogFormat {
 }
 
 /// Where log lines go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogOutput {
     /// Standard error.
     Stderr,
     /// Standard output.
     Stdout,
+    /// The end of a file.
+    File(PathBuf),
 }
 
 /// Settings that cannot work; each text names the flag and the mend.
@@ -229,6 +237,8 @@ pub enum ConfigError {
     PeerUrlMissing { name: String, url: MemberUrl },
     #[error("--auto-compaction-retention {time:?}: --auto-compaction-mode revision counts revisions; give a number")]
     RetentionIsTime { time: Duration },
+    #[error("--enable-log-rotation needs exactly one file in --log-outputs: give one")]
+    RotatesNothing,
     #[error("--{flag} must be at least 1")]
     Zero { flag: &'static str },
     #[error("--election-timeout[{election:?}] should be at least 5 times --heartbeat-interval[{heartbeat:?}]")]
@@ -280,7 +290,9 @@ impl Default for Config {
             warning_unary_request_duration: Duration::from_millis(300),
             log_level: LogLevel::Info,
             log_format: LogFormat::Json,
-            log_output: LogOutput::Stderr,
+            log_outputs: vec![LogOutput::Stderr],
+            log_rotation: None,
+            grpc_keepalive_min_time: Duration::from_secs(5),
             grpc_keepalive_interval: Duration::from_secs(2 * 60 * 60),
             grpc_keepalive_timeout: Duration::from_secs(20),
         }
@@ -306,6 +318,10 @@ impl Config {
         self.check_initial_cluster()?;
         self.auth.validate()?;
         self.check_limits()?;
+        let files = self.log_outputs.iter().filter(|output| matches!(output, LogOutput::File(_))).count();
+        if self.log_rotation.is_some() && files != 1 {
+            return Err(ConfigError::RotatesNothing);
+        }
         self.check_timing()
     }
 

@@ -29,6 +29,7 @@ use super::counted::Counted;
 use super::known::Known;
 use super::listen::Entrance;
 use super::newcomers::{Newcomer, Newcomers};
+use super::pings::Watched;
 use super::refusals::Refusals;
 use super::sockets::AsyncStream;
 use crate::http::gateway::Departure;
@@ -73,6 +74,8 @@ pub(super) struct Protocols {
     http2: http2::Builder<TokioExecutor>,
     newcomers: Arc<Newcomers>,
     refusals: Arc<Refusals>,
+    /// How often a client may ask whether this server is alive.
+    ping_min_time: Duration,
 }
 
 impl Protocols {
@@ -96,7 +99,7 @@ impl Protocols {
             .keep_alive_interval((!interval.is_zero()).then_some(interval))
             .keep_alive_timeout(config.grpc_keepalive_timeout)
             .auto_date_header(false);
-        Self { http1, http2, newcomers, refusals: Arc::default() }
+        Self { http1, http2, newcomers, refusals: Arc::default(), ping_min_time: config.grpc_keepalive_min_time }
     }
 
     /// Serves `stream` until it ends, or until it has finished after `stop`.
@@ -163,12 +166,16 @@ impl Protocols {
                 .tell(remote, "it speaks TLS, and this URL has none: connect without, or listen on an https URL");
         }
         let is_http2 = head.starts_with(PREFACE);
-        let io = Corked::new(Acceptable::new(TokioIo::new(stream), is_http2), head);
-        let cork = io.cork();
         if is_http2 {
+            let activity = known.activity().clone();
+            let watched = Watched::new(stream, self.ping_min_time, activity.clone());
+            let io = Corked::new(Acceptable::new(TokioIo::new(watched), true), head).with_goodbye(activity);
+            let cork = io.cork();
             let connection = UncorkingConnection::new(self.http2.serve_connection(io, known), cork);
             finish(connection, stop, http2::Connection::graceful_shutdown).await;
         } else {
+            let io = Corked::new(Acceptable::new(TokioIo::new(stream), false), head);
+            let cork = io.cork();
             let departure = Departure::default();
             let known = known.with_departure(departure.clone());
             let connection = UncorkingConnection::new(self.http1.serve_connection(io, known), cork);

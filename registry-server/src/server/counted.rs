@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 
 use super::calls::Call;
 use super::deadline::{Deadline, exceeded};
+use super::pings::UnderWay;
 
 /// Which way a body goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,18 +35,28 @@ pin_project! {
         // When the call is ended, if it takes so long; and whether that has happened.
         deadline: Option<Deadline>,
         expired: bool,
+        under_way: Option<UnderWay>,
     }
 }
 
 impl<B> Counted<B> {
     /// The body of a request.
     pub(super) fn request(body: B, call: Option<Arc<Call>>) -> Self {
-        Self { body, way: Way::In, call, messages: Messages::default(), deadline: None, expired: false }
+        Self { body, way: Way::In, call, messages: Messages::default(), deadline: None, expired: false, under_way: None }
     }
 
     /// The body of an answer; its trailers, or the deadline, end the call.
     pub(super) fn answer(body: B, call: Option<Arc<Call>>, deadline: Option<Deadline>) -> Self {
-        Self { body, way: Way::Out, call, messages: Messages::default(), deadline, expired: false }
+        let messages = Messages::default();
+        Self { body, way: Way::Out, call, messages, deadline, expired: false, under_way: None }
+    }
+
+    /// The same, which also tells its connection that its call is under way and that something of it is sent.
+    pub(super) fn with_call_under_way(self, under_way: Option<UnderWay>) -> Self {
+        if let Some(under_way) = &under_way {
+            under_way.sends();
+        }
+        Self { under_way, ..self }
     }
 }
 
@@ -70,6 +81,9 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
         let frame = ready!(this.body.poll_frame(cx));
+        if let Some(under_way) = this.under_way {
+            under_way.sends();
+        }
         if let (Some(call), Some(Ok(frame))) = (this.call.as_deref(), &frame) {
             match this.way {
                 Way::In => this.messages.pass(frame.data_ref(), |bytes| call.received(bytes)),

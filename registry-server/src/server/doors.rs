@@ -1,6 +1,7 @@
 //! The doors of a node: where clients, peers and probes come in.
 
 use std::io;
+use std::time::Duration;
 
 use super::config::Config;
 use super::dispatch::{Peers, Probes};
@@ -35,7 +36,13 @@ pub(super) fn open_peer_door(config: &Config, bound: Bound, service: PeerService
     if bound.urls().is_empty() {
         return Ok(None);
     }
-    let small = Config { worker_threads: Some(1), max_connections: PEER_CONNECTIONS, ..config.clone() };
+    let small = Config {
+        worker_threads: Some(1),
+        max_connections: PEER_CONNECTIONS,
+        // Members ask each other as often as an election is due.
+        grpc_keepalive_min_time: Duration::ZERO,
+        ..config.clone()
+    };
     FrontDoor::start(bound, Peers::new(service, config), &small).map(Some)
 }
 

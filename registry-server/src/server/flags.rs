@@ -2,24 +2,29 @@
 //!
 //! The words pass three gates: flags of etcd's that `Config` lacks are judged by `foreign_flags` and taken
 //! out; environment variables stand in for flags that were not given; clap reads the rest. The result is
-//! validated. Nothing is printed here: the caller logs the warnings once its log stands.
+//! validated. Where `--config-file` is given, the words are those of the file, and nothing else counts, as to etcd. Nothing
+//! is printed here: the caller logs the warnings once its log stands.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
 use super::auth_flags::AuthFlags;
 use super::compaction_flags::CompactionFlags;
-use super::config::{ClusterState, Config, ConfigError, InitialMember, LogFormat, LogLevel, LogOutput};
+use super::config::{ClusterState, Config, ConfigError, InitialMember};
+use super::config_file::ConfigFileError;
 use super::http_flags::HttpFlags;
+use super::log_flags::LogFlags;
 use super::tls_flags::{ClientTlsFlags, PeerTlsFlags};
 use super::urls::MemberUrl;
-use super::{foreign_flags, go_values};
+use super::{config_file, foreign_flags, go_values};
 
 const ENVIRONMENT_PREFIX: &str = "ETCD_";
 const EXPERIMENTAL: &str = "experimental-";
+const CONFIG_FILE: &str = "--config-file";
+const CONFIG_FILE_VARIABLE: &str = "ETCD_CONFIG_FILE";
 
 /// What the command line said.
 #[derive(Debug)]
@@ -40,6 +45,17 @@ pub enum FlagsError {
     /// A flag promises what this server does not do yet.
     #[error("{0}")]
     Refused(String),
+    /// The file of settings cannot be used.
+    #[error(transparent)]
+    File(#[from] ConfigFileError),
+    /// What it says cannot.
+    #[error("{}: {line}", file.display())]
+    InFile {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        line: String,
+    },
     /// The settings do not work together.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -60,7 +76,33 @@ pub fn parse(
     words: impl IntoIterator<Item = String>,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Parsed, FlagsError> {
-    let mut warnings = Vec::new();
+    let command = Flags::command();
+    let words: Vec<_> = words.into_iter().map(|word| with_two_dashes(word, &command)).collect();
+    let environment: Vec<_> = environment.into_iter().collect();
+    match file_in(&words, &environment) {
+        None => read(words, environment, Vec::new()),
+        Some(file) => read_file(&file, words.len(), &environment),
+    }
+}
+
+/// A flag may have a single dash, as to all of Go's programs.
+fn with_two_dashes(word: String, command: &clap::Command) -> String {
+    let name = word.strip_prefix('-').and_then(|flag| flag.split('=').next()).filter(|name| name.len() > 1);
+    let is_flag = |name| foreign_flags::find(name).is_some() || is_known(name, command);
+    if name.is_some_and(is_flag) { format!("-{word}") } else { word }
+}
+
+/// The flags that there are.
+#[cfg(test)]
+pub(super) fn command() -> clap::Command {
+    Flags::command()
+}
+
+fn read(
+    words: Vec<String>,
+    environment: Vec<(String, String)>,
+    mut warnings: Vec<String>,
+) -> Result<Parsed, FlagsError> {
     let command = Flags::command();
     let mut words = take_foreign(words, &command, &mut warnings)?;
     add_environment(&mut words, environment, &command, &mut warnings)?;
@@ -69,6 +111,52 @@ pub fn parse(
     config.validate()?;
     warnings.extend(config.doubts());
     Ok(Parsed { config, warnings })
+}
+
+/// The file of `--config-file`, of the command line or else of the environment. Whoever asks for help gets that instead.
+fn file_in(words: &[String], environment: &[(String, String)]) -> Option<PathBuf> {
+    if words.iter().any(|word| ["--help", "-h", "--version", "-V"].contains(&word.as_str())) {
+        return None;
+    }
+    let mut given = None;
+    for (at, word) in words.iter().enumerate() {
+        match word.strip_prefix(CONFIG_FILE) {
+            Some("") => given = words.get(at + 1).map(String::as_str),
+            Some(value) if value.starts_with('=') => given = Some(&value[1..]),
+            _ => {}
+        }
+    }
+    let variable =
+        || environment.iter().find(|(name, _)| name == CONFIG_FILE_VARIABLE).map(|(_, value)| value.as_str());
+    given.or_else(variable).filter(|file| !file.is_empty()).map(PathBuf::from)
+}
+
+/// Reads a file; so many words of the command line and what the environment says are ignored.
+fn read_file(file: &Path, words: usize, environment: &[(String, String)]) -> Result<Parsed, FlagsError> {
+    let command = Flags::command();
+    let is_flag = |name: &str| {
+        let is_other_file = CONFIG_FILE.strip_prefix("--") == Some(name);
+        let is_known = || foreign_flags::find(name).is_some() || is_known(name, &command) || is_experimental(name);
+        !is_other_file && is_known()
+    };
+    let config_file::Loaded { words: read_words, mut warnings } = config_file::load(file, is_flag)?;
+    let is_setting = |(name, value): &&(String, String)| {
+        name.starts_with(ENVIRONMENT_PREFIX) && name != CONFIG_FILE_VARIABLE && !value.is_empty()
+    };
+    // `--config-file=FILE` or `--config-file FILE`.
+    if words > 2 || environment.iter().any(|variable| is_setting(&variable)) {
+        let file = file.display();
+        warnings.push(format!("--config-file {file} counts alone: other flags and ETCD_ variables are ignored"));
+    }
+    let in_file = |error: FlagsError| match error {
+        FlagsError::Usage(usage) => {
+            let text = usage.render().to_string();
+            let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            FlagsError::InFile { file: file.to_owned(), line }
+        }
+        other => FlagsError::InFile { file: file.to_owned(), line: other.to_string() },
+    };
+    read(read_words, Vec::new(), warnings).map_err(in_file)
 }
 
 /// Takes out the flags that are judged by table, with their values, and gives those that were experimental once
@@ -205,6 +293,9 @@ struct Members(Vec<InitialMember>);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Member")]
 struct MemberFlags {
+    /// A file of settings in YAML, as etcd has it; all other flags and the environment are ignored then.
+    #[arg(long, value_name = "FILE")]
+    config_file: Option<String>,
     /// The member's name.
     #[arg(long, default_value = "default")]
     name: String,
@@ -293,6 +384,9 @@ struct LimitFlags {
     /// How many client connections are served at once.
     #[arg(long, value_name = "COUNT", default_value_t = Config::default().max_connections)]
     max_connections: usize,
+    /// How often a client may ask whether this server is alive; one that does so more often is sent away. 0 never does that.
+    #[arg(long, value_name = "DURATION", value_parser = go_values::duration, default_value = "5s")]
+    grpc_keepalive_min_time: Duration,
     /// How often a silent connection is asked whether it is alive; 0 never asks.
     #[arg(long, value_name = "DURATION", value_parser = go_values::duration, default_value = "2h")]
     grpc_keepalive_interval: Duration,
@@ -302,26 +396,6 @@ struct LimitFlags {
     /// How often an idle watcher is told how far it is.
     #[arg(long, value_name = "DURATION", value_parser = go_values::duration, default_value = "10m")]
     watch_progress_notify_interval: Duration,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Log")]
-struct LogFlags {
-    /// debug, info, warn or error.
-    #[arg(long, value_name = "LEVEL", value_parser = log_level, default_value = "info")]
-    log_level: LogLevel,
-    /// json or console.
-    #[arg(long, value_name = "FORMAT", value_parser = log_format, default_value = "json")]
-    log_format: LogFormat,
-    /// stderr or stdout; default is stderr.
-    #[arg(long, value_name = "OUTPUT", value_parser = log_output, default_value = "default")]
-    log_outputs: LogOutput,
-    /// A command that takes longer to apply is told in the log.
-    #[arg(long, value_name = "DURATION", value_parser = go_values::duration, default_value = "100ms")]
-    warning_apply_duration: Duration,
-    /// A unary request that takes longer to answer is told in the log.
-    #[arg(long, value_name = "DURATION", value_parser = go_values::duration, default_value = "300ms")]
-    warning_unary_request_duration: Duration,
 }
 
 impl Flags {
@@ -360,6 +434,7 @@ impl Flags {
             max_request_bytes: limits.max_request_bytes,
             max_concurrent_streams: limits.max_concurrent_streams,
             max_connections: limits.max_connections,
+            grpc_keepalive_min_time: limits.grpc_keepalive_min_time,
             grpc_keepalive_interval: limits.grpc_keepalive_interval,
             grpc_keepalive_timeout: limits.grpc_keepalive_timeout,
             watch_progress_notify_interval: limits.watch_progress_notify_interval,
@@ -367,7 +442,8 @@ impl Flags {
             warning_unary_request_duration: log.warning_unary_request_duration,
             log_level: log.log_level,
             log_format: log.log_format,
-            log_output: log.log_outputs,
+            log_rotation: log.rotation(),
+            log_outputs: log.log_outputs.0,
             ..Config::default()
         }
     }
@@ -405,33 +481,6 @@ fn cluster_state(text: &str) -> Result<ClusterState, &'static str> {
         "new" => Ok(ClusterState::New),
         "existing" => Ok(ClusterState::Existing),
         _ => Err("the state is new or existing"),
-    }
-}
-
-fn log_level(text: &str) -> Result<LogLevel, &'static str> {
-    match text {
-        "debug" => Ok(LogLevel::Debug),
-        "info" => Ok(LogLevel::Info),
-        "warn" => Ok(LogLevel::Warn),
-        // etcd's two levels above error end the process with the line; here such lines are errors.
-        "error" | "panic" | "fatal" => Ok(LogLevel::Error),
-        _ => Err("the level is debug, info, warn or error"),
-    }
-}
-
-fn log_format(text: &str) -> Result<LogFormat, &'static str> {
-    match text {
-        "json" => Ok(LogFormat::Json),
-        "console" => Ok(LogFormat::Console),
-        _ => Err("the format is json or console"),
-    }
-}
-
-fn log_output(text: &str) -> Result<LogOutput, &'static str> {
-    match text {
-        "default" | "stderr" => Ok(LogOutput::Stderr),
-        "stdout" => Ok(LogOutput::Stdout),
-        _ => Err("log files are not supported yet; the output is stderr, stdout or default"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use clap::error::ErrorKind;
 
+use super::super::config::LogOutput;
 use super::*;
 use crate::tls::TlsVersion;
 
@@ -33,7 +34,7 @@ fn no_flag_at_all_gives_etcds_defaults() {
 
 #[test]
 fn a_flag_is_written_with_a_space_or_an_equals_sign() {
-    for line in ["--name a --max-txn-ops=7", "--name=a --max-txn-ops 7"] {
+    for line in ["--name a --max-txn-ops=7", "--name=a --max-txn-ops 7", "-name a -max-txn-ops=7 -snapshot-count 5"] {
         let config = read(line).unwrap().config;
         assert_eq!((config.name.as_str(), config.max_txn_ops), ("a", 7));
         assert_eq!(config.data_dir, PathBuf::from("a.etcd"));
@@ -123,12 +124,12 @@ fn a_flag_that_was_experimental_in_etcd_3_5_sets_what_it_is_called_now() {
 
 #[test]
 fn what_this_version_does_not_do_is_refused_by_name() {
-    for flag in ["discovery-srv=a", "memory-mlock", "config-file=/a"] {
+    for flag in ["discovery-srv=a", "enable-v2", "listen-client-http-urls=http://a:1"] {
         let error = read(&format!("--{flag}")).unwrap_err();
         let name = flag.split('=').next().unwrap();
         assert!(matches!(&error, FlagsError::Refused(line) if line.contains(name)), "{flag}: {error:?}");
     }
-    assert!(read("--discovery-srv= --memory-mlock=false").is_ok());
+    assert!(read("--discovery-srv= --enable-v2=false").is_ok());
 }
 
 #[test]
@@ -219,4 +220,88 @@ fn what_is_slow_and_where_figures_are_served_can_be_said() {
     assert_eq!(config.warning_unary_request_duration, Duration::from_millis(5));
     assert_eq!(config.listen_metrics_urls.len(), 2);
     assert!(read("--listen-metrics-urls=").unwrap().config.listen_metrics_urls.is_empty());
+}
+
+/// The flags of etcd 3.7.1 that take a value.
+#[rustfmt::skip]
+const ETCD_VALUES: &[&str] = &[
+    "advertise-client-urls", "auth-token", "auth-token-ttl", "auto-compaction-mode", "auto-compaction-retention",
+    "backend-batch-interval", "backend-batch-limit", "backend-bbolt-freelist-type", "bcrypt-cost",
+    "bootstrap-defrag-threshold-megabytes", "cert-file", "cipher-suites", "client-cert-allowed-hostname",
+    "client-cert-file", "client-crl-file", "client-key-file", "compact-hash-check-time", "compaction-batch-limit",
+    "compaction-sleep-interval", "config-file", "corrupt-check-time", "cors", "data-dir", "discovery-cacert",
+    "discovery-cert", "discovery-dial-timeout", "discovery-endpoints", "discovery-fallback",
+    "discovery-keepalive-time", "discovery-keepalive-timeout", "discovery-key", "discovery-password",
+    "discovery-request-timeout", "discovery-srv", "discovery-srv-name", "discovery-token", "discovery-user",
+    "distributed-tracing-address", "distributed-tracing-instance-id", "distributed-tracing-sampling-rate",
+    "distributed-tracing-service-name", "downgrade-check-time", "election-timeout", "feature-gates",
+    "grpc-keepalive-interval", "grpc-keepalive-min-time", "grpc-keepalive-timeout", "heartbeat-interval",
+    "host-whitelist", "initial-advertise-peer-urls", "initial-cluster", "initial-cluster-state",
+    "initial-cluster-token", "key-file", "listen-client-http-urls", "listen-client-urls", "listen-metrics-urls",
+    "listen-peer-urls", "log-format", "log-level", "log-outputs", "log-rotation-config-json", "logger",
+    "max-concurrent-streams", "max-learners", "max-request-bytes", "max-txn-ops", "max-wals", "metrics", "name",
+    "peer-cert-allowed-cn", "peer-cert-allowed-hostname", "peer-cert-file", "peer-client-cert-file",
+    "peer-client-key-file", "peer-crl-file", "peer-key-file", "peer-trusted-ca-file", "quota-backend-bytes",
+    "raft-read-timeout", "raft-write-timeout", "self-signed-cert-validity", "snapshot-catchup-entries",
+    "snapshot-count", "tls-max-version", "tls-min-version", "trusted-ca-file", "wal-dir", "warning-apply-duration",
+    "warning-unary-request-duration", "watch-progress-notify-interval",
+];
+
+/// Its flags that are true or false, and may stand without a value; with those that it ignores.
+#[rustfmt::skip]
+const ETCD_BOOLEANS: &[&str] = &[
+    "auto-tls", "client-cert-auth", "discovery-insecure-skip-tls-verify", "discovery-insecure-transport",
+    "enable-distributed-tracing", "enable-grpc-gateway", "enable-log-rotation", "enable-pprof", "force-new-cluster",
+    "initial-election-tick-advance", "memory-mlock", "peer-auto-tls", "peer-client-cert-auth",
+    "peer-skip-client-san-verification", "pre-vote", "socket-reuse-address", "socket-reuse-port",
+    "strict-reconfig-check", "unsafe-no-fsync", "cluster-active-size", "cluster-remove-delay",
+    "cluster-sync-interval", "config", "force", "max-result-buffer", "max-retry-attempts", "peer-heartbeat-interval",
+    "peer-election-timeout", "retry-interval", "snapshot", "v", "vv",
+];
+
+#[test]
+fn every_flag_of_etcd_is_known_and_takes_a_value_as_there() {
+    let command = command();
+    for (names, is_boolean) in [(ETCD_VALUES, false), (ETCD_BOOLEANS, true)] {
+        for name in names {
+            let own = command.get_arguments().find(|argument| argument.get_long() == Some(name));
+            let found = match (own, foreign_flags::find(name)) {
+                (Some(own), None) => own.is_require_equals_set(),
+                (None, Some(foreign)) => foreign.is_boolean,
+                (own, foreign) => panic!("--{name} is known as {own:?} and as {foreign:?}"),
+            };
+            assert_eq!(found, is_boolean, "--{name}");
+        }
+    }
+}
+
+#[test]
+fn flags_that_have_no_effect_are_told_and_nothing_else() {
+    for name in ETCD_BOOLEANS {
+        let Ok(Parsed { warnings, .. }) = read(&format!("--{name}=false")) else { panic!("--{name}=false is refused") };
+        assert!(warnings.iter().all(|line| line.contains(name)), "--{name}: {warnings:?}");
+    }
+}
+
+#[test]
+fn the_log_goes_where_the_flags_say() {
+    let log = |line| read(line).map(|parsed| (parsed.config.log_outputs, parsed.config.log_rotation));
+    let (stderr, stdout, file) = (LogOutput::Stderr, LogOutput::Stdout, LogOutput::File("/a.log".into()));
+    for line in ["", "--log-outputs=default", "--log-outputs=systemd/journal", "--log-outputs=stderr,stderr"] {
+        assert_eq!(log(line).unwrap(), (vec![stderr.clone()], None), "{line}");
+    }
+    assert_eq!(log("--log-outputs=stdout,/a.log,stderr").unwrap().0, [stdout, file.clone(), stderr]);
+    let rotating =
+        "--log-outputs=/a.log --enable-log-rotation --log-rotation-config-json={\"maxsize\":1,\"maxbackups\":2}";
+    let (outputs, rotation) = log(rotating).unwrap();
+    let rotation = rotation.unwrap();
+    assert_eq!((outputs, rotation.max_bytes, rotation.max_backups), (vec![file], 1 << 20, 2));
+    for line in ["--enable-log-rotation", "--enable-log-rotation --log-outputs=/a,/b"] {
+        assert!(matches!(read(line), Err(FlagsError::Config(ConfigError::RotatesNothing))), "{line}");
+    }
+    assert!(usage("--log-outputs=default,stderr").to_string().contains("default stands alone"));
+    assert!(usage("--log-rotation-config-json={\"compress\":true}").to_string().contains("compress is not supported"));
+    for level in ["debug", "info", "warn", "error", "panic", "fatal"] {
+        read(&format!("--log-level={level}")).unwrap();
+    }
 }

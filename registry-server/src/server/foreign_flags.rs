@@ -23,7 +23,6 @@ pub(super) struct ForeignFlag {
 }
 
 const OFF: Fate = Fate::Only(&["false"]);
-const ON: Fate = Fate::Only(&["true"]);
 const EMPTY: Fate = Fate::Only(&[]);
 
 const fn value(name: &'static str, fate: Fate) -> ForeignFlag {
@@ -43,22 +42,22 @@ const FLAGS: &[ForeignFlag] = &[
     value("backend-batch-limit", Fate::Tunes), value("bootstrap-defrag-threshold-megabytes", Fate::Tunes),
     value("compaction-batch-limit", Fate::Tunes), value("compaction-sleep-interval", Fate::Tunes),
     // Raft and peers.
-    boolean("initial-election-tick-advance", Fate::Tunes), boolean("pre-vote", ON),
-    boolean("strict-reconfig-check", ON),
+    boolean("initial-election-tick-advance", Fate::Tunes), boolean("pre-vote", Fate::Tunes),
+    boolean("strict-reconfig-check", Fate::Tunes),
     value("raft-read-timeout", Fate::Tunes), value("raft-write-timeout", Fate::Tunes),
     value("compact-hash-check-time", Fate::Tunes), value("downgrade-check-time", Fate::Tunes),
     // Sockets, old API.
     boolean("socket-reuse-port", Fate::Tunes), boolean("socket-reuse-address", Fate::Tunes),
-    value("grpc-keepalive-min-time", Fate::Tunes),
+    boolean("client-skip-client-san-verification", Fate::Tunes),
     boolean("enable-v2", OFF), value("listen-client-http-urls", EMPTY),
     // Logs, metrics, tracing.
-    value("logger", Fate::Tunes), boolean("enable-log-rotation", OFF), value("log-rotation-config-json", Fate::Tunes),
-    value("metrics", Fate::Only(&["basic", "extensive"])), boolean("enable-pprof", Fate::Tunes),
-    boolean("enable-distributed-tracing", OFF),
+    value("logger", Fate::Only(&["zap"])),
+    value("metrics", Fate::Tunes), boolean("enable-pprof", Fate::Tunes),
+    boolean("enable-distributed-tracing", Fate::Tunes),
     value("distributed-tracing-address", Fate::Tunes), value("distributed-tracing-service-name", Fate::Tunes),
     value("distributed-tracing-instance-id", Fate::Tunes), value("distributed-tracing-sampling-rate", Fate::Tunes),
     // Others.
-    value("feature-gates", Fate::Tunes), boolean("memory-mlock", OFF), value("config-file", EMPTY),
+    value("feature-gates", Fate::Tunes), boolean("memory-mlock", Fate::Tunes),
     // Discovery.
     value("discovery-token", EMPTY), value("discovery-endpoints", EMPTY), value("discovery-srv", EMPTY),
     value("discovery-srv-name", EMPTY), value("discovery-fallback", Fate::Tunes),
@@ -67,6 +66,20 @@ const FLAGS: &[ForeignFlag] = &[
     boolean("discovery-insecure-transport", Fate::Tunes), boolean("discovery-insecure-skip-tls-verify", OFF),
     value("discovery-cert", EMPTY), value("discovery-key", EMPTY), value("discovery-cacert", EMPTY),
     value("discovery-user", EMPTY), value("discovery-password", EMPTY),
+    // What etcd itself ignores.
+    boolean("cluster-active-size", Fate::Tunes),
+    boolean("cluster-remove-delay", Fate::Tunes),
+    boolean("cluster-sync-interval", Fate::Tunes),
+    boolean("config", Fate::Tunes),
+    boolean("force", Fate::Tunes),
+    boolean("max-result-buffer", Fate::Tunes),
+    boolean("max-retry-attempts", Fate::Tunes),
+    boolean("peer-heartbeat-interval", Fate::Tunes),
+    boolean("peer-election-timeout", Fate::Tunes),
+    boolean("retry-interval", Fate::Tunes),
+    boolean("snapshot", Fate::Tunes),
+    boolean("v", Fate::Tunes),
+    boolean("vv", Fate::Tunes),
 ];
 
 /// The flag with this name (without dashes), if etcd has it and `Config` does not.
@@ -109,7 +122,7 @@ mod tests {
         let judge = |name, value| find(name).unwrap().judge(value);
         assert!(judge("discovery-cert", "/etc/server.crt").is_err());
         assert!(judge("discovery-cert", "").is_ok());
-        assert!(judge("pre-vote", "false").is_err());
+        assert!(judge("pre-vote", "false").is_ok());
         assert!(judge("backend-batch-limit", "77").is_ok());
     }
 

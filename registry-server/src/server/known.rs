@@ -1,15 +1,23 @@
-//! A service as one connection meets it: what is known of the connection goes along with every request.
+//! A service as one connection meets it: what is known of the connection goes along with every request, and what becomes of
+//! these is noticed.
 //!
 //! Among the extensions of a request are the certificate that the other side has shown, where those look that take its
-//! common name for a user; that it came through TLS; and, over HTTP/1, how it is told that the client has gone.
+//! common name for a user; that it came through TLS; and, over HTTP/1, how it is told that the client has gone. Calls count
+//! as under way until their answers have ended, for those who judge pings.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
+use pin_project_lite::pin_project;
+use tonic::body::Body;
 
 use super::connection::Serve;
+use super::counted::Counted;
+use super::pings::{Activity, UnderWay};
 use crate::http::Secured;
 use crate::http::gateway::Departure;
 use crate::tls::PeerCertificate;
@@ -21,31 +29,37 @@ pub(super) struct Known<S> {
     is_secured: bool,
     certificate: Option<PeerCertificate>,
     departure: Option<Departure>,
+    activity: Activity,
 }
 
 impl<S> Known<S> {
     /// For a connection without TLS, whose other side has not said who it is.
     pub(super) fn plain(service: Arc<S>) -> Self {
-        Self { service, is_secured: false, certificate: None, departure: None }
+        Self { service, is_secured: false, certificate: None, departure: None, activity: Activity::default() }
     }
 
     /// For one with TLS.
     pub(super) fn secured(service: Arc<S>, certificate: Option<PeerCertificate>) -> Self {
-        Self { service, is_secured: true, certificate, departure: None }
+        Self { is_secured: true, certificate, ..Self::plain(service) }
     }
 
     /// For one of HTTP/1.
     pub(super) fn with_departure(self, departure: Departure) -> Self {
         Self { departure: Some(departure), ..self }
     }
+
+    /// What is under way.
+    pub(super) fn activity(&self) -> &Activity {
+        &self.activity
+    }
 }
 
 impl<S: Serve> Service<Request<Incoming>> for Known<S> {
-    type Response = S::Response;
+    type Response = Response<Counted<Body>>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Answering<S::Future>;
 
-    fn call(&self, mut request: Request<Incoming>) -> S::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         if self.is_secured {
             request.extensions_mut().insert(Secured);
         }
@@ -55,6 +69,29 @@ impl<S: Serve> Service<Request<Incoming>> for Known<S> {
         if let Some(departure) = &self.departure {
             request.extensions_mut().insert(departure.clone());
         }
-        self.service.call(request)
+        Answering { under_way: Some(self.activity.begin()), answer: self.service.call(request) }
+    }
+}
+
+pin_project! {
+    /// An answer that takes along that its call is under way.
+    pub(super) struct Answering<F> {
+        under_way: Option<UnderWay>,
+        #[pin]
+        answer: F,
+    }
+}
+
+impl<F, E> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<Counted<Body>>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let answer = ready!(this.answer.poll(cx))?;
+        let under_way = this.under_way.take();
+        Poll::Ready(Ok(answer.map(|body| body.with_call_under_way(under_way))))
     }
 }

@@ -2,33 +2,70 @@
 //!
 //! Set up once, by the program and not by the node: one that embeds a node keeps its own subscriber.
 
+use std::io;
+use std::path::PathBuf;
+
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use super::config::{Config, LogFormat, LogLevel, LogOutput};
+pub use super::log_lines::LogGuard;
+use super::log_lines::{Lines, Output};
+use super::log_rotation::LogFile;
 
 /// Libraries whose inner life is of no interest above debug.
 const QUIET: [&str; 5] = ["h2", "hyper", "hyper_util", "tonic", "tower"];
 
-/// Sends this process's log lines where `config` says.
+/// Why nothing is logged.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// A file that cannot be written to.
+    #[error("--log-outputs: cannot open {}: {source}; check that its directory is there and that this user may write", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Lines have a thread of their own.
+    #[error("the log cannot be started: {0}")]
+    Thread(#[from] io::Error),
+    /// A subscriber is set already; that one stays.
+    #[error(transparent)]
+    Taken(#[from] TryInitError),
+}
+
+/// Sends this process's log lines where `config` says, as long as the guard is held.
 ///
 /// # Errors
-/// When a subscriber is set already; that one stays.
-pub fn init(config: &Config) -> Result<(), TryInitError> {
-    let writer = match config.log_output {
-        LogOutput::Stderr => BoxMakeWriter::new(std::io::stderr),
-        LogOutput::Stdout => BoxMakeWriter::new(std::io::stdout),
-    };
+/// A file that cannot be opened, or a subscriber that is set already.
+pub fn init(config: &Config) -> Result<LogGuard, LoggingError> {
+    let outputs: Result<Vec<_>, _> = config.log_outputs.iter().map(|output| open(config, output)).collect();
+    let (writer, guard) = Lines::start(outputs?)?;
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.log_format {
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
         // Colours only where a person reads: never into a file or a pipe.
-        LogFormat::Console => fmt::layer().with_ansi(is_terminal(config.log_output)).with_writer(writer).boxed(),
+        LogFormat::Console => {
+            let is_read = config.log_outputs.iter().all(is_terminal);
+            fmt::layer().with_ansi(is_read).with_writer(writer).boxed()
+        }
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter(config.log_level))).try_init()
+    tracing_subscriber::registry().with(lines.with_filter(filter(config.log_level))).try_init()?;
+    Ok(guard)
+}
+
+fn open(config: &Config, output: &LogOutput) -> Result<Output, LoggingError> {
+    Ok(match output {
+        LogOutput::Stderr => Output::Stderr,
+        LogOutput::Stdout => Output::Stdout,
+        LogOutput::File(file) => {
+            let opened = LogFile::open(file, config.log_rotation.clone());
+            Output::File(opened.map_err(|source| LoggingError::File { file: file.clone(), source })?)
+        }
+    })
 }
 
 fn filter(level: LogLevel) -> Targets {
@@ -47,11 +84,12 @@ fn filter(level: LogLevel) -> Targets {
     quiet.with_target("openraft", raft)
 }
 
-fn is_terminal(output: LogOutput) -> bool {
+fn is_terminal(output: &LogOutput) -> bool {
     use std::io::IsTerminal;
     match output {
-        LogOutput::Stderr => std::io::stderr().is_terminal(),
-        LogOutput::Stdout => std::io::stdout().is_terminal(),
+        LogOutput::Stderr => io::stderr().is_terminal(),
+        LogOutput::Stdout => io::stdout().is_terminal(),
+        LogOutput::File(_) => false,
     }
 }
 

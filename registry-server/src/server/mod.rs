@@ -15,6 +15,7 @@ mod checkpoints;
 mod client_tls;
 mod compaction_flags;
 mod config;
+mod config_file;
 mod connection;
 mod corked;
 mod corruption;
@@ -35,14 +36,19 @@ mod identity;
 mod known;
 mod leading;
 mod listen;
+mod log_flags;
+mod log_lines;
+mod log_rotation;
 pub mod logging;
 mod member;
 mod members;
 mod methods;
 mod metrics;
 mod newcomers;
+mod notify;
 mod others;
 mod peer_tls;
+mod pings;
 mod plain;
 mod process;
 pub mod program;
@@ -60,6 +66,7 @@ mod tls_config;
 mod tls_flags;
 mod urls;
 mod workers;
+mod yaml;
 
 pub use auth_settings::{AuthSettings, AuthSettingsError, JwtSettings, TokenKind};
 pub use calls::{Call, Calls};
@@ -67,6 +74,7 @@ pub use config::{
     ClusterState, Config, ConfigError, DEFAULT_QUOTA_BYTES, InitialMember, LogFormat, LogLevel, LogOutput,
     REQUEST_OVERHEAD_BYTES,
 };
+pub use config_file::ConfigFileError;
 pub use connection::Serve;
 pub use counted::Counted;
 pub use dispatch::{Answer, Parts, Probes, Services};
@@ -74,6 +82,7 @@ pub use force::ForceError;
 pub use founders::JoinError;
 pub use identity::Identity;
 pub use listen::{Bound, ListenError, Listener};
+pub use log_rotation::LogRotation;
 pub use member::{Member, MemberServices, Reach};
 pub use others::Others;
 pub use retention::{CompactionMode, Policy, Retention};
@@ -81,6 +90,7 @@ pub use settings::node_options;
 pub use start::{RunError, Running, Server, StartError};
 pub use urls::{MemberUrl, Scheme, UrlError};
 pub use workers::FrontDoor;
+pub use yaml::YamlError;
 
 #[cfg(test)]
 mod front_tests;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::flags::{self, FlagsError, Parsed};
-use super::{Config, Server, logging};
+use super::{Config, Server, logging, notify};
 
 /// Runs `registry-server` with this process's arguments and environment until a signal or a failure ends it.
 /// A binary's `main` has nothing else to do.
@@ -24,7 +24,8 @@ pub fn main() -> ExitCode {
 
 fn run(parsed: Parsed) -> Result<(), Box<dyn std::error::Error>> {
     let Parsed { config, warnings } = parsed;
-    logging::init(&config)?;
+    // Dropped last: what is logged up to the end is written.
+    let _log = logging::init(&config)?;
     for line in warnings {
         tracing::warn!("{line}");
     }
@@ -42,6 +43,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         _ = interrupt.recv() => return Ok(()),
         node = Server::start(config) => node?,
     };
+    notify::ready();
     let signal = tokio::select! {
         biased;
         outcome = node.stopped() => return Ok(outcome?),
@@ -49,6 +51,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         _ = interrupt.recv() => "SIGINT",
     };
     tracing::info!(signal, "stopping on a signal");
+    notify::stopping();
     Ok(node.shutdown().await?)
 }
 

@@ -14,6 +14,7 @@ mod healthy;
 mod kv;
 mod later;
 mod lease;
+mod limits;
 mod noise;
 mod port;
 mod queues;

@@ -2,6 +2,7 @@
 
 mod files;
 mod handshakes;
+mod reading;
 mod self_made;
 
 use std::path::{Path, PathBuf};
