@@ -42,7 +42,15 @@ pin_project! {
 impl<B> Counted<B> {
     /// The body of a request.
     pub(super) fn request(body: B, call: Option<Arc<Call>>) -> Self {
-        Self { body, way: Way::In, call, messages: Messages::default(), deadline: None, expired: false, under_way: None }
+        Self {
+            body,
+            way: Way::In,
+            call,
+            messages: Messages::default(),
+            deadline: None,
+            expired: false,
+            under_way: None,
+        }
     }
 
     /// The body of an answer; its trailers, or the deadline, end the call.

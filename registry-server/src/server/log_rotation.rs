@@ -232,7 +232,7 @@ mod tests {
     fn what_is_too_old_goes_and_what_is_no_log_stays() {
         let dir = tempfile::TempDir::new().unwrap();
         let put = |name: &str| drop(open(&dir.path().join(name)).unwrap());
-        ["a-2001-01-01T00-00-00.000.log", "a-notes.log", "b-2001-01-01T00-00-00.000.log"].map(put);
+        ["a-2001-01-01T00-00-00.000.log", "a-notes.log", "b-2001-01-01T00-00-00.000.log"].into_iter().for_each(put);
         let path = dir.path().join("a.log");
         let old = LogRotation { max_age: Duration::from_secs(SECONDS_OF_A_DAY), ..rotation(10, 0) };
         let mut file = LogFile::open(&path, Some(old)).unwrap();

@@ -18,7 +18,7 @@ const TLS13: &str = "TLS13_";
 /// Two suites that etcd also knows without their hash.
 const SHORT: &str = "_CHACHA20_POLY1305";
 /// Suites that etcd accepts and nobody should speak: without forward secrecy or authenticated encryption.
-const WEAK: [&str; 14] = [
+const WEAK: [&str; 16] = [
     "TLS_RSA_WITH_RC4_128_SHA",
     "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
     "TLS_RSA_WITH_AES_128_CBC_SHA",
@@ -33,9 +33,9 @@ const WEAK: [&str; 14] = [
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
     "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
     "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
 ];
-/// Two more of those, whose names do not fit above.
-const WEAK_RSA: [&str; 2] = ["TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA"];
 
 /// A version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -167,7 +167,7 @@ fn go_name(suite: &SupportedCipherSuite) -> String {
 }
 
 fn is_weak(name: &str) -> bool {
-    WEAK.contains(&name) || WEAK_RSA.contains(&name)
+    WEAK.contains(&name)
 }
 
 fn is_known(name: &str) -> bool {

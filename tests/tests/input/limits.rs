@@ -18,8 +18,8 @@ const GOAWAY: u8 = 7;
 const REFUSED_STREAM: u8 = 7;
 const ENHANCE_YOUR_CALM: u8 = 11;
 
-/// A frame: its type, its stream, and what is in it.
-struct Frame(u8, u32, Vec<u8>);
+/// A frame: its stream, and what is in it.
+struct Frame(u32, Vec<u8>);
 
 /// Says what HTTP/2 begins with, and then `bytes`.
 async fn connect(subject: &Subject, bytes: &[u8]) -> TcpStream {
@@ -48,7 +48,7 @@ async fn next(stream: &mut TcpStream, wanted: u8) -> Option<Frame> {
             let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
             stream.read_exact(&mut payload).await.ok()?;
             if kind == wanted {
-                return Some(Frame(kind, u32::from_be_bytes(id), payload));
+                return Some(Frame(u32::from_be_bytes(id), payload));
             }
         }
     };
@@ -57,7 +57,7 @@ async fn next(stream: &mut TcpStream, wanted: u8) -> Option<Frame> {
 
 /// The connection ends with the words that gRPC's libraries know.
 async fn is_sent_away(stream: &mut TcpStream, last: u8) {
-    let Some(Frame(_, 0, payload)) = next(stream, GOAWAY).await else { panic!("it is not told to go") };
+    let Some(Frame(0, payload)) = next(stream, GOAWAY).await else { panic!("it is not told to go") };
     assert_eq!(payload[..8], [0, 0, 0, last, 0, 0, 0, ENHANCE_YOUR_CALM]);
     assert_eq!(&payload[8..], b"too_many_pings");
     assert!(next(stream, GOAWAY).await.is_none(), "the connection ends");
@@ -94,7 +94,7 @@ async fn who_pings_as_often_as_it_may_stays() {
             // The bound is about the time in between.
             tokio::time::sleep(Duration::from_millis(5)).await;
             stream.write_all(PING).await.expect("it is read");
-            let Frame(_, _, payload) = next(&mut stream, PINGED).await.expect("it is answered");
+            let Frame(_, payload) = next(&mut stream, PINGED).await.expect("it is answered");
             assert_eq!(payload, b"pingpong");
         }
     }
@@ -105,7 +105,7 @@ async fn a_stream_too_many_is_refused_and_the_others_go_on() {
     let subject = Subject::start(&["--unsafe-no-fsync", "--max-concurrent-streams=2"]).await;
     let streams: Vec<_> = [1, 3, 5].into_iter().flat_map(watch).collect();
     let mut stream = connect(&subject, &streams).await;
-    let Frame(_, id, payload) = next(&mut stream, RESET).await.expect("one is reset");
+    let Frame(id, payload) = next(&mut stream, RESET).await.expect("one is reset");
     assert_eq!((id, payload.as_slice()), (5, &[0, 0, 0, REFUSED_STREAM][..]));
     stream.write_all(PING).await.expect("it is read");
     next(&mut stream, PINGED).await.expect("the connection goes on");
@@ -116,7 +116,7 @@ async fn a_stream_too_many_is_refused_and_the_others_go_on() {
 async fn the_bounds_are_told_at_the_beginning() {
     let subject = Subject::start(&["--unsafe-no-fsync", "--max-concurrent-streams=7"]).await;
     let mut stream = connect(&subject, b"").await;
-    let Frame(_, _, settings) = next(&mut stream, SETTINGS[3]).await.expect("it tells its settings");
+    let Frame(_, settings) = next(&mut stream, SETTINGS[3]).await.expect("it tells its settings");
     let told = |id: u16| {
         settings.chunks(6).find(|setting| setting[..2] == id.to_be_bytes()).map(|setting| setting[2..].to_vec())
     };
