@@ -28,7 +28,12 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) async fn open(url: &str) -> Self {
         let endpoint = Endpoint::from_shared(url.to_owned()).expect("it is a URL");
-        Self { channel: endpoint.connect().await.expect("the node serves"), token: None }
+        Self::over(endpoint.connect().await.expect("the node serves"))
+    }
+
+    /// Over a connection that is there.
+    pub(crate) fn over(channel: Channel) -> Self {
+        Self { channel, token: None }
     }
 
     /// The same connection in somebody's name.

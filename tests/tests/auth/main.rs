@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "these tests look at real files")]
 
+mod certificates;
 mod door;
 mod jwt;
 mod leaks;
