@@ -182,6 +182,17 @@ mod tests {
         std::fs::read_to_string(dir.path().join(name)).unwrap()
     }
 
+    /// Waits for another thread, 10 s at most.
+    fn until(condition: impl Fn() -> bool) {
+        for _ in 0..10_000 {
+            if condition() {
+                return;
+            }
+            thread::park_timeout(Duration::from_millis(1));
+        }
+        panic!("it does not happen");
+    }
+
     #[test]
     fn all_outputs_get_all_lines_before_the_end() {
         let dir = tempfile::TempDir::new().unwrap();
@@ -208,13 +219,7 @@ mod tests {
         let writing = lines.clone();
         let outputs = vec![file(&dir, "a")];
         let thread = thread::spawn(move || tracing::subscriber::with_default(subscriber, || writing.write(outputs)));
-        while lines.0.waiting.lock().told == 0 {
-            thread::yield_now();
-        }
-        // Its own line is on its way, or written.
-        while !read(&dir, "a").contains("lost") {
-            thread::yield_now();
-        }
+        until(|| read(&dir, "a").contains("lost"));
         drop(LogGuard(lines));
         thread.join().unwrap();
         let text = read(&dir, "a");
@@ -236,9 +241,7 @@ mod tests {
         let (lines, guard) =
             Lines::start(vec![Output::File(LogFile::open("/dev/full".as_ref(), None).unwrap())]).unwrap();
         lines.push(b"line\n");
-        while lines.0.waiting.lock().lost == 0 {
-            thread::yield_now();
-        }
+        until(|| lines.0.waiting.lock().lost > 0);
         lines.push(b"line\n");
         drop(guard);
         assert_eq!(lines.0.waiting.lock().lost, 2);
