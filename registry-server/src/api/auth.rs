@@ -127,7 +127,9 @@ impl<R: Runtime, V: Vfs> Auth for AuthService<R, V> {
         let AuthenticateRequest { name, password } = request.into_inner();
         self.0.read_barrier().await?;
         for _ in 0..LOGIN_TRIES {
-            if let Some(token) = self.log_in(&name, &password).await? {
+            let login = self.log_in(&name, &password).await;
+            self.0.audit.tell(&Author::Nobody, "authenticate", &format!("log in as {name}"), &login);
+            if let Some(token) = login? {
                 return Ok(Response::new(AuthenticateResponse { header: Some(self.0.header_now()), token }));
             }
         }

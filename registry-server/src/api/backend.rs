@@ -6,6 +6,7 @@ use bytes::Bytes;
 use registry_proto::etcdserverpb::ResponseHeader;
 use tonic::Status;
 
+use super::audit::{Audit, Wanted};
 use super::logins::Logins;
 use super::status::WireError;
 use crate::apply::{ApplyError, Machine, Outcome, State, cost, permit};
@@ -43,6 +44,8 @@ pub struct Backend<R: Runtime, V: Vfs> {
     pub keeper: Arc<Keeper<R>>,
     /// How it is known who calls.
     pub logins: Logins<R>,
+    /// Who did what.
+    pub audit: Audit,
     /// The cluster's id.
     pub cluster: ClusterId,
     /// This member's id.
@@ -110,6 +113,14 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
     /// # Errors
     /// etcd's status for whatever stood in the way.
     pub async fn propose(&self, author: &Author, command: &Command) -> Result<(Revision, Outcome), Status> {
+        let proposed = self.propose_permitted(author, command).await;
+        if self.audit.is_on() {
+            self.audit.tell(author, command.kind(), &Wanted::of(command), &proposed);
+        }
+        proposed
+    }
+
+    async fn propose_permitted(&self, author: &Author, command: &Command) -> Result<(Revision, Outcome), Status> {
         self.check_permitted(author, command).await?;
         let bytes = self.encoded(author, command);
         if bytes.len() > self.limits.max_request_bytes {

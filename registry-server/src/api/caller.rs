@@ -11,6 +11,7 @@ use registry_proto::etcdserverpb::WatchCreateRequest;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
+use super::audit::Wanted;
 use super::backend::{Backend, auth_error};
 use super::status::WireError;
 use crate::auth::{Auth, AuthError, Rights};
@@ -50,7 +51,10 @@ impl<R: Runtime, V: Vfs> WatchGate for Backend<R, V> {
     }
 
     fn check(&self, caller: &Caller, request: &WatchCreateRequest) -> Result<(), WireError> {
-        self.check_watch(caller, request)
+        let checked = self.check_watch(caller, request);
+        let wanted = || Wanted::of_range(&request.key, &request.range_end);
+        self.tell(caller, "watch", wanted, &checked.map_err(Status::from));
+        checked
     }
 }
 
@@ -153,6 +157,20 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
             return Ok(author);
         }
         Err(auth_error(refusal).into())
+    }
+
+    /// Tells of a call that changes nothing in the log.
+    pub(super) fn tell<T>(
+        &self,
+        caller: &Caller,
+        what: &str,
+        wanted: impl FnOnce() -> String,
+        outcome: &Result<T, Status>,
+    ) {
+        if self.audit.is_on() {
+            let author = self.author_now(caller).unwrap_or_default();
+            self.audit.tell(&author, what, &wanted(), outcome);
+        }
     }
 
     fn check_watch(&self, caller: &Caller, request: &WatchCreateRequest) -> Result<(), WireError> {

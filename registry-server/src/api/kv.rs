@@ -10,6 +10,7 @@ use registry_proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status};
 
+use super::audit::Wanted;
 use super::backend::{SharedBackend, mismatch, mvcc_status};
 use super::caller::Caller;
 use super::check;
@@ -34,7 +35,9 @@ impl<R: Runtime, V: Vfs> KvService<R, V> {
             self.0.read_barrier().await?;
         }
         let check = |rights: &Rights<'_>| permit_txn(rights, &self.0.state.leases.read(), request);
-        let permitted = self.0.permit_read(caller, check).await?;
+        let permitted = self.0.permit_read(caller, check).await;
+        self.0.tell(caller, "txn", || Wanted::of_txn(request), &permitted);
+        let permitted = permitted?;
         let response = read_only_txn(request, &self.0.state.store.read());
         let mut response = response.map_err(mvcc_status)?;
         self.0.is_still(permitted)?;

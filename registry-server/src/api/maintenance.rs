@@ -38,9 +38,11 @@ impl<R: Runtime, V: Vfs> MaintenanceService<R, V> {
         Self(backend, Snapshots::new(stop))
     }
 
-    async fn check_admin<T>(&self, request: &Request<T>) -> Result<(), Status> {
+    async fn check_admin<T>(&self, what: &str, request: &Request<T>) -> Result<(), Status> {
         let caller = self.0.caller(request);
-        self.0.check_caller(&caller, |auth, author| auth.check_admin(author)).await.map(drop)
+        let checked = self.0.check_caller(&caller, |auth, author| auth.check_admin(author)).await;
+        self.0.tell(&caller, what, String::new, &checked);
+        checked.map(drop)
     }
 
     async fn check_named(&self, caller: &Caller) -> Result<(), Status> {
@@ -98,32 +100,32 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
     }
 
     async fn defragment(&self, request: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
-        self.check_admin(&request).await?;
+        self.check_admin("defragment", &request).await?;
         self.0.defragment().await?;
         Ok(Response::new(DefragmentResponse { header: None }))
     }
 
     async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
-        self.check_admin(&request).await?;
+        self.check_admin("hash", &request).await?;
         let (hash, revision) = self.0.hash_whole().await?;
         Ok(Response::new(HashResponse { header: Some(self.0.header(revision)), hash }))
     }
 
     async fn hash_kv(&self, request: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
-        self.check_admin(&request).await?;
+        self.check_admin("hash_kv", &request).await?;
         self.0.hash_kv(Revision(request.into_inner().revision)).await.map(Response::new)
     }
 
     type SnapshotStream = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send>>;
 
     async fn snapshot(&self, request: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
-        self.check_admin(&request).await?;
+        self.check_admin("snapshot", &request).await?;
         self.1.begin(&self.0).await.map(Response::new)
     }
 
     /// As in etcd, only the leader takes it.
     async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
-        self.check_admin(&request).await?;
+        self.check_admin("move_leader", &request).await?;
         let target = MemberId(request.into_inner().target_id);
         if target != self.0.member {
             self.0.node.hand_over(Some(target)).await.map_err(|error| match error {
@@ -138,7 +140,7 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
     }
 
     async fn downgrade(&self, request: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
-        self.check_admin(&request).await?;
+        self.check_admin("downgrade", &request).await?;
         downgrade(request.get_ref()).map(Response::new)
     }
 }

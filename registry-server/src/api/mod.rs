@@ -5,6 +5,7 @@
 //! they are plain structs with async methods.
 
 mod asked;
+pub mod audit;
 mod auth;
 mod backend;
 mod caller;

@@ -8,6 +8,7 @@ use registry_proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamRespo
 use registry_proto::stored::Records;
 use tonic::Status;
 
+use super::audit::Wanted;
 use super::backend::{SharedBackend, mvcc_status};
 use super::caller::{Caller, Permitted};
 use super::status::WireError;
@@ -42,7 +43,9 @@ impl<R: Runtime, V: Vfs> Ranges<R, V> {
             backend.read_barrier().await?;
         }
         let check = |rights: &Rights<'_>| rights.read(&request.key, &request.range_end);
-        let permitted = backend.permit_read(caller, check).await?;
+        let permitted = backend.permit_read(caller, check).await;
+        backend.tell(caller, "range", || Wanted::of_range(&request.key, &request.range_end), &permitted);
+        let permitted = permitted?;
         let cursor = backend.state.store.read().range_cursor(range_query(request)).map_err(mvcc_status)?;
         backend.state.counts.ranges.inc();
         Ok(Self { backend: backend.clone(), cursor, permitted })

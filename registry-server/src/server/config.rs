@@ -125,6 +125,8 @@ pub struct Config {
     pub warning_unary_request_duration: Duration,
     /// What is logged. Default: info.
     pub log_level: LogLevel,
+    /// Where it is written who did what to which keys. Default: nowhere.
+    pub audit_log: Option<LogOutput>,
     /// How log lines look. Default: JSON.
     pub log_format: LogFormat,
     /// Where log lines go, all of them everywhere. Default: standard error.
@@ -289,6 +291,7 @@ impl Default for Config {
             warning_apply_duration: Duration::from_millis(100),
             warning_unary_request_duration: Duration::from_millis(300),
             log_level: LogLevel::Info,
+            audit_log: None,
             log_format: LogFormat::Json,
             log_outputs: vec![LogOutput::Stderr],
             log_rotation: None,

@@ -49,7 +49,7 @@ logger: zap
 log-outputs: [stderr]
 force-new-cluster: false
 auto-compaction-mode: periodic
-auto-compaction-retention: \"0\"
+auto-compaction-retention: \"1\"
 cipher-suites: [
   TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
   TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384

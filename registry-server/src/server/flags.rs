@@ -443,6 +443,7 @@ impl Flags {
             log_level: log.log_level,
             log_format: log.log_format,
             log_rotation: log.rotation(),
+            audit_log: log.audit_log,
             log_outputs: log.log_outputs.0,
             ..Config::default()
         }

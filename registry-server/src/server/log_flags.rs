@@ -31,6 +31,9 @@ pub(super) struct LogFlags {
     /// maxsize in MiB, and how many old files are kept (maxbackups) for how many days (maxage); 0 keeps all.
     #[arg(long, value_name = "JSON", value_parser = rotation, default_value = ROTATION)]
     log_rotation_config_json: LogRotation,
+    /// Write who did what to which keys, without values, as JSON: to stderr, stdout or a file [default: nowhere].
+    #[arg(long, value_name = "OUTPUT", value_parser = output)]
+    pub(super) audit_log: Option<LogOutput>,
     /// A command that takes longer to apply is told in the log.
     #[arg(long, value_name = "DURATION", value_parser = go_values::duration, default_value = "100ms")]
     pub(super) warning_apply_duration: Duration,
@@ -76,12 +79,7 @@ fn outputs(text: &str) -> Result<Outputs, &'static str> {
     }
     let mut outputs = Vec::new();
     for word in words {
-        let output = match word {
-            // systemd takes what a service writes there to its journal.
-            "default" | "stderr" | "systemd/journal" => LogOutput::Stderr,
-            "stdout" => LogOutput::Stdout,
-            file => LogOutput::File(file.into()),
-        };
+        let output = output(word)?;
         if !outputs.contains(&output) {
             outputs.push(output);
         }
@@ -90,6 +88,16 @@ fn outputs(text: &str) -> Result<Outputs, &'static str> {
         outputs.push(LogOutput::Stderr);
     }
     Ok(Outputs(outputs))
+}
+
+fn output(word: &str) -> Result<LogOutput, &'static str> {
+    Ok(match word {
+        "" => return Err("the output is stderr, stdout or a file"),
+        // systemd takes what a service writes there to its journal.
+        "default" | "stderr" | "systemd/journal" => LogOutput::Stderr,
+        "stdout" => LogOutput::Stdout,
+        file => LogOutput::File(file.into()),
+    })
 }
 
 fn rotation(text: &str) -> Result<LogRotation, String> {

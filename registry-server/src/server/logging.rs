@@ -12,9 +12,9 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use super::config::{Config, LogFormat, LogLevel, LogOutput};
-pub use super::log_lines::LogGuard;
-use super::log_lines::{Lines, Output};
-use super::log_rotation::LogFile;
+use super::log_lines::{Lines, LogGuard, Output};
+use super::log_rotation::{LogFile, LogRotation};
+use crate::api::audit::TARGET;
 
 /// Libraries whose inner life is of no interest above debug.
 const QUIET: [&str; 5] = ["h2", "hyper", "hyper_util", "tonic", "tower"];
@@ -23,8 +23,10 @@ const QUIET: [&str; 5] = ["h2", "hyper", "hyper_util", "tonic", "tower"];
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// A file that cannot be written to.
-    #[error("--log-outputs: cannot open {}: {source}; check that its directory is there and that this user may write", file.display())]
+    #[error("{flag}: cannot open {}: {source}; check that its directory is there and that this user may write", file.display())]
     File {
+        /// Which flag names it.
+        flag: &'static str,
         /// The file.
         file: PathBuf,
         /// What the system said.
@@ -38,12 +40,22 @@ pub enum LoggingError {
     Taken(#[from] TryInitError),
 }
 
-/// Sends this process's log lines where `config` says, as long as the guard is held.
+/// Ends the logs when it is dropped, after the last lines.
+#[derive(Debug)]
+#[must_use = "lines are written as long as it is held"]
+pub struct LogGuards {
+    _lines: LogGuard,
+    _audit: Option<LogGuard>,
+}
+
+/// Sends this process's log lines where `config` says, as long as the guards are held.
 ///
 /// # Errors
 /// A file that cannot be opened, or a subscriber that is set already.
-pub fn init(config: &Config) -> Result<LogGuard, LoggingError> {
-    let outputs: Result<Vec<_>, _> = config.log_outputs.iter().map(|output| open(config, output)).collect();
+pub fn init(config: &Config) -> Result<LogGuards, LoggingError> {
+    let rotation = || config.log_rotation.clone();
+    let outputs = config.log_outputs.iter().map(|output| open("--log-outputs", output, rotation()));
+    let outputs: Result<Vec<_>, _> = outputs.collect();
     let (writer, guard) = Lines::start(outputs?)?;
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.log_format {
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
@@ -53,17 +65,26 @@ pub fn init(config: &Config) -> Result<LogGuard, LoggingError> {
             fmt::layer().with_ansi(is_read).with_writer(writer).boxed()
         }
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter(config.log_level))).try_init()?;
-    Ok(guard)
+    let (audit, audit_guard) = match &config.audit_log {
+        None => (None, None),
+        Some(output) => {
+            let (writer, guard) = Lines::start(vec![open("--audit-log", output, None)?])?;
+            let layer = fmt::layer().json().flatten_event(true).with_level(false).with_writer(writer);
+            (Some(layer.with_filter(Targets::new().with_target(TARGET, LevelFilter::INFO))), Some(guard))
+        }
+    };
+    let lines = lines.with_filter(filter(config.log_level).with_target(TARGET, LevelFilter::OFF));
+    tracing_subscriber::registry().with(lines).with(audit).try_init()?;
+    Ok(LogGuards { _lines: guard, _audit: audit_guard })
 }
 
-fn open(config: &Config, output: &LogOutput) -> Result<Output, LoggingError> {
+fn open(flag: &'static str, output: &LogOutput, rotation: Option<LogRotation>) -> Result<Output, LoggingError> {
     Ok(match output {
         LogOutput::Stderr => Output::Stderr,
         LogOutput::Stdout => Output::Stdout,
         LogOutput::File(file) => {
-            let opened = LogFile::open(file, config.log_rotation.clone());
-            Output::File(opened.map_err(|source| LoggingError::File { file: file.clone(), source })?)
+            let opened = LogFile::open(file, rotation);
+            Output::File(opened.map_err(|source| LoggingError::File { flag, file: file.clone(), source })?)
         }
     })
 }

@@ -29,6 +29,7 @@ use super::round_trips::measure_round_trips;
 use super::settings::limits;
 use super::start::StartError;
 use super::urls::MemberUrl;
+use crate::api::audit::Audit;
 use crate::api::{
     Backend, ClusterService, KvService, LearnerCalls, LeaseService, Logins, MaintenanceService, RequireLeader,
     Sessions, SharedBackend, WatchService, WatchSettings, answer_questions,
@@ -102,6 +103,7 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
                 passwords: passwords(config),
                 by_certificate: config.client_tls.client_cert_auth,
             },
+            audit: Audit::new(config.audit_log.is_some()),
             cluster: identity.cluster,
             member: identity.member,
             limits: limits(config),

@@ -14,6 +14,7 @@ use registry_proto::etcdserverpb::watch_request::RequestUnion;
 use registry_proto::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, WatchCreateRequest, WatchRequest, WatchResponse,
 };
+use registry_server::api::audit::Audit;
 use registry_server::api::{
     Backend, Caller, KvService, LeaseService, Limits, Logins, RequireLeader, WatchAnswers, WatchService, WatchSettings,
 };
@@ -93,6 +94,7 @@ impl InProcessNode {
             state,
             keeper,
             logins: Logins::default(),
+            audit: Audit::default(),
             cluster: ClusterId(9),
             member: MEMBER,
             limits: Limits {
