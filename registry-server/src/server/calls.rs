@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::time::Instant;
-use tonic::Code;
+use tonic::{Code, Status};
 
+use super::client_versions::ClientVersions;
 use super::methods::{CODES, METHODS, MethodKind, WAITING, code_name};
 use super::slow::Throttle;
 use crate::types::{Counter, Histogram};
@@ -38,6 +40,7 @@ pub struct Calls {
     methods: Vec<Method>,
     received_bytes: Counter,
     sent_bytes: Counter,
+    pub(super) versions: ClientVersions,
     /// A unary call that takes longer gets a line in the log.
     slow_after: Duration,
     slow_lines: Throttle,
@@ -94,6 +97,7 @@ impl Calls {
             methods,
             received_bytes: Counter::default(),
             sent_bytes: Counter::default(),
+            versions: ClientVersions::default(),
             slow_after,
             slow_lines: Throttle::default(),
         })
@@ -133,6 +137,14 @@ impl Calls {
 impl Call {
     fn method(&self) -> &Method {
         &self.calls.methods[self.method]
+    }
+
+    /// Counts the version that the client names.
+    ///
+    /// # Errors
+    /// etcd's, for a version that is no text.
+    pub(super) fn note_version(&self, headers: &HeaderMap) -> Result<(), Status> {
+        self.calls.versions.note(headers, self.method().kind)
     }
 
     /// A message has come in whole.

@@ -149,8 +149,10 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
             let text = format!("unknown method {method} for service {service}");
             return Answer::refused(&Status::unimplemented(text));
         };
-        let may = self.leader.check(request.headers()).and_then(|()| self.learner.check(path));
-        let deadline = match may.and_then(|()| deadline::asked(request.headers())) {
+        let headers = request.headers();
+        let may = self.learner.check(path).and_then(|()| call.note_version(headers));
+        let may = may.and_then(|()| self.leader.check(headers));
+        let deadline = match may.and_then(|()| deadline::asked(headers)) {
             Ok(deadline) => deadline,
             Err(status) => return Answer::refused(&status),
         };

@@ -186,6 +186,13 @@ fn add_calls(text: &mut Exposition, calls: &Calls) {
     text.counter("etcd_network_client_grpc_received_bytes_total", help, calls.received_bytes());
     let help = "The total number of bytes sent to grpc clients.";
     text.counter("etcd_network_client_grpc_sent_bytes_total", help, calls.sent_bytes());
+    let help = "The total number of client requests per client version.";
+    let mut family = text.family(Kind::Counter, "etcd_server_client_requests_total", help);
+    for (version, kinds) in calls.versions.counted() {
+        for (kind, count) in kinds {
+            family.sample(&[("client_api_version", &version), ("type", kind)], count);
+        }
+    }
     let families = [
         ("grpc_server_started_total", "Total number of RPCs started on the server."),
         ("grpc_server_msg_received_total", "Total number of RPC stream messages received on the server."),

@@ -13,6 +13,7 @@ mod auto_compaction;
 mod calls;
 mod checkpoints;
 mod client_tls;
+mod client_versions;
 mod compaction_flags;
 mod config;
 mod config_file;
