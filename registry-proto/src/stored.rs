@@ -44,6 +44,15 @@ impl<M: Message + Default, const FIELD: u32> Records<M, FIELD> {
         }
     }
 
+    /// How many bytes are held encoded.
+    #[must_use]
+    pub fn stored_len(&self) -> usize {
+        match self {
+            Self::Stored(bytes) => bytes.len(),
+            Self::Decoded(_) => 0,
+        }
+    }
+
     /// The messages, decoded if they are not yet.
     ///
     /// # Errors

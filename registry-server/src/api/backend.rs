@@ -30,6 +30,8 @@ pub struct Limits {
     pub min_lease_ttl_seconds: i64,
     /// Learners that a cluster has at most while this member leads it.
     pub max_learners: u32,
+    /// Bytes of all large answers under way.
+    pub max_answers_bytes: u64,
     /// How large the store may grow before what adds to it is refused, in bytes; 0 when there is no quota.
     pub quota_bytes: u64,
 }

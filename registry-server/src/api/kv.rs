@@ -10,6 +10,7 @@ use registry_proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status};
 
+use super::answers::Answers;
 use super::audit::Wanted;
 use super::backend::{SharedBackend, mismatch, mvcc_status};
 use super::caller::Caller;
@@ -22,12 +23,13 @@ use crate::storage::Vfs;
 use crate::types::{Revision, Runtime};
 
 /// The KV service over a backend.
-pub struct KvService<R: Runtime, V: Vfs>(SharedBackend<R, V>);
+pub struct KvService<R: Runtime, V: Vfs>(SharedBackend<R, V>, Answers);
 
 impl<R: Runtime, V: Vfs> KvService<R, V> {
     /// A service over `backend`.
     pub fn new(backend: SharedBackend<R, V>) -> Self {
-        Self(backend)
+        let answers = Answers::new(backend.limits.max_answers_bytes);
+        Self(backend, answers)
     }
 
     async fn read_txn(&self, caller: &Caller, request: &TxnRequest) -> Result<TxnResponse, Status> {
@@ -54,7 +56,12 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
         let caller = self.0.caller(&request);
         let request = request.into_inner();
         check::range(&request)?;
-        range(&self.0, &caller, &request).await.map(Response::new)
+        let (answer, share) = range(&self.0, &self.1, &caller, &request).await?;
+        let mut response = Response::new(answer);
+        if let Some(share) = share {
+            response.extensions_mut().insert(share);
+        }
+        Ok(response)
     }
 
     type RangeStreamStream = Pin<Box<dyn Stream<Item = Result<RangeStreamResponse, Status>> + Send>>;

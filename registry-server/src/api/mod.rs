@@ -4,6 +4,7 @@
 //! is proposed, and [`status`] is the one table of codes and texts. The services work without a network:
 //! they are plain structs with async methods.
 
+mod answers;
 mod asked;
 pub mod audit;
 mod auth;
@@ -31,6 +32,7 @@ pub mod status;
 pub mod version;
 mod watch;
 
+pub use answers::Share;
 pub use asked::answer_questions;
 pub use auth::AuthService;
 pub use backend::{Backend, Limits, SharedBackend};

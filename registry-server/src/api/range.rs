@@ -8,6 +8,7 @@ use registry_proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamRespo
 use registry_proto::stored::Records;
 use tonic::Status;
 
+use super::answers::{Answers, Share, Taken};
 use super::audit::Wanted;
 use super::backend::{SharedBackend, mvcc_status};
 use super::caller::{Caller, Permitted};
@@ -69,17 +70,34 @@ impl<R: Runtime, V: Vfs> Ranges<R, V> {
     }
 }
 
-/// The whole answer of a range.
+/// The whole answer of a range, and what it takes of what answers may.
 pub(super) async fn range<R: Runtime, V: Vfs>(
     backend: &SharedBackend<R, V>,
+    answers: &Answers,
     caller: &Caller,
     request: &RangeRequest,
-) -> Result<RangeResponse, Status> {
+) -> Result<(RangeResponse, Option<Share>), Status> {
+    let mut taken = answers.begin();
     let mut ranges = Ranges::begin(backend, caller, request).await?;
-    let mut slice = ranges.slice()?;
-    if ranges.cursor.is_sorted() {
-        return sorted(ranges, slice).await;
-    }
+    let slice = ranges.slice()?;
+    let response = if ranges.cursor.is_sorted() {
+        let response = sorted(ranges, slice).await?;
+        // Only then it is known; what was collected before shares the store's memory.
+        taken.grow(response.kvs.stored_len())?;
+        response
+    } else {
+        joined(ranges, slice, &mut taken).await?
+    };
+    Ok((response, taken.share()))
+}
+
+/// The answer of a range in the order of keys: slices, one behind the other.
+async fn joined<R: Runtime, V: Vfs>(
+    mut ranges: Ranges<R, V>,
+    mut slice: RangeAnswer,
+    taken: &mut Taken,
+) -> Result<RangeResponse, Status> {
+    taken.grow(slice.kvs.len())?;
     if slice.done {
         return Ok(ranges.response(slice.kvs.clone(), &slice));
     }
@@ -88,6 +106,7 @@ pub(super) async fn range<R: Runtime, V: Vfs>(
         // Other connections of this thread go on in between.
         tokio::task::yield_now().await;
         slice = ranges.slice()?;
+        taken.grow(slice.kvs.len())?;
         kvs.extend_from_slice(&slice.kvs);
     }
     Ok(ranges.response(kvs.freeze(), &slice))

@@ -91,6 +91,8 @@ pub struct Config {
     pub max_txn_ops: usize,
     /// How large a request may be, in bytes. Default: 1.5 MiB.
     pub max_request_bytes: usize,
+    /// How many bytes large answers may hold, all of them together, until their clients have read them. Default: 2 GiB.
+    pub max_answers_bytes: u64,
     /// How many requests and streams one connection may have open; more wait at the client. etcd has no
     /// bound here, and a client that opens a million streams takes it down. Default: 8,192.
     pub max_concurrent_streams: u32,
@@ -276,6 +278,7 @@ impl Default for Config {
             max_learners: 1,
             max_txn_ops: 128,
             max_request_bytes: 1536 * 1024,
+            max_answers_bytes: DEFAULT_QUOTA_BYTES,
             max_concurrent_streams: 8192,
             max_connections: 10_000,
             worker_threads: None,
@@ -427,6 +430,7 @@ impl Config {
         let limits = [
             ("max-txn-ops", self.max_txn_ops == 0),
             ("max-request-bytes", self.max_request_bytes == 0),
+            ("max-answers-bytes", self.max_answers_bytes == 0),
             ("max-concurrent-streams", self.max_concurrent_streams == 0),
             ("max-connections", self.max_connections == 0),
             ("worker-threads", self.worker_threads == Some(0)),

@@ -15,6 +15,7 @@ use tonic::{Code, Status};
 use super::calls::Call;
 use super::deadline::{Deadline, exceeded};
 use super::pings::UnderWay;
+use crate::api::Share;
 
 /// Which way a body goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,27 +37,25 @@ pin_project! {
         deadline: Option<Deadline>,
         expired: bool,
         under_way: Option<UnderWay>,
+        // What the answer takes of what answers may.
+        share: Option<Share>,
     }
 }
 
 impl<B> Counted<B> {
     /// The body of a request.
     pub(super) fn request(body: B, call: Option<Arc<Call>>) -> Self {
-        Self {
-            body,
-            way: Way::In,
-            call,
-            messages: Messages::default(),
-            deadline: None,
-            expired: false,
-            under_way: None,
-        }
+        Self::new(body, Way::In, call, None)
     }
 
     /// The body of an answer; its trailers, or the deadline, end the call.
     pub(super) fn answer(body: B, call: Option<Arc<Call>>, deadline: Option<Deadline>) -> Self {
+        Self::new(body, Way::Out, call, deadline)
+    }
+
+    fn new(body: B, way: Way, call: Option<Arc<Call>>, deadline: Option<Deadline>) -> Self {
         let messages = Messages::default();
-        Self { body, way: Way::Out, call, messages, deadline, expired: false, under_way: None }
+        Self { body, way, call, messages, deadline, expired: false, under_way: None, share: None }
     }
 
     /// The same, which also tells its connection that its call is under way and that something of it is sent.
@@ -65,6 +64,11 @@ impl<B> Counted<B> {
             under_way.sends();
         }
         Self { under_way, ..self }
+    }
+
+    /// The same, whose bytes hold `share`: HTTP/2 keeps them longer than the body.
+    pub(super) fn with_share(self, share: Option<Share>) -> Self {
+        Self { share, ..self }
     }
 }
 
@@ -101,7 +105,8 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
                 call.end(code);
             }
         }
-        Poll::Ready(frame)
+        let Some(share) = this.share else { return Poll::Ready(frame) };
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|data| share.ride(data)))))
     }
 
     fn is_end_stream(&self) -> bool {

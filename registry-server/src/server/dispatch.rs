@@ -250,7 +250,9 @@ impl Future for Answer {
             }
         }
         let deadline = self.deadline.take();
-        Poll::Ready(Ok(response.map(|body| Counted::answer(body, call, deadline))))
+        let mut response = response;
+        let share = response.extensions_mut().remove();
+        Poll::Ready(Ok(response.map(|body| Counted::answer(body, call, deadline).with_share(share))))
     }
 }
 

@@ -378,6 +378,9 @@ struct LimitFlags {
     /// How large a request may be.
     #[arg(long, value_name = "BYTES", default_value_t = Config::default().max_request_bytes)]
     max_request_bytes: usize,
+    /// How many bytes large answers may hold together; who finds too little left is refused.
+    #[arg(long, value_name = "BYTES", default_value_t = Config::default().max_answers_bytes)]
+    max_answers_bytes: u64,
     /// How many requests and streams one connection may have open.
     #[arg(long, value_name = "COUNT", default_value_t = Config::default().max_concurrent_streams)]
     max_concurrent_streams: u32,
@@ -432,6 +435,7 @@ impl Flags {
             max_learners: cluster.max_learners,
             max_txn_ops: limits.max_txn_ops,
             max_request_bytes: limits.max_request_bytes,
+            max_answers_bytes: limits.max_answers_bytes,
             max_concurrent_streams: limits.max_concurrent_streams,
             max_connections: limits.max_connections,
             grpc_keepalive_min_time: limits.grpc_keepalive_min_time,

@@ -37,7 +37,7 @@ pub(super) struct Lines(Arc<Shared>);
 /// Ends the thread when it is dropped, after the last lines.
 #[derive(Debug)]
 #[must_use = "lines are written as long as it is held"]
-pub struct LogGuard(Lines);
+pub(super) struct LogGuard(Lines);
 
 #[derive(Debug, Default)]
 struct Shared {

@@ -76,6 +76,7 @@ pub(super) fn limits(config: &Config) -> Limits {
         max_learners: config.max_learners,
         max_txn_ops: config.max_txn_ops,
         max_request_bytes: config.max_request_bytes,
+        max_answers_bytes: config.max_answers_bytes,
         min_lease_ttl_seconds: i64::try_from(min_lease_ttl).unwrap_or(i64::MAX),
         quota_bytes: config.quota_bytes.unwrap_or(0),
     }

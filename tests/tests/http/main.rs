@@ -3,6 +3,7 @@
 mod answers;
 mod bodies;
 mod browsers;
+mod budget;
 mod kit;
 mod paths;
 mod probes;

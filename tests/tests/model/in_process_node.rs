@@ -101,6 +101,7 @@ impl InProcessNode {
                 max_learners: 1,
                 max_txn_ops: 128,
                 max_request_bytes: 1536 * 1024,
+                max_answers_bytes: u64::MAX,
                 min_lease_ttl_seconds: 2,
                 quota_bytes: 0,
             },

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status};
 
 use super::claims::Claims;
+use crate::api::answers::Answers;
 use crate::api::backend::{SharedBackend, mismatch};
 use crate::api::caller::Caller;
 use crate::api::check;
@@ -39,6 +40,7 @@ pub struct Sessions<R: Runtime, V: Vfs> {
     watches: WatchService,
     leader: Arc<RequireLeader>,
     claims: Claims,
+    answers: Answers,
 }
 
 /// One call's way to the rest of the server.
@@ -56,7 +58,9 @@ pub(super) struct Watching(WatchAnswers<stream::Iter<std::vec::IntoIter<Result<W
 impl<R: Runtime, V: Vfs> Sessions<R, V> {
     /// Sessions over `backend`; waiting ends when the streams of `watches` end.
     pub fn new(backend: SharedBackend<R, V>, watches: WatchService, leader: Arc<RequireLeader>) -> Arc<Self> {
-        Arc::new(Self { backend, watches, leader, claims: Claims::default() })
+        // One key each: they take nothing that counts.
+        let answers = Answers::new(backend.limits.max_answers_bytes);
+        Arc::new(Self { backend, watches, leader, claims: Claims::default(), answers })
     }
 
     pub(super) fn begin<T>(self: &Arc<Self>, request: &Request<T>) -> Session<R, V> {
@@ -98,7 +102,8 @@ impl<R: Runtime, V: Vfs> Session<R, V> {
     /// The key-values of a range.
     pub(super) async fn range(&self, request: RangeRequest) -> Result<(ResponseHeader, Vec<KeyValue>), Status> {
         check::range(&request).map_err(without_code)?;
-        let answer = range(&self.shared.backend, &self.caller, &request).await.map_err(without_code)?;
+        let Sessions { backend, answers, .. } = &*self.shared;
+        let (answer, _share) = range(backend, answers, &self.caller, &request).await.map_err(without_code)?;
         let kvs = answer.kvs.into_messages().map_err(|error| Status::internal(error.to_string()))?;
         Ok((answer.header.unwrap_or_default(), kvs))
     }

@@ -13,7 +13,7 @@ const HEAD_BYTES: usize = 5;
 /// A body that is being read.
 pub(super) struct Messages<B> {
     body: Pin<Box<B>>,
-    waiting: BytesMut,
+    waiting: Bytes,
 }
 
 /// What comes next.
@@ -30,7 +30,7 @@ where
     B::Error: std::fmt::Display,
 {
     pub(super) fn new(body: B) -> Self {
-        Self { body: Box::pin(body), waiting: BytesMut::new() }
+        Self { body: Box::pin(body), waiting: Bytes::new() }
     }
 
     /// The next message, or the end.
@@ -49,7 +49,7 @@ where
                 None => return Poll::Ready(Next::End(Status::internal("the answer ended without a status"))),
             };
             match frame.into_data() {
-                Ok(data) => self.waiting = append(std::mem::take(&mut self.waiting), data),
+                Ok(data) => self.waiting = append(&self.waiting, data),
                 Err(frame) => {
                     let status = frame.trailers_ref().and_then(Status::from_header_map);
                     return Poll::Ready(Next::End(status.unwrap_or_else(|| Status::new(Code::Ok, ""))));
@@ -66,15 +66,17 @@ where
             return None;
         }
         self.waiting.advance(HEAD_BYTES);
-        Some(self.waiting.split_to(len).freeze())
+        Some(self.waiting.split_to(len))
     }
 }
 
 /// A large answer comes in one piece as a rule, and is not copied then.
-fn append(mut waiting: BytesMut, data: Bytes) -> BytesMut {
+fn append(waiting: &Bytes, data: Bytes) -> Bytes {
     if waiting.is_empty() {
-        return data.try_into_mut().unwrap_or_else(|data| BytesMut::from(&data[..]));
+        return data;
     }
-    waiting.extend_from_slice(&data);
-    waiting
+    let mut both = BytesMut::with_capacity(waiting.len() + data.len());
+    both.extend_from_slice(waiting);
+    both.extend_from_slice(&data);
+    both.freeze()
 }
