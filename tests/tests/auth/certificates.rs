@@ -25,7 +25,7 @@ struct Secured {
 
 impl Secured {
     async fn start(more: &[&str]) -> Self {
-        let dir = TempDir::new().unwrap();
+        let dir = TempDir::new().expect("directories can be made");
         let own = Authority::new(dir.path());
         own.issue("server");
         ["root", "writer", "stranger"].into_iter().for_each(|name| own.issue_for(name, &["client.example"]));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "these tests look at real files")]
 
+mod audit;
 mod certificates;
 mod door;
 mod jwt;
