@@ -18,6 +18,9 @@ pub const TARGET: &str = "audit";
 /// Of one transaction so many ranges are told, and how many more there are.
 const MOST_RANGES: usize = 64;
 
+/// Of a key or a name so many bytes are told.
+const MOST_BYTES: usize = 512;
+
 /// Whether lines are written.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Audit {
@@ -31,7 +34,53 @@ pub(super) struct Wanted {
     ranges: usize,
 }
 
+/// A key or a name, or its beginning.
+pub(super) fn told(bytes: &[u8]) -> String {
+    match bytes.get(..MOST_BYTES) {
+        Some(start) if bytes.len() > MOST_BYTES => {
+            format!("{}... ({} bytes)", start.escape_ascii(), bytes.len())
+        }
+        _ => bytes.escape_ascii().to_string(),
+    }
+}
+
+/// A call under way that is told also when nobody waits for its end any more.
+pub(super) struct Telling<'a> {
+    audit: Audit,
+    author: &'a Author,
+    what: &'a str,
+    wanted: String,
+    is_told: bool,
+}
+
+impl Telling<'_> {
+    /// Tells how it went.
+    pub(super) fn end<T>(mut self, outcome: &Result<T, Status>) {
+        self.is_told = true;
+        self.audit.tell(self.author, self.what, &self.wanted, outcome);
+    }
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        if !self.is_told {
+            let outcome = Err::<(), _>(Status::cancelled("its client has gone, and it may be done all the same"));
+            self.audit.tell(self.author, self.what, &self.wanted, &outcome);
+        }
+    }
+}
+
 impl Audit {
+    /// Begins a call; none if nobody reads of it.
+    pub(super) fn begin<'a>(
+        self,
+        author: &'a Author,
+        what: &'a str,
+        wanted: impl FnOnce() -> String,
+    ) -> Option<Telling<'a>> {
+        self.is_on.then(|| Telling { audit: self, author, what, wanted: wanted(), is_told: false })
+    }
+
     /// Writes lines, or none.
     #[must_use]
     pub fn new(is_on: bool) -> Self {
@@ -128,11 +177,11 @@ impl Wanted {
         if self.ranges > MOST_RANGES {
             return;
         }
-        let key = key.escape_ascii();
+        let key = told(key);
         match range_end {
             [] => self.say(format_args!("{verb} {key}")),
             b"\0" => self.say(format_args!("{verb} from {key} on")),
-            end => self.say(format_args!("{verb} from {key} to {}", end.escape_ascii())),
+            end => self.say(format_args!("{verb} from {key} to {}", told(end))),
         }
     }
 
@@ -158,22 +207,30 @@ impl Wanted {
             None => {}
             Some(AuthAction::Enable(_)) => self.say(format_args!("enable")),
             Some(AuthAction::Disable(_)) => self.say(format_args!("disable")),
-            Some(AuthAction::UserAdd(it)) => self.say(format_args!("add user {}", it.name)),
-            Some(AuthAction::UserDelete(it)) => self.say(format_args!("delete user {}", it.name)),
-            Some(AuthAction::UserChangePassword(it)) => self.say(format_args!("change password of user {}", it.name)),
-            Some(AuthAction::UserGrantRole(it)) => self.say(format_args!("grant role {} to user {}", it.role, it.user)),
-            Some(AuthAction::UserRevokeRole(it)) => {
-                self.say(format_args!("revoke role {} from user {}", it.role, it.name));
+            Some(AuthAction::UserAdd(it)) => self.say(format_args!("add user {}", told(it.name.as_bytes()))),
+            Some(AuthAction::UserDelete(it)) => self.say(format_args!("delete user {}", told(it.name.as_bytes()))),
+            Some(AuthAction::UserChangePassword(it)) => {
+                self.say(format_args!("change password of user {}", told(it.name.as_bytes())));
             }
-            Some(AuthAction::RoleAdd(it)) => self.say(format_args!("add role {}", it.name)),
-            Some(AuthAction::RoleDelete(it)) => self.say(format_args!("delete role {}", it.role)),
+            Some(AuthAction::UserGrantRole(it)) => {
+                self.say(format_args!("grant role {} to user {}", told(it.role.as_bytes()), told(it.user.as_bytes())));
+            }
+            Some(AuthAction::UserRevokeRole(it)) => {
+                self.say(format_args!(
+                    "revoke role {} from user {}",
+                    told(it.role.as_bytes()),
+                    told(it.name.as_bytes())
+                ));
+            }
+            Some(AuthAction::RoleAdd(it)) => self.say(format_args!("add role {}", told(it.name.as_bytes()))),
+            Some(AuthAction::RoleDelete(it)) => self.say(format_args!("delete role {}", told(it.role.as_bytes()))),
             Some(AuthAction::RoleGrantPermission(it)) => {
                 let Some(perm) = &it.perm else { return };
-                let verb = format!("permit role {} to {}", it.name, perm.perm_type().as_str_name());
+                let verb = format!("permit role {} to {}", told(it.name.as_bytes()), perm.perm_type().as_str_name());
                 self.range(&verb, &perm.key, &perm.range_end);
             }
             Some(AuthAction::RoleRevokePermission(it)) => {
-                self.range(&format!("take from role {}", it.role), &it.key, &it.range_end);
+                self.range(&format!("take from role {}", told(it.role.as_bytes())), &it.key, &it.range_end);
             }
         }
     }

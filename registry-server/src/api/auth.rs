@@ -6,7 +6,9 @@ use registry_proto::etcdserverpb::auth_server::Auth;
 use registry_proto::etcdserverpb::*;
 use tonic::{Request, Response, Status};
 
+use super::audit::told;
 use super::backend::{SharedBackend, auth_error, mismatch};
+use super::caller::Caller;
 use super::status::WireError;
 use crate::apply::Outcome;
 use crate::auth::{AuthError, JwtError, PasswordError, digest, new_secret};
@@ -16,6 +18,9 @@ use crate::types::{Author, Runtime};
 
 /// How often a login begins anew because users or roles have changed under it.
 const LOGIN_TRIES: usize = 10;
+
+/// What is logged of the name of somebody who is not let in.
+const MOST_NAME_CHARS: usize = 64;
 
 /// The Auth service over a backend.
 pub struct AuthService<R: Runtime, V: Vfs>(SharedBackend<R, V>);
@@ -38,10 +43,15 @@ impl<R: Runtime, V: Vfs> AuthService<R, V> {
         Ok(self.0.header(revision))
     }
 
-    /// Before anything costs anything.
+    /// Before anything costs anything. What is permitted is told when it is done.
     async fn check_admin<T>(&self, request: &Request<T>) -> Result<Author, Status> {
-        let caller = self.0.caller(request);
-        self.0.check_caller(&caller, |auth, author| auth.check_admin(author)).await
+        let caller = Caller::of(request);
+        let checked = self.0.check_caller(&caller, |auth, author| auth.check_admin(author)).await;
+        if checked.is_err() {
+            let what = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
+            self.0.tell(&caller, "auth", || what.to_owned(), &checked);
+        }
+        checked
     }
 
     async fn hash(&self, password: String) -> Result<String, Status> {
@@ -63,6 +73,7 @@ impl<R: Runtime, V: Vfs> AuthService<R, V> {
         };
         let is_right = self.0.logins.passwords.is_right::<R>(password.to_owned(), hash).await;
         if !is_right.map_err(|error| password_status(&error))? {
+            let user = user.chars().take(MOST_NAME_CHARS).collect::<String>();
             tracing::warn!(user, "a login with a wrong user or password was refused");
             return Err(WireError::AuthFailed.into());
         }
@@ -128,7 +139,7 @@ impl<R: Runtime, V: Vfs> Auth for AuthService<R, V> {
         self.0.read_barrier().await?;
         for _ in 0..LOGIN_TRIES {
             let login = self.log_in(&name, &password).await;
-            self.0.audit.tell(&Author::Nobody, "authenticate", &format!("log in as {name}"), &login);
+            self.0.audit.tell(&Author::Nobody, "authenticate", &format!("log in as {}", told(name.as_bytes())), &login);
             if let Some(token) = login? {
                 return Ok(Response::new(AuthenticateResponse { header: Some(self.0.header_now()), token }));
             }
@@ -148,7 +159,7 @@ impl<R: Runtime, V: Vfs> Auth for AuthService<R, V> {
     }
 
     async fn user_get(&self, request: Request<AuthUserGetRequest>) -> Answer<AuthUserGetResponse> {
-        let caller = self.0.caller(&request);
+        let caller = Caller::of(&request);
         let name = request.into_inner().name;
         self.0.read_barrier().await?;
         self.0.check_caller(&caller, |auth, author| auth.check_sees_user(author, &name)).await?;
@@ -204,7 +215,7 @@ impl<R: Runtime, V: Vfs> Auth for AuthService<R, V> {
     }
 
     async fn role_get(&self, request: Request<AuthRoleGetRequest>) -> Answer<AuthRoleGetResponse> {
-        let caller = self.0.caller(&request);
+        let caller = Caller::of(&request);
         let role = request.into_inner().role;
         self.0.read_barrier().await?;
         self.0.check_caller(&caller, |auth, author| auth.check_sees_role(author, &role)).await?;

@@ -115,9 +115,10 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
     /// # Errors
     /// etcd's status for whatever stood in the way.
     pub async fn propose(&self, author: &Author, command: &Command) -> Result<(Revision, Outcome), Status> {
+        let telling = self.audit.begin(author, command.kind(), || Wanted::of(command));
         let proposed = self.propose_permitted(author, command).await;
-        if self.audit.is_on() {
-            self.audit.tell(author, command.kind(), &Wanted::of(command), &proposed);
+        if let Some(telling) = telling {
+            telling.end(&proposed);
         }
         proposed
     }

@@ -58,18 +58,23 @@ impl<R: Runtime, V: Vfs> WatchGate for Backend<R, V> {
     }
 }
 
-/// A read that was permitted, at a revision of users and roles.
+/// A read that was permitted.
 #[derive(Debug, Clone, Copy)]
 #[must_use = "what was read may be told only if it is permitted still"]
-pub(super) struct Permitted(Option<u64>);
+pub(super) enum Permitted {
+    /// To everybody, as nobody is asked.
+    Open,
+    /// To a user, at a revision of users and roles.
+    At(u64),
+}
 
 impl Permitted {
     /// A read was permitted to somebody.
     pub(super) fn to(author: &Author) -> Self {
-        Self(match author {
-            Author::User { revision, .. } => Some(*revision),
-            Author::Nobody | Author::Member => None,
-        })
+        match author {
+            Author::User { revision, .. } => Self::At(*revision),
+            Author::Nobody | Author::Member => Self::Open,
+        }
     }
 }
 
@@ -90,23 +95,21 @@ impl Caller {
 }
 
 impl<R: Runtime, V: Vfs> Backend<R, V> {
-    /// Who calls, as far as anybody asks.
-    pub(super) fn caller<T>(&self, request: &Request<T>) -> Caller {
-        if self.state.is_auth_enabled() { Caller::of(request) } else { Caller::default() }
-    }
-
     /// In whose name this caller wants something. A token that is not known here may be on its way.
     ///
     /// # Errors
     /// For a token that is none.
     pub(super) async fn author(&self, caller: &Caller) -> Result<Author, Status> {
-        match self.author_now(caller) {
-            Err(WireError::InvalidAuthToken) if self.is_ahead(caller) => {
-                self.read_barrier().await?;
-                Ok(self.author_now(caller)?)
-            }
-            author => Ok(author?),
+        let mut author = self.author_now(caller);
+        if author == Err(WireError::InvalidAuthToken) && self.is_ahead(caller) {
+            self.read_barrier().await?;
+            author = self.author_now(caller);
         }
+        let author = author.map_err(Status::from);
+        if author.is_err() {
+            self.audit.tell(&Author::Nobody, "any call", "show a token that is none", &author);
+        }
+        author
     }
 
     /// The same without waiting.
@@ -194,7 +197,7 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
         check: impl Fn(&Rights<'_>) -> Result<(), AuthError>,
     ) -> Result<Permitted, Status> {
         if !self.state.is_auth_enabled() {
-            return Ok(Permitted(None));
+            return Ok(Permitted::Open);
         }
         let author = self.check_caller(caller, |auth, author| check(&auth.rights(author)?)).await?;
         Ok(Permitted::to(&author))
@@ -210,9 +213,10 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
     /// # Errors
     /// etcd's "revision of auth store is old", at which clients try again.
     pub(super) fn is_still(&self, permitted: Permitted) -> Result<(), Status> {
-        match permitted.0 {
-            Some(revision) if revision != self.state.auth.read().revision() => Err(WireError::AuthOldRevision.into()),
-            _ => Ok(()),
-        }
+        let is_still = match permitted {
+            Permitted::Open => !self.state.is_auth_enabled(),
+            Permitted::At(revision) => revision == self.state.auth.read().revision(),
+        };
+        if is_still { Ok(()) } else { Err(WireError::AuthOldRevision.into()) }
     }
 }

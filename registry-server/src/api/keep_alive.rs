@@ -5,6 +5,8 @@
 //! nearly all that are kept alive in time, cost no entry. A member that does not lead asks the leader, for all
 //! that came in together at once.
 
+use std::collections::BTreeSet;
+
 use registry_proto::etcdserverpb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
 use tonic::Status;
 
@@ -60,8 +62,9 @@ async fn check_renewal<R: Runtime, V: Vfs>(
     let check = |auth: &Auth, author: &Author| {
         auth.check_named(author)?;
         let leases = backend.state.leases.read();
-        let check = |id: &i64| lease_keys(auth, &leases, author, LeaseId(*id), |rights, key| rights.write(key, b""));
-        ids.iter().try_for_each(check)
+        let check = |id: i64| lease_keys(auth, &leases, author, LeaseId(id), |rights, key| rights.write(key, b""));
+        // Each once, however often it is kept alive in a round.
+        ids.iter().copied().collect::<BTreeSet<_>>().into_iter().try_for_each(check)
     };
     backend.check_caller(caller, check).await.map(drop)
 }

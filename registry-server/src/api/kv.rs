@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use futures_core::Stream;
+use prost::Message;
 use registry_proto::etcdserverpb::kv_server::Kv;
 use registry_proto::etcdserverpb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
@@ -10,7 +11,7 @@ use registry_proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status};
 
-use super::answers::Answers;
+use super::answers::{Answers, Share};
 use super::audit::Wanted;
 use super::backend::{SharedBackend, mismatch, mvcc_status};
 use super::caller::Caller;
@@ -32,7 +33,7 @@ impl<R: Runtime, V: Vfs> KvService<R, V> {
         Self(backend, answers)
     }
 
-    async fn read_txn(&self, caller: &Caller, request: &TxnRequest) -> Result<TxnResponse, Status> {
+    async fn read_txn(&self, caller: &Caller, request: &TxnRequest) -> Result<Response<TxnResponse>, Status> {
         if !is_serializable(request) {
             self.0.read_barrier().await?;
         }
@@ -46,28 +47,35 @@ impl<R: Runtime, V: Vfs> KvService<R, V> {
         self.0.state.counts.note_txn(&response);
         let revision = response.header.map_or(0, |header| header.revision);
         response.header = Some(self.0.header(Revision(revision)));
-        Ok(response)
+        let mut taken = self.1.begin();
+        taken.grow(response.encoded_len())?;
+        Ok(with_share(response, taken.share()))
     }
+}
+
+/// An answer whose bytes hold a share, if it is large.
+fn with_share<T>(answer: T, share: Option<Share>) -> Response<T> {
+    let mut response = Response::new(answer);
+    if let Some(share) = share {
+        response.extensions_mut().insert(share);
+    }
+    response
 }
 
 #[tonic::async_trait]
 impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
-        let caller = self.0.caller(&request);
+        let caller = Caller::of(&request);
         let request = request.into_inner();
         check::range(&request)?;
         let (answer, share) = range(&self.0, &self.1, &caller, &request).await?;
-        let mut response = Response::new(answer);
-        if let Some(share) = share {
-            response.extensions_mut().insert(share);
-        }
-        Ok(response)
+        Ok(with_share(answer, share))
     }
 
     type RangeStreamStream = Pin<Box<dyn Stream<Item = Result<RangeStreamResponse, Status>> + Send>>;
 
     async fn range_stream(&self, request: Request<RangeRequest>) -> Result<Response<Self::RangeStreamStream>, Status> {
-        let caller = self.0.caller(&request);
+        let caller = Caller::of(&request);
         let request = request.into_inner();
         check::range(&request)?;
         check::range_stream(&request)?;
@@ -76,7 +84,7 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        let caller = self.0.caller(&request);
+        let caller = Caller::of(&request);
         let request = request.into_inner();
         check::put(&request)?;
         let author = self.0.author(&caller).await?;
@@ -90,7 +98,7 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
-        let caller = self.0.caller(&request);
+        let caller = Caller::of(&request);
         let request = request.into_inner();
         check::delete_range(&request)?;
         let author = self.0.author(&caller).await?;
@@ -101,11 +109,11 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        let caller = self.0.caller(&request);
+        let caller = Caller::of(&request);
         let request = request.into_inner();
         check::txn(&request, self.0.limits.max_txn_ops)?;
         if is_read_only(&request) {
-            return self.read_txn(&caller, &request).await.map(Response::new);
+            return self.read_txn(&caller, &request).await;
         }
         let author = self.0.author(&caller).await?;
         let (revision, outcome) = self.0.propose(&author, &Command::Txn(request)).await?;
@@ -115,7 +123,7 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
     }
 
     async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
-        let caller = self.0.caller(&request);
+        let caller = Caller::of(&request);
         let request = request.into_inner();
         let physical = request.physical;
         let at = Revision(request.revision);

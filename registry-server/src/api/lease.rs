@@ -84,7 +84,7 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 #[tonic::async_trait]
 impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
     async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
-        let caller = self.backend.caller(&request);
+        let caller = Caller::of(&request);
         let mut request = request.into_inner();
         while request.id == 0 {
             request.id = fastrand::i64(1..);
@@ -104,7 +104,7 @@ impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
-        let author = self.backend.author(&self.backend.caller(&request)).await?;
+        let author = self.backend.author(&Caller::of(&request)).await?;
         let revoke = Command::LeaseRevoke(request.into_inner());
         let (revision, _) = self.backend.propose(&author, &revoke).await?;
         Ok(Response::new(LeaseRevokeResponse { header: Some(self.backend.header(revision)) }))
@@ -140,7 +140,7 @@ impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
         let backend = &self.backend;
-        let caller = backend.caller(&request);
+        let caller = Caller::of(&request);
         let LeaseTimeToLiveRequest { id, keys } = request.into_inner();
         backend.read_barrier().await?;
         let permitted = self.permit_lease(&caller, LeaseId(id), keys).await?;
@@ -166,7 +166,7 @@ impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
         &self,
         request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
-        let caller = self.backend.caller(&request);
+        let caller = Caller::of(&request);
         self.backend.read_barrier().await?;
         let permitted = self.permit_all(&caller).await?;
         let leases = self.backend.state.leases.read().iter().map(|(id, _)| LeaseStatus { id: id.0 }).collect();

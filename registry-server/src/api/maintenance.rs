@@ -39,7 +39,7 @@ impl<R: Runtime, V: Vfs> MaintenanceService<R, V> {
     }
 
     async fn check_admin<T>(&self, what: &str, request: &Request<T>) -> Result<(), Status> {
-        let caller = self.0.caller(request);
+        let caller = Caller::of(request);
         let checked = self.0.check_caller(&caller, |auth, author| auth.check_admin(author)).await;
         self.0.tell(&caller, what, String::new, &checked);
         checked.map(drop)
@@ -62,7 +62,7 @@ impl<R: Runtime, V: Vfs> MaintenanceService<R, V> {
 #[tonic::async_trait]
 impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
     async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
-        let caller = self.0.caller(&request);
+        let caller = Caller::of(&request);
         let request = request.into_inner();
         if request.action() == AlarmAction::Get {
             self.check_named(&caller).await?;
@@ -77,7 +77,7 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
     }
 
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        self.check_named(&self.0.caller(&request)).await?;
+        self.check_named(&Caller::of(&request)).await?;
         let raft = self.0.node.status();
         let sizes = self.0.state.sizes();
         // etcd tells the negative number that switched it off.

@@ -4,7 +4,6 @@
 //! Proposals under way are not counted, so the store may come to exceed the quota by what may wait for the
 //! log at once; from the alarm's entry on, every member refuses alike.
 
-use bytes::Bytes;
 use registry_proto::etcdserverpb::alarm_request::AlarmAction;
 use registry_proto::etcdserverpb::{AlarmRequest, AlarmType};
 use tonic::Status;
@@ -39,17 +38,19 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
     pub async fn clear_no_space(&self) {
         let _only_one = self.raising.lock().await;
         let (size, quota) = (self.state.size_bytes(), self.limits.quota_bytes);
-        match self.node.propose(self.no_space(AlarmAction::Deactivate)).await {
+        match self.propose_alarm(AlarmAction::Deactivate).await {
             Ok(_) => tracing::info!(size, quota, member = %self.member, "there is room again: alarm cleared"),
             // The next look tries again.
             Err(error) => tracing::warn!(size, quota, %error, "there is room again, and the alarm is not cleared yet"),
         }
     }
 
-    fn no_space(&self, action: AlarmAction) -> Bytes {
+    async fn propose_alarm(&self, action: AlarmAction) -> Result<(), String> {
         let alarm = AlarmType::Nospace.into();
         let request = AlarmRequest { action: action.into(), member_id: self.member.0, alarm };
-        self.encoded(&Author::Member, &Command::Alarm(request))
+        let encoded = self.encoded(&Author::Member, &Command::Alarm(request));
+        let reply = self.node.propose(encoded).await.map_err(|error| error.to_string())?;
+        reply.outcome.map(drop).map_err(|error| error.to_string())
     }
 
     /// Raises the alarm unless it is, or somebody is about to: a flood of writes makes one entry.
@@ -59,7 +60,7 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
             return;
         }
         let quota = self.limits.quota_bytes;
-        match self.node.propose(self.no_space(AlarmAction::Activate)).await {
+        match self.propose_alarm(AlarmAction::Activate).await {
             Ok(_) => tracing::warn!(size, quota, member = %self.member, "the quota is exceeded: alarm raised"),
             // Whoever writes next tries again.
             Err(error) => tracing::warn!(size, quota, %error, "the quota is exceeded, and no alarm could be raised"),

@@ -372,6 +372,13 @@ impl StateMachine for Machine {
         if let Some(wake) = self.wake_background.clone() {
             store.on_unpin(Box::new(move || wake()));
         }
+        // First of all: who may see what is there counts before it is there. And which tokens have ended meanwhile nobody
+        // knows, so all have: clients log in again.
+        self.state.note_auth(&auth);
+        *self.state.auth.write() = auth;
+        if let Some(tokens) = &self.tokens {
+            tokens.revoked_all();
+        }
         let (mut store_now, mut leases_now) = (self.state.store.write(), self.state.leases.write());
         leases_now.iter().for_each(|(id, _)| self.lease_observer.revoked(id));
         for (id, lease) in leases.iter() {
@@ -383,8 +390,6 @@ impl StateMachine for Machine {
         self.release(store_now, leases_now);
         *self.state.cluster.write() = cluster;
         *self.state.alarms.write() = alarms;
-        self.state.note_auth(&auth);
-        *self.state.auth.write() = auth;
         if !planted(Bug::SnapshotUntold) {
             self.hub.restored();
         }

@@ -1,9 +1,14 @@
 //! Whole commands, one after the other, on a machine without consensus.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use registry_proto::etcdserverpb::request_op::Request;
-use registry_proto::etcdserverpb::{AlarmType, CompactionRequest, LeaseRevokeRequest, RangeRequest, RequestOp};
+use registry_proto::etcdserverpb::{
+    AlarmType, AuthUserAddRequest, CompactionRequest, LeaseRevokeRequest, RangeRequest, RequestOp,
+};
 
 use super::*;
+use crate::auth::Digest;
 use crate::command::{LeaseCheckpoint, LeaseExpiry};
 use crate::consensus::SnapshotSource;
 
@@ -138,4 +143,31 @@ fn alarms_come_back_with_a_snapshot() {
     other.restore(&mut blocks.into_iter().map(Ok)).unwrap();
     assert_eq!(apply(&mut other, &Command::Put(put("k"))), Err(ApplyError::NoSpace));
     assert!(state.alarms.read().no_space());
+}
+
+/// Counts what it is told.
+#[derive(Default)]
+struct Ear(AtomicUsize);
+
+impl TokenObserver for Ear {
+    fn granted(&self, _: &str, _: Digest) {}
+    fn revoked(&self, _: &str) {}
+    fn revoked_all(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A member that got a snapshot instead of the entries in which a user lost its tokens took them for good.
+#[test]
+fn users_come_back_with_a_snapshot_and_tokens_end() {
+    let (mut machine, _) = machine();
+    let add = AuthUserAddRequest { name: "anna".into(), hashed_password: "h".into(), ..Default::default() };
+    apply(&mut machine, &Command::Auth(AuthChange { action: Some(AuthAction::UserAdd(add)) })).unwrap();
+    let blocks = blocks(&mut machine);
+    let (other, state) = self::machine();
+    let ear = Arc::new(Ear::default());
+    let mut other = other.telling(ear.clone());
+    other.restore(&mut blocks.into_iter().map(Ok)).unwrap();
+    assert_eq!(state.auth.read().users().collect::<Vec<_>>(), ["anna"]);
+    assert_eq!(ear.0.load(Ordering::Relaxed), 1);
 }

@@ -13,12 +13,12 @@ use registry_proto::etcdserverpb::Member;
 
 use super::identity::Identity;
 use crate::apply::{Machine, State};
-use crate::command::{Command, MemberChange, MemberChangeKind};
+use crate::command::{AUTHORS_SINCE, Command, MemberChange, MemberChangeKind};
 use crate::consensus::{ConsensusError, Membership, NodeOptions, PeerNode, Survivor, Unconfirmed, describe};
 use crate::lease::Keeper;
 use crate::storage::Vfs;
 use crate::tls::Connector;
-use crate::types::{ClusterId, MemberId, ThreadExecutor};
+use crate::types::{Author, ClusterId, MemberId, ThreadExecutor};
 use crate::watch::Hub;
 
 type Production = TokioRuntime;
@@ -119,7 +119,11 @@ async fn force<V: Vfs>(
     }
     refuse_if_alive(&raft, &members, own, cluster, tls).await?;
     let node = PeerNode { peer_urls: myself.peer_ur_ls.clone() };
-    let commands: Vec<_> = changes(&members, own).map(|change| Command::Member(change).encode()).collect();
+    // Also while authentication is enabled: it is this member that wants it.
+    let knows_authors = state.cluster.read().version() >= AUTHORS_SINCE;
+    let author = if knows_authors { Author::Member } else { Author::Nobody };
+    let encoded = |change| Command::Member(change).encode_by(&author);
+    let commands: Vec<_> = changes(&members, own).map(encoded).collect();
     let unconfirmed = survivor.become_alone(node, &commands).await?;
     tell(unconfirmed, &members, own);
     Ok(())

@@ -5,6 +5,7 @@
 mod audit;
 mod certificates;
 mod door;
+mod force;
 mod jwt;
 mod leaks;
 mod matrix;
