@@ -1,3 +1,5 @@
+//! Users and roles changed one by one, and what follows from them.
+
 use registry_proto::authpb::permission::Type;
 use registry_proto::authpb::{Permission, UserAddOptions};
 use registry_proto::etcdserverpb::{
