@@ -58,11 +58,8 @@ impl<B> Counted<B> {
         Self { body, way, call, messages, deadline, expired: false, under_way: None, share: None }
     }
 
-    /// The same, which also tells its connection that its call is under way and that something of it is sent.
+    /// The same, whose call counts as under way on its connection until this body has ended.
     pub(super) fn with_call_under_way(self, under_way: Option<UnderWay>) -> Self {
-        if let Some(under_way) = &under_way {
-            under_way.sends();
-        }
         Self { under_way, ..self }
     }
 
@@ -93,9 +90,6 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
         let frame = ready!(this.body.poll_frame(cx));
-        if let Some(under_way) = this.under_way {
-            under_way.sends();
-        }
         if let (Some(call), Some(Ok(frame))) = (this.call.as_deref(), &frame) {
             match this.way {
                 Way::In => this.messages.pass(frame.data_ref(), |bytes| call.received(bytes)),

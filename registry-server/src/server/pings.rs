@@ -1,9 +1,10 @@
 //! How often a client may ask whether this server is alive: `--grpc-keepalive-min-time`, as gRPC for Go enforces it.
 //!
-//! The HTTP/2 library answers pings and tells nobody, so the frames are looked at on their way to it: nine bytes of each,
-//! nothing is copied. Pings that come too early are strikes. Too early is below the bound while a call is under way, and below
-//! two hours while none is; what the server sends of calls takes the strikes back. At the third strike the client gets a
-//! GOAWAY with ENHANCE_YOUR_CALM and `too_many_pings`, which gRPC's libraries know, and its connection ends.
+//! The HTTP/2 library answers pings and tells nobody, so the frames are looked at on their way, in and out: nine bytes of
+//! each, nothing is copied. Pings that come too early are strikes. Too early is below the bound while a call is under way, and
+//! below two hours while none is; each frame with something of a call that goes to the socket takes the strikes back, because
+//! clients measure a connection by pings while an answer comes in. At the third strike the client gets a GOAWAY with
+//! ENHANCE_YOUR_CALM and `too_many_pings`, which gRPC's libraries know, and its connection ends.
 
 use std::io;
 use std::pin::Pin;
@@ -23,6 +24,7 @@ const STRIKES: u32 = 2;
 const PARTING: Duration = Duration::from_secs(1);
 /// The bytes before a frame's payload, and its types and flags as far as they count here.
 const HEAD_BYTES: usize = 9;
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const PING: u8 = 6;
 const ACK: u8 = 1;
@@ -38,8 +40,6 @@ pub(super) struct Activity(Arc<Shared>);
 struct Shared {
     /// Calls under way.
     calls: AtomicUsize,
-    /// Something of a call was sent since the last ping.
-    has_sent: AtomicBool,
     /// The client has to go.
     is_over: AtomicBool,
     /// The last call that the client has begun.
@@ -72,25 +72,21 @@ impl Activity {
     }
 }
 
-impl UnderWay {
-    /// Something of it is sent.
-    pub(super) fn sends(&self) {
-        self.0.0.has_sent.store(true, Ordering::Relaxed);
-    }
-}
-
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.0.calls.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// A socket behind HTTP/2's preface, whose frames are looked at while they are read.
+/// A socket behind HTTP/2's preface, whose frames are looked at while they are read and written.
 #[derive(Debug)]
 pub(super) struct Watched<IO> {
     io: IO,
     activity: Activity,
-    frames: Frames,
+    received: Frames,
+    sent: Frames,
+    /// Something of a call was sent since the last ping.
+    has_sent: bool,
     patience: Patience,
     /// Runs while the client is waited for to go.
     parting: Option<Pin<Box<Sleep>>>,
@@ -105,25 +101,35 @@ struct Patience {
 }
 
 impl<IO> Watched<IO> {
-    /// Watches what is read of `io`. Pings may come each `min_time`; with zero they are not counted.
+    /// Watches what is read of `io` and written to it. Pings may come each `min_time`; with zero they are not counted.
     pub(super) fn new(io: IO, min_time: Duration, activity: Activity) -> Self {
         let patience = Patience { min_time, last: None, strikes: 0 };
-        Self { io, activity, frames: Frames::default(), patience, parting: None }
+        let (received, sent) = (Frames::default(), Frames::default());
+        Self { io, activity, received, sent, has_sent: false, patience, parting: None }
     }
 
+    /// Looks at what came.
     fn look_at(&mut self, bytes: &[u8]) {
-        let Self { activity: Activity(shared), frames, patience, .. } = self;
-        frames.pass(bytes, |kind, flags, stream| match kind {
+        let Self { activity: Activity(shared), received, has_sent, patience, .. } = self;
+        received.pass(bytes, |kind, flags, stream| match kind {
             HEADERS => drop(shared.last_stream.fetch_max(stream, Ordering::Relaxed)),
             PING if flags & ACK == 0 => {
-                let has_sent = shared.has_sent.swap(false, Ordering::Relaxed);
                 let is_idle = shared.calls.load(Ordering::Relaxed) == 0;
-                if !patience.bears(Instant::now(), has_sent, is_idle) {
+                if !patience.bears(Instant::now(), std::mem::take(has_sent), is_idle) {
                     shared.is_over.store(true, Ordering::Relaxed);
                 }
             }
             _ => {}
         });
+    }
+
+    /// Looks at what the socket has taken.
+    fn look_at_sent(&mut self, bytes: &[u8]) {
+        if self.patience.min_time.is_zero() {
+            return;
+        }
+        let Self { sent, has_sent, .. } = self;
+        sent.pass(bytes, |kind, _, _| *has_sent |= matches!(kind, DATA | HEADERS));
     }
 }
 
@@ -178,7 +184,9 @@ impl<IO: AsyncRead + Unpin> Watched<IO> {
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let taken = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
+        self.look_at_sent(&bytes[..taken]);
+        Poll::Ready(Ok(taken))
     }
 
     fn poll_write_vectored(
@@ -186,7 +194,14 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Watched<IO> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+        let taken = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, slices))?;
+        let mut left = taken;
+        for slice in slices {
+            let seen = left.min(slice.len());
+            self.look_at_sent(&slice[..seen]);
+            left -= seen;
+        }
+        Poll::Ready(Ok(taken))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -235,6 +250,8 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
@@ -271,6 +288,31 @@ mod tests {
         let excused = [idle(0, false), idle(1, false), idle(2, false), idle(3, true), idle(4, false), idle(5, false)];
         assert_eq!(asked(&excused), [true; 6]);
         assert_eq!(asked(&[idle(0, false), idle(120, false), idle(240, false), idle(360, false)]), [true; 4]);
+    }
+
+    /// As much of an answer as one flow-control window allows, while pings measure the connection.
+    #[tokio::test]
+    async fn each_frame_of_a_call_that_is_sent_excuses_a_ping() {
+        let ping = [&[0, 0, 8, PING, 0, 0, 0, 0, 0][..], b"pingpong"].concat();
+        let frame = |kind: u8| [&[0, 0, 4, kind, 0, 0, 0, 0, 1][..], b"data"].concat();
+        for (kind, is_excused) in [(DATA, true), (HEADERS, true), (PING, false)] {
+            let (mut client, server) = tokio::io::duplex(1024);
+            let activity = Activity::default();
+            let _call = activity.begin();
+            let mut watched = Watched::new(server, Duration::from_secs(5), activity.clone());
+            for _ in 0..10 {
+                // In two pieces, as a socket may take it.
+                for piece in frame(kind).chunks(5) {
+                    watched.write_all(piece).await.unwrap();
+                }
+                client.write_all(&ping).await.unwrap();
+                let mut read = vec![0; ping.len()];
+                if watched.read_exact(&mut read).await.is_err() || activity.goodbye().is_some() {
+                    break;
+                }
+            }
+            assert_eq!(activity.goodbye().is_none(), is_excused, "frames of type {kind}");
+        }
     }
 
     #[test]
