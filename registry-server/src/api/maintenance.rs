@@ -123,7 +123,7 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
         self.1.begin(&self.0).await.map(Response::new)
     }
 
-    /// As in etcd, only the leader takes it.
+    /// As in etcd, only the leader takes it, and the answer is empty: it has no header.
     async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
         self.check_admin("move_leader", &request).await?;
         let target = MemberId(request.into_inner().target_id);
@@ -136,7 +136,7 @@ impl<R: Runtime, V: Vfs> Maintenance for MaintenanceService<R, V> {
         } else if self.0.node.status().leader != Some(target) {
             return Err(WireError::NotLeader.into());
         }
-        Ok(Response::new(MoveLeaderResponse { header: Some(self.0.header_now()) }))
+        Ok(Response::new(MoveLeaderResponse { header: None }))
     }
 
     async fn downgrade(&self, request: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
