@@ -58,7 +58,7 @@ node() {
 reach() {
   local log=$dir/$1.log
   for _ in $(seq 300); do
-    if grep -q 'ready to serve' "$log" && etcdctl --endpoints "http://$1:2379" endpoint health 2>/dev/null; then return; fi
+    if grep -q 'ready to serve' "$log" && ETCDCTL_ENDPOINTS=http://$1:2379 etcdctl endpoint health &>/dev/null; then return; fi
     sleep 0.1
   done
   cat "$log"
