@@ -11,12 +11,13 @@
 //! `members` adds, promotes and removes members while a `pulse` of writes goes on, `growth` does so under load,
 //! `joining` is about those who may not join, `transfer` hands leadership over, `lost_quorum` goes on with the one
 //! member that is left, and in `tls` members talk over TLS. `corruption` has a member hold something else than the
-//! others, and in `busy` nothing happens, for long.
+//! others, `errors` collects what only a cluster refuses, and in `busy` nothing happens, for long.
 
 mod away;
 mod busy;
 mod careful;
 mod corruption;
+mod errors;
 mod failover;
 mod growth;
 mod instances;
