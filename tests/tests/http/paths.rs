@@ -134,6 +134,31 @@ async fn the_member_tells_of_itself_and_its_cluster() {
 }
 
 #[tokio::test]
+async fn locks_and_leaderships_are_taken_and_given_back() {
+    let node = node().await;
+    let mut http = Http::connect(node.url()).await;
+    http.call("/v3/lease/grant", &json!({ "TTL": "600", "ID": "7" })).await;
+    let lock = http.call("/v3/lock/lock", &json!({ "name": base64("l"), "lease": "7" })).await;
+    assert_eq!(lock["key"], base64("l/7"));
+    http.call("/v3/lock/unlock", &json!({ "key": lock["key"] })).await;
+    let gone = http.call("/v3/kv/range", &json!({ "key": lock["key"] })).await;
+    assert!(gone.get("kvs").is_none(), "{gone}");
+
+    let campaign = json!({ "name": base64("e"), "lease": "7", "value": base64("1") });
+    let leader = http.call("/v3/election/campaign", &campaign).await["leader"].take();
+    assert_eq!((&leader["key"], &leader["lease"]), (&json!(base64("e/7")), &json!("7")));
+    http.call("/v3/election/proclaim", &json!({ "leader": leader, "value": base64("2") })).await;
+    let told = http.call("/v3/election/leader", &json!({ "name": base64("e") })).await;
+    assert_eq!(told["kv"]["value"], base64("2"));
+    let mut stream = http.stream("/v3/election/observe", &[], &json!({ "name": base64("e") }).to_string()).await;
+    assert_eq!(stream.result().await["kv"]["value"], base64("2"));
+    let mut http = Http::connect(node.url()).await;
+    http.call("/v3/election/resign", &json!({ "leader": leader })).await;
+    let none = http.post("/v3/election/leader", json!({ "name": base64("e") }).to_string()).await;
+    assert_eq!(none.refusal(), (500, 2, "election: no leader".to_owned()));
+}
+
+#[tokio::test]
 async fn what_grpc_says_the_gateway_says() {
     let node = node().await;
     let mut http = Http::connect(node.url()).await;
@@ -220,21 +245,4 @@ async fn a_token_from_a_login_goes_into_the_header_authorization() {
     assert_eq!(root.status, 200, "{root:?}");
     let ended = http.ask(Method::POST, "/v3/kv/put", &[("authorization", "ended.1")], put).await;
     assert_eq!(ended.refusal(), (401, 16, "etcdserver: invalid auth token".to_owned()));
-}
-
-#[tokio::test]
-async fn a_snapshot_comes_as_lines_to_its_end() {
-    let node = node().await;
-    node.client().await.put("a", "1").await;
-    let mut http = Http::connect(node.url()).await;
-    let mut lines = http.stream("/v3/maintenance/snapshot", &[], "{}").await;
-    lines.finish();
-    let mut left = Vec::new();
-    while let Some(line) = lines.line().await {
-        let remaining = line["result"].get("remaining_bytes").and_then(serde_json::Value::as_str).unwrap_or("0");
-        left.push(remaining.parse::<u64>().expect("it is a number"));
-        assert!(line["result"]["blob"].is_string(), "{line}");
-    }
-    assert!(left.len() > 2 && left.is_sorted_by(|one, next| one >= next), "{left:?}");
-    assert_eq!(left.last(), Some(&0));
 }

@@ -35,3 +35,18 @@ async fn the_checks_of_a_node_are_in_its_metrics() {
         assert!(metrics.contains(line), "{line}");
     }
 }
+
+#[tokio::test]
+async fn each_check_has_a_path_of_its_own() {
+    let node = EmbeddedNode::start().await;
+    let mut http = Http::connect(node.url()).await;
+    let ready = ["data_corruption", "serializable_read", "linearizable_read", "non_learner"];
+    let paths = ready.map(|check| format!("/readyz/{check}"));
+    for path in paths.iter().map(String::as_str).chain(["/livez", "/livez/serializable_read", "/readyz"]) {
+        let answer = http.ask(Method::GET, path, &[], "").await;
+        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, "ok\n"), "{path}");
+    }
+    for path in ["/livez/linearizable_read", "/readyz/nothing"] {
+        assert_eq!(http.ask(Method::GET, path, &[], "").await.status, 404, "{path}");
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use registry_tests::budget::SOON;
 use registry_tests::requests::delete;
@@ -95,6 +97,23 @@ async fn leases_are_kept_alive_one_after_the_other_and_the_stream_ends_with_the_
     assert_eq!(stream.result().await["TTL"], "600");
     stream.finish();
     assert!(stream.line().await.is_none());
+}
+
+#[tokio::test]
+async fn a_snapshot_comes_as_lines_and_ends_with_its_digest() {
+    let node = EmbeddedNode::start().await;
+    put(&node, "a", "1").await;
+    let mut http = Http::connect(node.url()).await;
+    let mut stream = http.stream("/v3/maintenance/snapshot", &[], "{}").await;
+    stream.finish();
+    let (mut bytes, mut left) = (Vec::new(), String::new());
+    while let Some(line) = stream.line().await {
+        let result = &line["result"];
+        left = result["remaining_bytes"].as_str().unwrap_or("0").to_owned();
+        bytes.extend(STANDARD.decode(result["blob"].as_str().unwrap()).unwrap());
+    }
+    let (image, digest) = bytes.split_at(bytes.len() - ring::digest::SHA256_OUTPUT_LEN);
+    assert_eq!((left.as_str(), digest), ("0", ring::digest::digest(&ring::digest::SHA256, image).as_ref()));
 }
 
 #[tokio::test]

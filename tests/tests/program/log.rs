@@ -1,12 +1,14 @@
 //! Where the log goes.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use registry_tests::budget::SOON;
 use registry_tests::{Node, eventually};
 use tempfile::TempDir;
 
 use crate::NODE;
+use crate::service::Service;
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).expect("the log is text")
@@ -50,6 +52,24 @@ async fn an_output_that_cannot_be_written_to_is_told_at_the_start() {
     let flags = ["--log-outputs=/nowhere/a.log"];
     let refused = Node::try_start(NODE, &dir.path().join("data"), &flags).await.expect_err("there is no directory");
     assert!(refused.said[0].contains("--log-outputs: cannot open /nowhere/a.log"), "{refused}");
+}
+
+#[tokio::test]
+async fn lines_are_for_programs_unless_they_are_to_be_for_people() {
+    for (format, is_json) in [("json", true), ("console", false)] {
+        let dir = TempDir::new().expect("directories can be made");
+        let path = dir.path().join("a.log");
+        let mut command = Command::new(NODE);
+        command.env_clear().env("ETCD_DATA_DIR", dir.path().join("data"));
+        command.args(["--listen-client-urls=http://127.0.0.1:0", "--wal-segment-bytes=16777216"]);
+        command.arg(format!("--log-outputs={}", path.display())).arg(format!("--log-format={format}"));
+        let command = command.stdin(Stdio::null()).stderr(Stdio::null());
+        let service = Service(command.spawn().expect("it can be started"));
+        eventually(SOON, "it serves", async || path.exists() && read(&path).contains("ready to serve client requests"))
+            .await;
+        drop(service);
+        assert!(read(&path).lines().all(|line| line.starts_with('{') == is_json), "{format}: {}", read(&path));
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the file of a test")]

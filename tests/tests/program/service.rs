@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::NODE;
 
 /// Killed and reaped when it is dropped.
-struct Service(Child);
+pub(crate) struct Service(pub(crate) Child);
 
 impl Drop for Service {
     fn drop(&mut self) {

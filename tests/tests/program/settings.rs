@@ -1,6 +1,7 @@
-//! A file of settings, as etcd has it.
+//! A file of settings, as etcd has it, and flags that no other suite gives.
 
-use registry_tests::Node;
+use registry_tests::requests::{Operation, put as put_request, txn};
+use registry_tests::{Node, refusal};
 use tempfile::TempDir;
 
 use crate::NODE;
@@ -46,4 +47,27 @@ async fn what_is_wrong_with_it_is_told_in_one_line() {
         assert_eq!(refused.said.len(), 1, "{refused}");
         assert!(refused.said[0].contains(words), "{refused} does not say: {words}");
     }
+}
+
+#[tokio::test]
+async fn the_log_of_writes_may_have_a_directory_of_its_own() {
+    let dir = TempDir::new().expect("directories can be made");
+    let wal = dir.path().join("wal");
+    let mut node = Node::start(NODE, &[&format!("--wal-dir={}", wal.display())]).await;
+    let revision = node.client().await.put("a", "1").await;
+    assert!(wal.join("LOCK").exists(), "nobody else may use it");
+    assert!(!node.data_dir().join("member").join("wal").exists(), "there is no other one");
+    node.kill9();
+    node.start_again().await;
+    assert_eq!(node.client().await.get("a").await.map(|kv| kv.mod_revision), Some(revision));
+}
+
+#[tokio::test]
+async fn a_transaction_has_as_many_operations_as_the_flag_says() {
+    let node = Node::start(NODE, &["--max-txn-ops=2"]).await;
+    let client = node.client().await;
+    let puts = |keys: &[&str]| txn(keys.iter().map(|key| put_request(key, "1").op()).collect());
+    client.txn(puts(&["a", "b"])).await.expect("there are two");
+    let refused = refusal(client.txn(puts(&["a", "b", "c"])).await);
+    assert_eq!(refused.1, "etcdserver: too many operations in txn request");
 }

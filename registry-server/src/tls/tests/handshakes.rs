@@ -158,6 +158,15 @@ async fn of_a_ca_only_those_are_let_in_that_have_an_allowed_name() {
 }
 
 #[tokio::test]
+async fn where_one_connects_another_certificate_may_be_presented() {
+    let mut pair = Pair::new();
+    let other = member(&pair.vfs, "other", &pair.authority, &pair.authority.sign(&params(&["127.0.0.1"], "other")));
+    (pair.client.client_cert_file, pair.client.client_key_file) = (other.cert_file, other.key_file);
+    pair.server.allowed_cns = vec!["other".to_owned()];
+    assert_eq!(pair.shake().await, (Ok(()), Ok(())));
+}
+
+#[tokio::test]
 async fn a_certificate_that_was_revoked_is_refused_from_the_next_connection_on() {
     let mut with_serial = params(&["127.0.0.1"], "client");
     with_serial.serial_number = Some(SerialNumber::from(77_u64));
