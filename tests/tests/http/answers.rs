@@ -3,6 +3,7 @@
 use http::Method;
 use registry_tests::EmbeddedNode;
 use serde_json::json;
+use tonic::Code;
 
 use super::kit::{Http, base64};
 
@@ -49,7 +50,7 @@ async fn a_timeout_ends_the_call() {
     let node = EmbeddedNode::start().await;
     let mut http = Http::connect(node.url()).await;
     let answer = http.ask(Method::POST, "/v3/kv/put", &[("grpc-timeout", "0n")], r#"{"key":"YQ=="}"#).await;
-    assert_eq!(answer.refusal(), (504, 4, "context deadline exceeded".to_owned()));
+    assert_eq!(answer.refusal(), (504, Code::DeadlineExceeded as i64, "context deadline exceeded".to_owned()));
     // It was not begun.
     assert!(http.call("/v3/kv/range", &json!({ "key": base64("a") })).await.get("count").is_none());
     let answer = http.ask(Method::POST, "/v3/kv/put", &[("grpc-timeout", "soon")], r#"{"key":"YQ=="}"#).await;

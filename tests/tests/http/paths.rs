@@ -134,31 +134,6 @@ async fn the_member_tells_of_itself_and_its_cluster() {
 }
 
 #[tokio::test]
-async fn locks_and_leaderships_are_taken_and_given_back() {
-    let node = node().await;
-    let mut http = Http::connect(node.url()).await;
-    http.call("/v3/lease/grant", &json!({ "TTL": "600", "ID": "7" })).await;
-    let lock = http.call("/v3/lock/lock", &json!({ "name": base64("l"), "lease": "7" })).await;
-    assert_eq!(lock["key"], base64("l/7"));
-    http.call("/v3/lock/unlock", &json!({ "key": lock["key"] })).await;
-    let gone = http.call("/v3/kv/range", &json!({ "key": lock["key"] })).await;
-    assert!(gone.get("kvs").is_none(), "{gone}");
-
-    let campaign = json!({ "name": base64("e"), "lease": "7", "value": base64("1") });
-    let leader = http.call("/v3/election/campaign", &campaign).await["leader"].take();
-    assert_eq!((&leader["key"], &leader["lease"]), (&json!(base64("e/7")), &json!("7")));
-    http.call("/v3/election/proclaim", &json!({ "leader": leader, "value": base64("2") })).await;
-    let told = http.call("/v3/election/leader", &json!({ "name": base64("e") })).await;
-    assert_eq!(told["kv"]["value"], base64("2"));
-    let mut stream = http.stream("/v3/election/observe", &[], &json!({ "name": base64("e") }).to_string()).await;
-    assert_eq!(stream.result().await["kv"]["value"], base64("2"));
-    let mut http = Http::connect(node.url()).await;
-    http.call("/v3/election/resign", &json!({ "leader": leader })).await;
-    let none = http.post("/v3/election/leader", json!({ "name": base64("e") }).to_string()).await;
-    assert_eq!(none.refusal(), (500, 2, "election: no leader".to_owned()));
-}
-
-#[tokio::test]
 async fn what_grpc_says_the_gateway_says() {
     let node = node().await;
     let mut http = Http::connect(node.url()).await;

@@ -1,6 +1,7 @@
 //! The project guards its shape: which room of the server may use which, what knows of tonic, and that each
-//! file says what it is for and stays small enough to be read.
+//! file says what it is for and stays small enough to be read. And what it says of its likeness to etcd: `compatibility`.
 
+mod compatibility;
 mod directions;
 mod files;
 mod sources;
