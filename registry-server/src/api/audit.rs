@@ -1,4 +1,5 @@
-//! Who did what to which keys: a line for each call that reads or changes something, for `--audit-log`.
+//! Who did what to which keys: a line for each call that reads or watches keys or changes anything, for `--audit-log`. What only
+//! lists leases, members, users or roles, or keeps leases alive, leaves none.
 //!
 //! A line has the user, if there is one, what was wanted, of which keys, leases, members, users or roles, and how it went.
 //! Values, passwords and tokens are in none. Lines are events of the target [`TARGET`], so that whoever embeds a node sees

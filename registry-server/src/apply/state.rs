@@ -18,7 +18,8 @@ use crate::watch::{Compacted, History};
 const EVENT_BYTES_LOCKED: usize = 16 << 10;
 
 /// Everything that entries change. Whoever takes several of the locks takes them in the order of the
-/// fields.
+/// fields; but `auth` is read before `leases` where somebody's rights are looked at, which is safe as long as one thread
+/// writes, and never holds one of the two while it waits for the other to write.
 #[derive(Debug, Default)]
 pub struct State {
     /// Keys and their history.

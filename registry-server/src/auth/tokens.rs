@@ -1,8 +1,8 @@
 //! The simple tokens that this member knows: whose each is, and until when.
 //!
 //! Every member learns of a token by an entry of the log, and forgets it by its own clock when nobody has shown it for its
-//! TTL. Nothing of them is in a snapshot, and what a start finds in its log is not taken up again: after a restart a
-//! client logs in anew. As in etcd, but for the last, which there revives what had ended.
+//! TTL. Nothing of them is in a snapshot: whoever gets one forgets all, as it does not know which have ended. And what a start
+//! finds in its log is not taken up again. After either a client logs in anew; etcd revives what had ended.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
