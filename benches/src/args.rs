@@ -2,6 +2,7 @@
 
 mod scale;
 mod stall;
+mod upkeep;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use registry_bench::load::{Amount, KeyOrder, Load, Work};
 use registry_bench::process::Program;
 pub(crate) use scale::ScaleArgs;
 pub(crate) use stall::StallArgs;
+pub(crate) use upkeep::UpkeepArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,6 +50,9 @@ pub(crate) enum Command {
     /// Compares the lag of fast watchers, and the server's memory, without and with watchers that stop reading.
     #[command(after_help = stall::EXAMPLES)]
     Stall(Box<StallArgs>),
+    /// Compares the latency of puts in quiet times and beside defragmentation, compaction and snapshots.
+    #[command(after_help = upkeep::EXAMPLES)]
+    Upkeep(Box<UpkeepArgs>),
 }
 
 /// The servers of a comparison that always starts them.

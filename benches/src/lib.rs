@@ -10,8 +10,9 @@
 //! turn on fresh data, gives each the same load, and samples what it costs them ([`usage`]); [`figures`] makes
 //! ratios of it and [`report`] shows them. [`scale`] loads two servers with millions of revisions and looks at
 //! what that costs to hold and to start again; [`stall`] compares a server with itself, without and with watchers
-//! that stop reading. The generator shares the machine with the server, so it keeps its
-//! own costs low: one runtime a thread, no locks between threads, no allocation for values.
+//! that stop reading; [`upkeep`] with itself while it defragments, compacts or sends a snapshot. The generator shares
+//! the machine with the server, so it keeps its own costs low: one runtime a thread, no locks between threads, no
+//! allocation for values.
 
 mod channel;
 mod clients;
@@ -32,6 +33,7 @@ mod recorder;
 pub mod report;
 pub mod scale;
 pub mod stall;
+pub mod upkeep;
 pub mod usage;
 
 pub use error::BenchError;

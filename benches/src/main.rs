@@ -6,7 +6,7 @@ mod args;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Args, Command, RunArgs, ScaleArgs, StallArgs};
+use args::{Args, Command, RunArgs, ScaleArgs, StallArgs, UpkeepArgs};
 use clap::Parser;
 use registry_bench::figures::{Figures, Ratios};
 use registry_bench::pairs::{measure_endpoint, measure_in_turn};
@@ -49,6 +49,7 @@ async fn carry_out(command: &Command) -> Result<(), BenchError> {
         Command::Run(args) => run(args).await,
         Command::Scale(args) => scale(args).await,
         Command::Stall(args) => stall(args).await,
+        Command::Upkeep(args) => upkeep(args).await,
     }
 }
 
@@ -92,6 +93,15 @@ async fn stall(args: &StallArgs) -> Result<(), BenchError> {
     let say = |line: &str| progress.prints(|| println!("{line}"));
     let comparison =
         registry_bench::stall::compare(&args.plan(), &args.programs(), args.pairs, &data_root, &progress, say).await?;
+    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &comparison))
+}
+
+async fn upkeep(args: &UpkeepArgs) -> Result<(), BenchError> {
+    let (progress, data_root) = (Progress::new(), args.data_root());
+    warn_of_memory(&data_root);
+    let say = |line: &str| progress.prints(|| println!("{line}"));
+    let comparison =
+        registry_bench::upkeep::compare(&args.plan(), &args.programs(), &data_root, &progress, say).await?;
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &comparison))
 }
 

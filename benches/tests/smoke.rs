@@ -9,6 +9,7 @@ use registry_bench::generator::{Generator, Measured};
 use registry_bench::load::{Amount, Load, Work};
 use registry_bench::progress::Progress;
 use registry_bench::stall::{self, End, Stall};
+use registry_bench::upkeep::{self, Chore, Upkeep};
 use registry_server::server::{Config, Running, Server};
 use tempfile::TempDir;
 
@@ -95,6 +96,32 @@ async fn stalled_watchers_that_a_compaction_overtakes_are_reported_as_cancelled(
     let caught = &run.caught[0];
     assert!(matches!(caught.end, End::Compacted { revision } if revision > caught.events as i64), "{caught:?}");
     assert!(caught.events < 300 && caught.up_to_date_seconds.is_none(), "{caught:?}");
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn each_chore_is_done_beside_the_puts_of_its_phase() {
+    let (node, _dir) = node().await;
+    let chores = vec![Chore::Defragment, Chore::Compact, Chore::Snapshot];
+    let load = Load { rate: Some(200.0), ..tiny(Work::Put) };
+    let plan = Upkeep {
+        load,
+        chores: chores.clone(),
+        phase: Duration::from_millis(300),
+        pause: Duration::from_millis(50),
+        rounds: 2,
+    };
+    let mut lines = Vec::new();
+    let mut say = |line: &str| lines.push(line.to_owned());
+    let rounds = upkeep::measure(&plan, "node", node.client_url(), None, &Progress::new(), &mut say).await.unwrap();
+    assert_eq!(lines.len(), 8, "{lines:?}");
+    for round in &rounds.rounds {
+        assert!(round.iter().all(|run| run.figures.operations == 60), "{round:?}");
+        assert_eq!(round.iter().map(|run| run.done.times > 0).collect::<Vec<_>>(), [false, true, true, true]);
+        // An image has at least a few pages; the others send nothing.
+        assert_eq!(round.iter().map(|run| run.done.bytes > 10_000).collect::<Vec<_>>(), [false, false, false, true]);
+    }
+    assert!(chores.iter().all(|chore| rounds.p99_ratio(*chore).is_some_and(|ratio| ratio.min > 0.0)));
     node.shutdown().await.unwrap();
 }
 

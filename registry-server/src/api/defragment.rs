@@ -2,7 +2,8 @@
 //!
 //! etcd copies its file into a new one and answers nobody meanwhile. Here the chunks of the store that have garbage in them are
 //! rewritten one by one, between entries, as compaction does it; then a snapshot is asked for, behind which the log and
-//! older snapshots go. The call ends when the memory is given back; the snapshot is written after that.
+//! older snapshots go, unless there is next to nothing to be given back. The call ends when the memory is given back; the
+//! snapshot is written after that.
 
 use tonic::Status;
 
@@ -28,8 +29,9 @@ impl<R: Runtime, V: Vfs> Backend<R, V> {
         if !is_done {
             return Err(WireError::Stopped.into());
         }
-        self.node.ask_for_snapshot();
-        tracing::info!(before, after = self.state.size_bytes(), "finished defragment");
+        let after = self.state.size_bytes();
+        self.node.give_back_disk(after);
+        tracing::info!(before, after, "finished defragment");
         Ok(())
     }
 }

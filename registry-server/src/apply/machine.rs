@@ -26,8 +26,8 @@ use crate::types::planted::{Bug, planted};
 use crate::types::{Grant, LeaseId, MemberId, Revision, Runtime};
 use crate::watch::Hub;
 
-/// Keys that one slice of physical compaction looks at: about a millisecond of work between entries.
-const COMPACT_KEYS: usize = 2_000;
+/// Keys that one slice of physical compaction looks at: about a tenth of a millisecond of work between entries.
+const COMPACT_KEYS: usize = 200;
 
 /// Hears of leases that come and go, so that their time can be kept elsewhere. It is told while the state is locked:
 /// before anybody can see a change, so it must not look at the state itself.

@@ -36,6 +36,10 @@ pub(super) type RaftHandle<S, R, V> = Arc<Raft<TypeConfig<S, R>, Applier<S, R, V
 const RUN_ENTRIES: usize = 256;
 const RUN_BYTES: usize = 4 * 1024 * 1024;
 
+/// Garbage on disk is worth a snapshot when it is this part of the last one, and so many bytes.
+const WORTH_FRACTION: u64 = 16;
+const WORTH_BYTES: u64 = 64 << 10;
+
 /// The log writes at least a sector for an entry that is synced alone.
 const SECTOR_BYTES: usize = 512;
 
@@ -46,6 +50,8 @@ type Responding<S, R> = (RaftEntry, Option<ApplyResponder<TypeConfig<S, R>>>);
 pub(super) struct SinceSnapshot {
     bytes: AtomicU64,
     due_bytes: AtomicU64,
+    /// What the last snapshot takes on disk.
+    last_bytes: AtomicU64,
     /// Woken when a snapshot is due.
     pub(super) due: Notify,
 }
@@ -54,6 +60,21 @@ impl SinceSnapshot {
     /// A snapshot is due once `bytes` of entries were applied after the last one.
     pub(super) fn set_due_after(&self, bytes: u64) {
         self.due_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The last snapshot has so many bytes.
+    pub(super) fn set_last(&self, bytes: u64) {
+        self.last_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Has a snapshot written now, if one of a state of so many bytes gives back a part of the disk that is worth it: the log
+    /// since the last one, and what that one holds beyond the state.
+    pub(super) fn give_back_disk(&self, state_bytes: u64) {
+        let last = self.last_bytes.load(Ordering::Relaxed);
+        let garbage = self.bytes.load(Ordering::Relaxed) + last.saturating_sub(state_bytes);
+        if garbage >= (last / WORTH_FRACTION).max(WORTH_BYTES) {
+            self.due.notify_one();
+        }
     }
 
     fn add(&self, bytes: usize) {
@@ -258,7 +279,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftSnapshotBuilder<TypeConfig<S, R>> 
 
     async fn build_snapshot(&mut self) -> io::Result<RaftSnapshot> {
         let source = self.source.take().expect("openraft builds each snapshot once")?;
-        match self.snapshots.write(self.meta.clone(), source).await {
+        match self.snapshots.write::<R>(self.meta.clone(), source).await {
             Ok(snapshot) => Ok(snapshot),
             // openraft would stop the node. A snapshot only saves space: the log still has everything, so
             // the last one stays the current one, nothing is purged, and the next is tried before long.
@@ -386,4 +407,27 @@ fn apply_run<S: StateMachine, R: Runtime>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_disk_is_given_back_only_if_there_is_a_part_of_it_to_be_had() {
+        let asked = |since: usize, last: u64, state: u64| {
+            let snapshot = SinceSnapshot::default();
+            snapshot.set_due_after(u64::MAX);
+            snapshot.set_last(last);
+            snapshot.add(since);
+            snapshot.give_back_disk(state);
+            snapshot.due.notified().now_or_never().is_some()
+        };
+        let mib = 1 << 20;
+        assert!(!asked(mib, 160 << 20, 160 << 20), "a log of a 160th");
+        assert!(asked(10 * mib, 160 << 20, 160 << 20), "a log of a sixteenth");
+        assert!(asked(mib, 160 << 20, 140 << 20), "a snapshot that holds an eighth of garbage");
+        assert!(asked(mib, 0, mib as u64), "no snapshot yet");
+        assert!(!asked(1_000, 0, 1_000), "next to nothing");
+    }
 }

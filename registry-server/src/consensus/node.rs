@@ -443,9 +443,10 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         }
     }
 
-    /// Has a snapshot written as if one were due, behind which the log and older snapshots go.
-    pub fn ask_for_snapshot(&self) {
-        self.since_snapshot.due.notify_one();
+    /// Has a snapshot written, behind which the log and older snapshots go, if the state is so many bytes and that gives
+    /// back a sixteenth of what the last one takes, or more.
+    pub fn give_back_disk(&self, state_bytes: u64) {
+        self.since_snapshot.give_back_disk(state_bytes);
     }
 
     /// Returns when the node has stopped by itself, which only a fatal error does, with that error's text.

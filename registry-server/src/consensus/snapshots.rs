@@ -7,6 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use bytes::Bytes;
+use openraft::async_runtime::Instant as _;
 use parking_lot::Mutex;
 
 use super::applier::SinceSnapshot;
@@ -14,9 +15,10 @@ use super::encoding::{snapshot_meta_from_bytes, snapshot_meta_to_bytes};
 use super::state_machine::{RestoreError, SnapshotSource, StateMachine};
 use super::types::{RaftSnapshot, RaftSnapshotMeta};
 use crate::storage::{
-    SnapshotError, SnapshotReader, SnapshotRun, SnapshotWriter, Vfs, latest, remove_older, remove_unfinished,
+    SnapshotError, SnapshotFile, SnapshotReader, SnapshotRun, SnapshotWriter, Vfs, latest, older_snapshots,
+    remove_older, remove_unfinished,
 };
-use crate::types::Lane;
+use crate::types::{Lane, Runtime};
 
 /// A snapshot that failed is tried again after this part of the usual bytes.
 const RETRY_FRACTION: u64 = 16;
@@ -25,6 +27,12 @@ const RETRY_FRACTION: u64 = 16;
 /// as one of a snapshot, so two fifths of a start are the log at most; writing snapshots costs four times as much as
 /// writing the log at most.
 const DUE_FRACTION: u64 = 4;
+
+/// After each piece, writing rests for so many times as long as the piece took: the disk is the log's four fifths of the time.
+const REST: u32 = 4;
+
+/// What is cut off an old snapshot at once.
+const SHRINK_BYTES: u64 = 4 << 20;
 
 /// Runs of a megabyte that are read while one is restored.
 const RUNS_AHEAD: usize = 16;
@@ -84,6 +92,7 @@ impl<V: Vfs> Snapshots<V> {
     }
 
     fn set_due_behind(&self, last_bytes: u64) {
+        self.since_snapshot.set_last(last_bytes);
         self.since_snapshot.set_due_after(self.at_least_bytes.max(last_bytes / DUE_FRACTION));
     }
 
@@ -188,16 +197,94 @@ impl<V: Vfs> Snapshots<V> {
     }
 
     /// Writes a snapshot and removes the older ones. It counts only once it is whole and synced.
-    pub(super) async fn write(&self, meta: RaftSnapshotMeta, source: impl SnapshotSource) -> io::Result<RaftSnapshot> {
+    ///
+    /// Piece by piece, and resting in between, so that the disk is there for the log most of the time. Nobody waits for a
+    /// snapshot: the log is longer meanwhile, that is all.
+    pub(super) async fn write<R: Runtime>(
+        &self,
+        meta: RaftSnapshotMeta,
+        source: impl SnapshotSource,
+    ) -> io::Result<RaftSnapshot> {
         let (vfs, dir) = (self.vfs.clone(), self.dir.clone());
         let head = snapshot_meta_to_bytes(&meta);
         let index = meta.last_log_id.map_or(0, |log_id| log_id.index);
-        let newest = self.newest.clone();
-        let write = move || write_file(&vfs, &dir, index, &head, source, &newest);
-        let (path, bytes) = self.lane.run(write).await.map_err(io::Error::other)?.map_err(io::Error::other)?;
-        self.set_due_behind(bytes);
-        Ok(RaftSnapshot { meta, snapshot: path })
+        let create = move || SnapshotWriter::create(vfs, &dir, index, &head).map(|writer| Box::new((writer, source)));
+        let mut writing = self.lane.run(create).await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        loop {
+            let begun = R::Instant::now();
+            let step = self.lane.run(move || write_piece(writing)).await.map_err(io::Error::other)?;
+            match step.map_err(io::Error::other)? {
+                Step::More(more) => writing = more,
+                Step::Whole(writer) => break self.finish::<R>(writer, meta).await,
+            }
+            rest::<R>(begun).await;
+        }
     }
+
+    /// Makes it count.
+    async fn finish<R: Runtime>(&self, writer: SnapshotWriter<V>, meta: RaftSnapshotMeta) -> io::Result<RaftSnapshot> {
+        let newest = self.newest.clone();
+        let finish = move || -> Result<SnapshotFile, SnapshotError> {
+            let file = writer.finish()?;
+            // At once: whoever asks for the newest next finds one that is there. openraft stops at one that is not.
+            *newest.lock() = Some(file.path.clone());
+            Ok(file)
+        };
+        let file = self.lane.run(finish).await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        tracing::info!(index = file.index, bytes = file.bytes, path = %file.path.display(), "saved snapshot");
+        self.set_due_behind(file.bytes);
+        let snapshot = RaftSnapshot { meta, snapshot: file.path.clone() };
+        // The new one counts; what is left of the old ones only takes space.
+        if let Err(error) = self.remove_older::<R>(file).await {
+            tracing::warn!(%error, "cannot remove older snapshots");
+        }
+        Ok(snapshot)
+    }
+
+    /// Gives back what older snapshots take, step by step.
+    async fn remove_older<R: Runtime>(&self, keep: SnapshotFile) -> io::Result<()> {
+        let (vfs, dir, kept) = (self.vfs.clone(), self.dir.clone(), keep.clone());
+        let older = self.lane.run(move || older_snapshots(&vfs, &dir, &kept)).await.map_err(io::Error::other)?;
+        for path in older.map_err(io::Error::other)? {
+            loop {
+                let (begun, vfs, path) = (R::Instant::now(), self.vfs.clone(), path.clone());
+                let left = self.lane.run(move || vfs.shrink(&path, SHRINK_BYTES)).await.map_err(io::Error::other)??;
+                if left == 0 {
+                    break;
+                }
+                rest::<R>(begun).await;
+            }
+        }
+        let (vfs, dir) = (self.vfs.clone(), self.dir.clone());
+        let removed = self.lane.run(move || remove_older(&vfs, &dir, &keep)).await.map_err(io::Error::other)?;
+        removed.map_err(io::Error::other)
+    }
+}
+
+/// Leaves the disk to others, after a piece of work on it.
+async fn rest<R: Runtime>(begun: R::Instant) {
+    let took = begun.elapsed();
+    if !took.is_zero() {
+        R::sleep(took * REST).await;
+    }
+}
+
+enum Step<V: Vfs, S> {
+    More(Box<(SnapshotWriter<V>, S)>),
+    Whole(SnapshotWriter<V>),
+}
+
+/// Goes on until something was synced, or there is no more to write. Blocking.
+fn write_piece<V: Vfs, S: SnapshotSource>(
+    mut writing: Box<(SnapshotWriter<V>, S)>,
+) -> Result<Step<V, S>, SnapshotError> {
+    let (writer, source) = &mut *writing;
+    let before = writer.synced_bytes();
+    while writer.synced_bytes() == before {
+        let Some(block) = source.next_block() else { return Ok(Step::Whole(writing.0)) };
+        writer.write_block(&block)?;
+    }
+    Ok(Step::More(writing))
 }
 
 /// A snapshot that is being received; dropping it removes what was written.
@@ -247,29 +334,4 @@ fn blocks_and_end(blocks: Vec<Bytes>, error: Option<RestoreError>) -> BlocksAndE
 
 fn unreadable(why: impl ToString) -> RestoreError {
     RestoreError::new("a snapshot", why)
-}
-
-fn write_file<V: Vfs>(
-    vfs: &V,
-    dir: &Path,
-    index: u64,
-    head: &Bytes,
-    mut source: impl SnapshotSource,
-    newest: &Mutex<Option<PathBuf>>,
-) -> Result<(PathBuf, u64), SnapshotError> {
-    let mut writer = SnapshotWriter::create(vfs.clone(), dir, index, head)?;
-    let mut bytes = 0;
-    while let Some(block) = source.next_block() {
-        bytes += block.len() as u64;
-        writer.write_block(&block)?;
-    }
-    let file = writer.finish()?;
-    // In this order: whoever asks for the newest next finds one that is there. openraft stops at one that is not.
-    *newest.lock() = Some(file.path.clone());
-    // The new one counts; what is left of the old ones only takes space.
-    if let Err(error) = remove_older(vfs, dir, &file) {
-        tracing::warn!(%error, "cannot remove older snapshots");
-    }
-    tracing::info!(index, bytes, path = %file.path.display(), "saved snapshot");
-    Ok((file.path, bytes))
 }

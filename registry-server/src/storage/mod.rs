@@ -19,8 +19,8 @@ mod wal;
 pub use data_dir::{DataDir, DataDirError};
 pub use mem_vfs::{MemFile, MemLock, MemVfs, Syncs, Unsynced};
 pub use snapshot_file::{
-    Run as SnapshotRun, SnapshotError, SnapshotFile, SnapshotReader, SnapshotWriter, latest, remove_older,
-    remove_unfinished,
+    Run as SnapshotRun, SnapshotError, SnapshotFile, SnapshotReader, SnapshotWriter, latest, older as older_snapshots,
+    remove_older, remove_unfinished,
 };
 pub use std_vfs::{StdFile, StdLock, StdVfs};
 pub use vfs::{FileStamp, OpenMode, Vfs, VfsFile};

@@ -62,6 +62,16 @@ pub trait Vfs: Clone + Send + Sync + 'static {
     /// Those of the file system.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
+    /// Cuts up to `bytes` off the end of a file that is about to be removed, and says how many it has left; 0 if somebody
+    /// reads it, who keeps what he reads. To give the room of a large file back all at once keeps the disk from others:
+    /// 260 MiB on ext4 made syncs of another file wait for 20 ms, and steps of 4 MiB for 1.5 ms.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn shrink(&self, _path: &Path, _bytes: u64) -> io::Result<u64> {
+        Ok(0)
+    }
+
     /// The names in a directory, sorted; names that are not UTF-8 are left out, as none of ours is such.
     ///
     /// # Errors

@@ -49,6 +49,8 @@ enum Entries {
 pub(super) struct Contents {
     state: Arc<State>,
     cursor: SnapshotCursor,
+    /// The store's revision when it was looked at last.
+    seen: Revision,
     /// In the order of their names.
     buckets: [(&'static str, Entries); 10],
     at: Position,
@@ -76,7 +78,7 @@ impl Contents {
         let leases = state.leases.read();
         let cluster = state.cluster.read();
         let alarms = state.alarms.read();
-        let cursor = store.snapshot();
+        let (cursor, seen) = (store.snapshot(), store.revision());
         let compacted = Some(cursor.compacted()).filter(|compacted| *compacted != NEVER_COMPACTED);
         let [auth, roles, users] = schema::authentication(&state.auth.read().to_stored());
         let buckets = [
@@ -93,7 +95,13 @@ impl Contents {
         ];
         drop((alarms, cluster, leases));
         RwLockReadGuard::unlock_fair(store);
-        Self { state: state.clone(), cursor, buckets, at: Position::BEGIN }
+        Self { state: state.clone(), cursor, seen, buckets, at: Position::BEGIN }
+    }
+
+    /// Whether anything was written to the store since it was asked last.
+    pub(super) fn has_company(&mut self) -> bool {
+        let now = self.state.store.read().revision();
+        std::mem::replace(&mut self.seen, now) != now
     }
 
     /// Goes back to the beginning.

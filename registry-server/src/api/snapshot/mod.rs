@@ -20,20 +20,25 @@ mod tests;
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use openraft::async_runtime::Instant as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use self::contents::{Applied, Contents, Replaced};
-use self::rendering::Rendering;
+use self::rendering::{Measure, Measuring, Rendering};
 use self::sending::{Sending, SnapshotStream};
 use super::backend::Backend;
 use super::status::WireError;
+use crate::apply::State;
 use crate::storage::Vfs;
 use crate::types::Runtime;
 
 /// Snapshots at a time: each reads the whole store, on a core of its own if the client is fast.
 const AT_A_TIME: usize = 4;
+
+/// How many times as long as a piece of work took the snapshot rests after it, beside writers.
+const REST: u32 = 4;
 
 /// The snapshots that clients take.
 pub(super) struct Snapshots {
@@ -54,16 +59,44 @@ impl Snapshots {
         let raft = backend.node.status();
         let applied = Applied { index: raft.applied_index, term: raft.term };
         let state = backend.state.clone();
-        let measure = R::spawn_blocking(move || Rendering::begin(Contents::cut(&state, applied), place));
-        let measured = tokio::select! {
+        let rendering = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(WireError::Stopped.into()),
-            measured = measure => measured.map_err(|_| ended())?,
+            measured = measured::<R>(state, applied, place) => measured?,
         };
-        let rendering = measured.map_err(|Replaced| replaced())?;
         tracing::info!(bytes = rendering.bytes(), "sending database snapshot to client");
         Ok(Sending::<R>::begin(rendering, self.stop.clone()))
     }
+}
+
+/// The image, cut and measured.
+async fn measured<R: Runtime>(
+    state: Arc<State>,
+    applied: Applied,
+    place: OwnedSemaphorePermit,
+) -> Result<Box<Rendering>, Status> {
+    let begin = move || Measuring::begin(Contents::cut(&state, applied), place);
+    let mut measuring = R::spawn_blocking(begin).await.map_err(|_| ended())?;
+    loop {
+        let step = resting::<R, _>(move || (measuring.has_company(), measuring.step())).await?;
+        match step.map_err(|Replaced| replaced())? {
+            Measure::More(more) => measuring = more,
+            Measure::Done(rendering) => return Ok(rendering),
+        }
+    }
+}
+
+/// Does a piece of the work, and rests for a few times as long if the store was written to since the last one: whoever takes
+/// a snapshot can wait, while those who put need the core.
+async fn resting<R: Runtime, T: Send + 'static>(
+    piece: impl FnOnce() -> (bool, T) + Send + 'static,
+) -> Result<T, Status> {
+    let begun = R::Instant::now();
+    let (has_company, done) = R::spawn_blocking(piece).await.map_err(|_| ended())?;
+    if has_company {
+        R::sleep(begun.elapsed() * REST).await;
+    }
+    Ok(done)
 }
 
 /// A job that ended without a word, which is a bug.

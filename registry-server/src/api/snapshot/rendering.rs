@@ -11,6 +11,8 @@ use crate::bbolt::{ImageWriter, Layout};
 pub(super) const CHUNK_BYTES: usize = 32 << 10;
 /// Bytes that are made at a time.
 const BATCH_BYTES: usize = 1 << 20;
+/// Pieces that are measured at a time: about as much work.
+const MEASURED_PIECES: usize = 8;
 
 /// What is left to be made.
 pub(super) struct Rendering {
@@ -44,15 +46,51 @@ impl From<Replaced> for RenderError {
     }
 }
 
+/// What one step of measuring has come to.
+pub(super) enum Measure {
+    More(Box<Measuring>),
+    Done(Box<Rendering>),
+}
+
+/// An image whose pages are counted, which has to come first: the first of them tell where the last are.
+pub(super) struct Measuring {
+    contents: Contents,
+    image: ImageWriter,
+    place: OwnedSemaphorePermit,
+}
+
+impl Measuring {
+    pub(super) fn begin(contents: Contents, place: OwnedSemaphorePermit) -> Box<Self> {
+        Box::new(Self { contents, image: ImageWriter::measure(), place })
+    }
+
+    /// Whether anything was written to the store since it was asked last.
+    pub(super) fn has_company(&mut self) -> bool {
+        self.contents.has_company()
+    }
+
+    /// Measures some more.
+    pub(super) fn step(mut self: Box<Self>) -> Result<Measure, Replaced> {
+        for _ in 0..MEASURED_PIECES {
+            if !self.contents.feed(&mut self.image)? {
+                return Ok(Measure::Done(Box::new(self.finish())));
+            }
+        }
+        Ok(Measure::More(self))
+    }
+
+    fn finish(mut self) -> Rendering {
+        let (layout, _) = self.image.finish();
+        self.contents.rewind();
+        let (digest, image) = (Context::new(&SHA256), ImageWriter::write(layout));
+        Rendering { contents: self.contents, image, layout, digest, _place: self.place }
+    }
+}
+
 impl Rendering {
-    /// Measures the image.
-    pub(super) fn begin(mut contents: Contents, place: OwnedSemaphorePermit) -> Result<Self, Replaced> {
-        let mut image = ImageWriter::measure();
-        while contents.feed(&mut image)? {}
-        let (layout, _) = image.finish();
-        contents.rewind();
-        let digest = Context::new(&SHA256);
-        Ok(Self { contents, image: ImageWriter::write(layout), layout, digest, _place: place })
+    /// As [`Measuring::has_company`].
+    pub(super) fn has_company(&mut self) -> bool {
+        self.contents.has_company()
     }
 
     /// The length of the whole image.

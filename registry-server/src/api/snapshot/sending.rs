@@ -16,7 +16,7 @@ use tonic::Status;
 use super::super::status::WireError;
 use super::super::version::STORAGE_VERSION;
 use super::rendering::{CHUNK_BYTES, RenderError, Rendering, Step};
-use super::{ended, replaced};
+use super::{replaced, resting};
 use crate::types::Runtime;
 
 /// How long a client may take for a batch, at least. Then what is left is dropped, before twice the time is over.
@@ -56,9 +56,9 @@ enum More {
 }
 
 impl<R: Runtime> Sending<R> {
-    pub(super) fn begin(rendering: Rendering, stop: CancellationToken) -> SnapshotStream {
+    pub(super) fn begin(rendering: Box<Rendering>, stop: CancellationToken) -> SnapshotStream {
         let remaining_bytes = rendering.bytes();
-        let left = Left { remaining_bytes, ready: Bytes::new(), batches: 0, more: More::Pages(Box::new(rendering)) };
+        let left = Left { remaining_bytes, ready: Bytes::new(), batches: 0, more: More::Pages(rendering) };
         let left = Arc::new(Mutex::new(left));
         drop(R::spawn(drop_if_not_taken::<R>(Arc::downgrade(&left))));
         let sending = Self { left, stop, runtime: PhantomData };
@@ -76,7 +76,7 @@ impl<R: Runtime> Sending<R> {
             if self.stop.is_cancelled() {
                 return Err(WireError::Stopped.into());
             }
-            let rendering = match self.left.lock().next()? {
+            let mut rendering = match self.left.lock().next()? {
                 Next::Message(message) => return Ok(Some(message)),
                 Next::End => return Ok(None),
                 Next::Render(rendering) => rendering,
@@ -84,7 +84,7 @@ impl<R: Runtime> Sending<R> {
             let step = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Err(WireError::Stopped.into()),
-                step = R::spawn_blocking(move || rendering.step()) => step.map_err(|_| ended())?,
+                step = resting::<R, _>(move || (rendering.has_company(), rendering.step())) => step?,
             };
             self.left.lock().add(step.map_err(|error| status(&error))?);
         }

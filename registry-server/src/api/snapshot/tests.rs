@@ -30,9 +30,15 @@ fn delete(state: &State, key: &str, end: &str) {
     txn.end();
 }
 
-fn rendering(state: &Arc<State>) -> Rendering {
+fn rendering(state: &Arc<State>) -> Box<Rendering> {
     let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-    Rendering::begin(Contents::cut(state, APPLIED), place).ok().unwrap()
+    let mut measuring = Measuring::begin(Contents::cut(state, APPLIED), place);
+    loop {
+        match measuring.step().ok().unwrap() {
+            Measure::More(more) => measuring = more,
+            Measure::Done(rendering) => return rendering,
+        }
+    }
 }
 
 fn sending(state: &Arc<State>) -> SnapshotStream {

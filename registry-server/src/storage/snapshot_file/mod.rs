@@ -117,7 +117,21 @@ pub fn latest<V: Vfs>(vfs: &V, dir: &Path) -> Result<Option<SnapshotFile>, Snaps
 /// # Errors
 /// [`SnapshotError::Io`]; what was not removed goes the next time.
 pub fn remove_older<V: Vfs>(vfs: &V, dir: &Path, keep: &SnapshotFile) -> Result<(), SnapshotError> {
-    remove_matching(vfs, dir, |name| parse_name(name).is_some_and(|found| found < (keep.index, keep.unique)))
+    remove_matching(vfs, dir, is_older_than(keep))
+}
+
+/// The snapshots that [`remove_older`] would remove.
+///
+/// # Errors
+/// [`SnapshotError::Io`].
+pub fn older<V: Vfs>(vfs: &V, dir: &Path, keep: &SnapshotFile) -> Result<Vec<PathBuf>, SnapshotError> {
+    let mut names = vfs.list(dir).map_err(SnapshotError::io(dir))?;
+    names.retain(|name| is_older_than(keep)(name));
+    Ok(names.iter().map(|name| dir.join(name)).collect())
+}
+
+fn is_older_than(keep: &SnapshotFile) -> impl Fn(&str) -> bool {
+    |name| parse_name(name).is_some_and(|found| found < (keep.index, keep.unique))
 }
 
 /// Removes what unfinished writers of an earlier process left, and makes what it finished durable. Call it

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::{MemVfs, Syncs, Unsynced};
+use super::super::{MemVfs, StdVfs, Syncs, Unsynced};
 use super::*;
 
 const DIR: &str = "/snap";
@@ -39,6 +39,20 @@ fn a_finished_snapshot_survives_a_power_loss_and_reads_back() {
     let vfs = vfs.crash();
     assert_eq!(latest(&vfs, Path::new(DIR)).unwrap(), Some(file.clone()));
     assert_eq!(read(&vfs, &file.path).unwrap(), [b"first".to_vec(), Vec::new(), large]);
+}
+
+#[test]
+fn a_file_shrinks_step_by_step_unless_somebody_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = SnapshotWriter::create(StdVfs, dir.path(), 1, b"meta").unwrap();
+    writer.write_block(&[7; 1_000]).unwrap();
+    let file = writer.finish().unwrap();
+    let mut reader = SnapshotReader::open(&StdVfs, &file.path).unwrap();
+    assert_eq!(StdVfs.shrink(&file.path, 400).unwrap(), 0);
+    assert_eq!(reader.next_block().unwrap().unwrap(), vec![7; 1_000]);
+    drop(reader);
+    let left: Vec<_> = (0..3).map(|_| StdVfs.shrink(&file.path, 400).unwrap()).collect();
+    assert_eq!(left, [file.bytes - 400, file.bytes - 800, 0]);
 }
 
 #[test]
