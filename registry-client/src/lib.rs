@@ -26,6 +26,8 @@ pub mod registration;
 pub mod simulation;
 pub mod watch;
 
+#[cfg(feature = "tls")]
+pub use channel::TlsConfig;
 pub use client::{Register, Registry, RegistryBuilder, RegistryGuard, WatchBuilder};
 pub use error::{Error, LeaseTrouble};
 pub use instance::{Endpoint, EndpointError, Instance, InstanceBuilder, InstanceError, Status};

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use tonic::{Code, Status};
 
 use super::ChannelError;
+use super::refusal::wants_user;
 use crate::error::Error;
 
 /// Why a call failed, as far as the next step depends on it.
@@ -21,11 +22,18 @@ pub(crate) fn failure(status: &Status) -> Failure {
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<ChannelError>() {
             let maybe_done = matches!(error, ChannelError::Broken(..));
-            return Failure { error: Error::Unavailable { message: error.to_string() }, maybe_done };
+            let error = match error {
+                ChannelError::NotLoggedIn(error) => error.clone(),
+                error => Error::Unavailable { message: error.to_string() },
+            };
+            return Failure { error, maybe_done };
         }
         source = error.source();
     }
-    let message = status.message().to_owned();
+    let mut message = status.message().to_owned();
+    if wants_user(status) {
+        message.push_str("; the registry asks who calls: give a user with RegistryBuilder::auth");
+    }
     match status.code() {
         Code::Unavailable
         | Code::DeadlineExceeded

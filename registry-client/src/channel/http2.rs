@@ -1,9 +1,13 @@
-//! HTTP/2 over TCP, which is how the registry is reached in production.
+//! HTTP/2 over TCP, or over TLS on it, which is how the registry is reached in production.
+
+use std::error::Error as StdError;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tonic::body::Body;
 
@@ -17,24 +21,40 @@ const PING_LIMIT: Duration = Duration::from_secs(4);
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
+/// What to do about a registry that ends a connection for want of a certificate.
+pub(super) const WANTS_CERTIFICATE: &str =
+    ": give a certificate that the registry takes, with TlsConfig::identity_files";
+
 /// Opens HTTP/2 connections.
-#[derive(Debug)]
-pub(super) struct Http2;
+#[derive(Debug, Default)]
+pub(crate) struct Http2 {
+    /// For all of them, or for none.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<super::TlsConfig>,
+}
 
 impl Connector for Http2 {
     fn connect(&self, endpoint: &Endpoint) -> BoxFuture<Result<Box<dyn Link>, String>> {
         let endpoint = endpoint.clone();
+        #[cfg(feature = "tls")]
+        let tls = self.tls.clone();
         Box::pin(async move {
-            let sender = handshake(&endpoint).await?;
-            Ok(Box::new(Http2Link { sender }) as Box<dyn Link>)
+            let stream =
+                TcpStream::connect((endpoint.host(), endpoint.port())).await.map_err(|error| error.to_string())?;
+            stream.set_nodelay(true).map_err(|error| error.to_string())?;
+            #[cfg(feature = "tls")]
+            if let Some(tls) = tls {
+                return link(&endpoint, tls.secure(&endpoint, stream).await?).await;
+            }
+            link(&endpoint, stream).await
         })
     }
 }
 
-async fn handshake(endpoint: &Endpoint) -> Result<SendRequest<Body>, String> {
-    let text = |error: &dyn std::error::Error| error.to_string();
-    let stream = TcpStream::connect((endpoint.host(), endpoint.port())).await.map_err(|error| text(&error))?;
-    stream.set_nodelay(true).map_err(|error| text(&error))?;
+async fn link(
+    endpoint: &Endpoint,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<Box<dyn Link>, String> {
     let (sender, connection) = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
@@ -43,20 +63,40 @@ async fn handshake(endpoint: &Endpoint) -> Result<SendRequest<Body>, String> {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| text(&error))?;
+        .map_err(|error| chain(&error))?;
     let name = endpoint.to_string();
+    let broke = Arc::new(OnceLock::new());
+    let tell = Arc::clone(&broke);
     // Ends with the connection, which ends when nobody sends on it any more.
     tokio::spawn(async move {
         if let Err(error) = connection.await {
-            tracing::debug!(endpoint = name, %error, "the connection broke");
+            let error = chain(&error);
+            tracing::debug!(endpoint = name, error, "the connection broke");
+            drop(tell.set(error));
         }
     });
-    Ok(sender)
+    Ok(Box::new(Http2Link { sender, broke }))
+}
+
+/// An error with its causes: what TLS has to say comes last.
+fn chain(error: &dyn StdError) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    // Such a certificate is judged when the handshake is over for this side.
+    if text.contains("CertificateRequired") || text.contains("BadCertificate") {
+        text.push_str(WANTS_CERTIFICATE);
+    }
+    text
 }
 
 #[derive(Debug)]
 struct Http2Link {
     sender: SendRequest<Body>,
+    /// Why the connection is over, which its requests are not told.
+    broke: Arc<OnceLock<String>>,
 }
 
 impl Link for Http2Link {
@@ -65,16 +105,17 @@ impl Link for Http2Link {
     }
 
     fn send(&self, request: Request<Body>) -> BoxFuture<Result<Response<Body>, SendError>> {
-        let mut sender = self.sender.clone();
+        let (mut sender, broke) = (self.sender.clone(), Arc::clone(&self.broke));
         Box::pin(async move {
-            sender.ready().await.map_err(|error| SendError::NotSent(error.to_string()))?;
+            let text = |error: &hyper::Error| broke.get().cloned().unwrap_or_else(|| chain(error));
+            sender.ready().await.map_err(|error| SendError::NotSent(text(&error)))?;
             let answer = sender.try_send_request(request).await;
             answer.map(|answer| answer.map(Body::new)).map_err(|mut error| {
                 // hyper hands the request back when not a byte of it was written.
                 if error.take_message().is_some() {
-                    return SendError::NotSent(error.error().to_string());
+                    return SendError::NotSent(text(error.error()));
                 }
-                SendError::Broken(error.error().to_string())
+                SendError::Broken(text(error.error()))
             })
         })
     }

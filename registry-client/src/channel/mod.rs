@@ -3,13 +3,23 @@
 //! [`Channel`] is what the generated stubs call. It connects when a call needs it, takes the endpoints in
 //! turn, waits with growing, jittered pauses when none answers, and leaves a connection that
 //! [`Channel::condemn`] names. `failure` turns an answer's status into what the SDK does about it. Calls are
-//! never repeated here. A [`Connector`] opens the connections: `http2` in production.
+//! never repeated here, but for those that were refused for their token, once: `token` gets another from the
+//! [`Credentials`], `refusal` knows the words of refusals, `inspected` looks for them at the end of streams. A
+//! [`Connector`] opens the connections: `http2` in production, with `tls` where the feature is on.
 
 mod connection;
 #[cfg_attr(not(feature = "simulation"), expect(unreachable_pub, reason = "public in a simulation"))]
 mod connector;
+mod credentials;
 mod failure;
 mod http2;
+mod inspected;
+mod refusal;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "tls")]
+mod tls;
+mod token;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,15 +32,23 @@ use connection::Connection;
 use connector::Connector;
 #[cfg(feature = "simulation")]
 pub use connector::{BoxFuture, Connector, Link, SendError};
+pub(crate) use credentials::Credentials;
 pub(crate) use failure::{Failure, failure};
-use http::{HeaderValue, Request, Response, Uri};
-use http2::Http2;
+use http::{Extensions, HeaderValue, Request, Response, Uri};
+use http_body_util::{BodyExt, Full};
+pub(crate) use http2::Http2;
+use inspected::Inspected;
+pub(crate) use refusal::refuses_token;
+#[cfg(feature = "tls")]
+pub use tls::TlsConfig;
+use token::{TokenNumber, Tokens};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tonic::body::Body;
 use tower_service::Service;
 
 use crate::backoff::Delays;
+use crate::error::Error;
 use crate::instance::Endpoint;
 
 /// A call that has no answer by then is given up; its outcome is unknown.
@@ -41,6 +59,8 @@ pub(crate) const OPEN_LIMIT: Duration = Duration::from_secs(4);
 /// A call that has no connection by then was not sent, which says more than that it was given up. It is
 /// shorter than the limits above.
 const DIAL_LIMIT: Duration = Duration::from_millis(2_500);
+/// Calls whose requests have no end, so that they cannot be sent twice.
+const STREAMS: [&str; 2] = ["/etcdserverpb.Watch/Watch", "/etcdserverpb.Lease/LeaseKeepAlive"];
 
 /// Why a call did not get an answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -51,6 +71,12 @@ pub(crate) enum ChannelError {
     /// The connection broke; the registry may have carried the call out.
     #[error("the connection to {0} broke: {1}")]
     Broken(String, String),
+    /// There is no token for it, so that it was not sent.
+    #[error(transparent)]
+    NotLoggedIn(Error),
+    /// It was not carried out, as its token is no good; the next one carries another.
+    #[error("the registry refused the token: {0}")]
+    TokenRefused(String),
 }
 
 /// The failover channel. Clones share the connection.
@@ -64,6 +90,14 @@ struct Shared {
     connector: Arc<dyn Connector>,
     endpoints: Vec<Endpoint>,
     dial: Mutex<Dial>,
+    /// Only with credentials do calls carry a token.
+    login: Option<Login>,
+}
+
+#[derive(Debug)]
+struct Login {
+    credentials: Credentials,
+    tokens: Tokens,
 }
 
 /// What whoever connects needs; calls that need a connection wait in turn for it.
@@ -77,16 +111,39 @@ struct Dial {
 }
 
 impl Channel {
-    /// Over the network. Endpoints must not be empty; they are tried in turn, from a random one on.
-    pub(crate) fn new(endpoints: Vec<Endpoint>) -> Self {
-        Self::over(Arc::new(Http2), endpoints)
-    }
-
-    /// Over whatever the connector opens.
-    pub(crate) fn over(connector: Arc<dyn Connector>, endpoints: Vec<Endpoint>) -> Self {
+    /// Over whatever the connector opens. Endpoints must not be empty; they are tried in turn, from a random one on.
+    pub(crate) fn over(
+        connector: Arc<dyn Connector>,
+        endpoints: Vec<Endpoint>,
+        credentials: Option<Credentials>,
+    ) -> Self {
         let next = fastrand::usize(..endpoints.len().max(1));
         let dial = Dial { current: None, next, delays: Delays::random(), not_before: now() };
-        Self { shared: Arc::new(Shared { connector, endpoints, dial: Mutex::new(dial) }) }
+        let login = credentials.map(|credentials| Login { credentials, tokens: Tokens::new() });
+        Self { shared: Arc::new(Shared { connector, endpoints, dial: Mutex::new(dial), login }) }
+    }
+
+    /// What has to run on the SDK's thread for calls to have a token, if they are to have one.
+    pub(crate) fn log_in(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let login = self.shared.login.as_ref()?;
+        Some(token::provide(login.tokens.clone(), login.credentials.clone(), self.clone()))
+    }
+
+    /// Which token a call carried, from the extensions of its answer.
+    pub(crate) fn token_of(answer: &Extensions) -> Option<u64> {
+        answer.get::<TokenNumber>().map(|number| number.0)
+    }
+
+    /// A stream that was opened with this token should be opened anew, with the one that counts now.
+    pub(crate) fn is_outdated(&self, token: Option<u64>) -> bool {
+        let tokens = self.shared.login.as_ref().map(|login| &login.tokens);
+        tokens.zip(token).is_some_and(|(tokens, number)| tokens.is_replaced(number))
+    }
+
+    /// A stream was told that its token is no good. Says whether another one may be had.
+    pub(crate) fn refuse_token(&self, token: Option<u64>) -> bool {
+        let tokens = self.shared.login.as_ref().map(|login| &login.tokens);
+        tokens.zip(token).inspect(|(tokens, number)| tokens.refuse(*number)).is_some()
     }
 
     /// Leaves the connection that a call of that time went over to the calls that are still on it: new ones
@@ -129,7 +186,44 @@ impl Channel {
     }
 
     async fn send(self, request: Request<Body>) -> Result<Response<Body>, ChannelError> {
-        let dialled = tokio::time::timeout(DIAL_LIMIT, self.connection()).await;
+        let ready_by = now() + DIAL_LIMIT;
+        let Some(login) = &self.shared.login else { return self.carry(request, ready_by).await };
+        if STREAMS.contains(&request.uri().path()) {
+            return self.send_with(&login.tokens, request, ready_by).await;
+        }
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map_err(|error| ChannelError::NotSent(error.to_string()))?.to_bytes();
+        let request = || Request::from_parts(head.clone(), Body::new(Full::new(body.clone())));
+        match self.send_with(&login.tokens, request(), ready_by).await {
+            Err(ChannelError::TokenRefused(_)) => self.send_with(&login.tokens, request(), ready_by).await,
+            answer => answer,
+        }
+    }
+
+    /// Sends a call with the token, and sees to it that one which is refused is not used again.
+    async fn send_with(
+        &self,
+        tokens: &Tokens,
+        mut request: Request<Body>,
+        ready_by: Instant,
+    ) -> Result<Response<Body>, ChannelError> {
+        let token = tokio::time::timeout_at(ready_by, tokens.current()).await;
+        let token = token.map_err(|_| ChannelError::NotSent("still waiting for a token".to_owned()))??;
+        if let Some(value) = token.value {
+            request.headers_mut().insert("token", value);
+        }
+        let mut answer = self.carry(request, ready_by).await?;
+        if let Some(message) = refusal::token_refusal(answer.headers()) {
+            tokens.refuse(token.number);
+            return Err(ChannelError::TokenRefused(message));
+        }
+        answer.extensions_mut().insert(TokenNumber(token.number));
+        Ok(answer.map(|body| Body::new(Inspected::new(body, tokens.clone(), token.number))))
+    }
+
+    /// Sends a call as it is, if there is a connection in time.
+    async fn carry(&self, request: Request<Body>, ready_by: Instant) -> Result<Response<Body>, ChannelError> {
+        let dialled = tokio::time::timeout_at(ready_by, self.connection()).await;
         let connection = dialled.map_err(|_| ChannelError::NotSent("still connecting".to_owned()))??;
         connection.send(request).await
     }
@@ -145,10 +239,34 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // A member without a leader must refuse, not answer from what it remembers.
-        request.headers_mut().insert("hasleader", HeaderValue::from_static("true"));
+        require_leader(&mut request);
         Box::pin(self.clone().send(request))
     }
+}
+
+/// The channel for the call that asks for a token, and so carries none.
+#[derive(Debug, Clone)]
+struct Untokened(Channel);
+
+impl Service<Request<Body>> for Untokened {
+    type Response = Response<Body>;
+    type Error = ChannelError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, ChannelError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ChannelError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        require_leader(&mut request);
+        let channel = self.0.clone();
+        Box::pin(async move { channel.carry(request, now() + DIAL_LIMIT).await })
+    }
+}
+
+/// A member without a leader must refuse, not answer from what it remembers.
+fn require_leader(request: &mut Request<Body>) {
+    request.headers_mut().insert("hasleader", HeaderValue::from_static("true"));
 }
 
 /// The stubs give the path only.

@@ -14,5 +14,7 @@ const _: () = {
     shared::<ServiceWatch>();
     shared::<View>();
     shared::<Snapshot>();
+    #[cfg(feature = "tls")]
+    shared::<crate::TlsConfig>();
     moved::<Changes>();
 };

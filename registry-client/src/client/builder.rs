@@ -8,7 +8,9 @@ use parking_lot::Mutex;
 
 use super::workplace::Workplace;
 use super::{Registry, Shared};
-use crate::channel::Channel;
+#[cfg(feature = "tls")]
+use crate::channel::TlsConfig;
+use crate::channel::{Channel, Credentials, Http2};
 use crate::error::Error;
 use crate::instance::{Endpoint, is_readable};
 use crate::registration::outstanding::Outstanding;
@@ -20,11 +22,21 @@ pub struct RegistryBuilder {
     endpoints: Vec<String>,
     namespace: String,
     cache_dir: Option<PathBuf>,
+    credentials: Option<Credentials>,
+    #[cfg(feature = "tls")]
+    tls: Option<TlsConfig>,
 }
 
 impl RegistryBuilder {
     pub(super) fn new(endpoints: Vec<String>) -> Self {
-        Self { endpoints, namespace: String::new(), cache_dir: None }
+        Self {
+            endpoints,
+            namespace: String::new(),
+            cache_dir: None,
+            credentials: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 
     /// What every key begins with, as in `/prod`; nothing unless given. A `/` at its end is left out.
@@ -40,14 +52,64 @@ impl RegistryBuilder {
         self
     }
 
+    /// Who the client is to the registry, which nobody asks unless given. The user has to be allowed to read and write
+    /// below `<namespace>/services/` (to watch: to read) and to read below `<namespace>/tombstones/`. Neither logs nor `Debug` ever show the password.
+    ///
+    /// The token that the registry gives for it is got when there is something to say, on the SDK's thread, and got anew
+    /// whenever the registry says that it is no good, in which of its forms ever; calls that were refused for it are sent
+    /// again, and no lease is lost over it. While the registry knows no users, calls carry none, so that authentication
+    /// can be enabled and disabled under running clients. A user whom the registry refuses is a permanent error in
+    /// [`Registry::connect`], in [`crate::Register`] and in the state of registrations that stand; the registry is asked again
+    /// all the same, for as long as there is something to say.
+    pub fn auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.credentials = Some(Credentials::password(user.into(), password.into()));
+        self
+    }
+
+    /// As [`RegistryBuilder::auth`], with tokens that are made elsewhere, as JWTs are: `source` is called for the first
+    /// one and for another whenever the registry says that the last is no good.
+    ///
+    /// It is polled on the SDK's thread, where it must not block, for 10 s at most. What it fails with shows in the errors of
+    /// calls, and it is called again with growing pauses.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), registry_client::Error> {
+    /// let registry = registry_client::Registry::builder(["http://127.0.0.1:2379"])
+    ///     .auth_with(|| async { std::env::var("REGISTRY_JWT") })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn auth_with<F, R, E>(mut self, source: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = Result<String, E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.credentials = Some(Credentials::source(source));
+        self
+    }
+
+    /// Secures all connections; the endpoints are `https://` then, all of them.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// The client. It connects when there is something to say, so that this works while the registry is
     /// down.
     ///
     /// # Errors
-    /// When there is no endpoint or one that is not `http://host:port`, when the namespace holds white space or
+    /// When there is no endpoint or one that is not `http://host:port` (`https://host:port` with TLS), when the namespace holds white space or
     /// control characters, or no thread can be started.
     pub fn build(self) -> Result<Registry, Error> {
-        let channel = Channel::new(self.checked()?);
+        let endpoints = self.checked()?;
+        let network = Http2 {
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        };
+        let channel = Channel::over(Arc::new(network), endpoints, self.credentials.clone());
         let outstanding = Arc::new(Outstanding::default());
         let workplace = Workplace::on_thread(channel, Arc::clone(&outstanding))?;
         Ok(self.on(workplace, outstanding))
@@ -69,7 +131,7 @@ impl RegistryBuilder {
         if self.cache_dir.is_some() {
             return Err(Error::Setting("a simulated client has no cache on disk".to_owned()));
         }
-        let channel = Channel::over(connector, self.checked()?);
+        let channel = Channel::over(connector, self.checked()?, self.credentials.clone());
         let outstanding = Arc::new(Outstanding::default());
         // Waiting would block the one thread that everything runs on.
         outstanding.abandon();
@@ -82,9 +144,7 @@ impl RegistryBuilder {
         if endpoints.is_empty() {
             return Err(Error::Setting("no endpoint: give at least one, as in http://10.0.0.1:2379".to_owned()));
         }
-        if let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.scheme() != "http") {
-            return Err(Error::Setting(format!("{endpoint}: only http is spoken; give an http:// address")));
-        }
+        self.check_schemes(&endpoints)?;
         if !is_readable(&self.namespace) {
             let text = format!("the namespace {:?} must be without white space and control characters", self.namespace);
             return Err(Error::Setting(text));
@@ -92,10 +152,76 @@ impl RegistryBuilder {
         Ok(endpoints)
     }
 
+    /// Nobody speaks in the clear by a slip of the pen, nor is refused without being told why.
+    #[cfg(feature = "tls")]
+    fn check_schemes(&self, endpoints: &[Endpoint]) -> Result<(), Error> {
+        let (scheme, mend) = match &self.tls {
+            Some(tls) => {
+                tls.check()?;
+                ("https", "RegistryBuilder::tls secures all endpoints: give an https:// address")
+            }
+            None => ("http", "give an http:// address, or for https:// a RegistryBuilder::tls"),
+        };
+        let other = endpoints.iter().find(|endpoint| endpoint.scheme() != scheme);
+        other.map_or(Ok(()), |endpoint| Err(Error::Setting(format!("{endpoint}: {mend}"))))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_self, reason = "with the feature it has settings of TLS")]
+    fn check_schemes(&self, endpoints: &[Endpoint]) -> Result<(), Error> {
+        let other = endpoints.iter().find(|endpoint| endpoint.scheme() != "http");
+        let mend =
+            "give an http:// address; https:// needs the feature `tls` of registry-client and RegistryBuilder::tls";
+        other.map_or(Ok(()), |endpoint| Err(Error::Setting(format!("{endpoint}: {mend}"))))
+    }
+
     fn on(self, workplace: Workplace, outstanding: Arc<Outstanding>) -> Registry {
         let namespace = self.namespace.trim_end_matches('/').to_owned();
         let watches = Mutex::new(BTreeMap::new());
         let shared = Shared { namespace, cache_dir: self.cache_dir, workplace, outstanding, watches };
         Registry { shared: Arc::new(shared) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(builder: RegistryBuilder) -> String {
+        builder.build().map(drop).unwrap_err().to_string()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn an_https_endpoint_is_refused_with_the_name_of_the_feature() {
+        let text = refusal(Registry::builder(["https://10.0.0.1:2379"]));
+        assert!(text.contains("https://10.0.0.1:2379") && text.contains("feature `tls`"), "{text}");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn an_endpoint_and_the_settings_of_tls_go_together_or_are_refused() {
+        let text = refusal(Registry::builder(["https://10.0.0.1:2379"]));
+        assert!(text.contains("RegistryBuilder::tls"), "{text}");
+        let tls = TlsConfig::new().ca_file("/etc/registry/ca.pem");
+        let mixed = Registry::builder(["https://10.0.0.1:2379", "http://10.0.0.2:2379"]);
+        let text = refusal(mixed.tls(tls.clone()));
+        assert!(text.contains("http://10.0.0.2:2379") && text.contains("https://"), "{text}");
+        let https = || Registry::builder(["https://10.0.0.1:2379"]);
+        assert!(refusal(https().tls(TlsConfig::new())).contains("TlsConfig::ca_file"));
+        assert!(refusal(https().tls(tls.server_name("no name"))).contains("\"no name\""));
+    }
+
+    #[test]
+    fn a_scheme_that_nobody_speaks_is_refused() {
+        assert!(refusal(Registry::builder(["tcp://10.0.0.1:2379"])).contains("tcp://10.0.0.1:2379"));
+    }
+
+    #[test]
+    fn a_password_is_shown_nowhere() {
+        let builder = Registry::builder(["http://10.0.0.1:2379"]).auth("pay", "hunter2");
+        assert!(!format!("{builder:?}").contains("hunter2"));
+        let inside = refusal(Registry::builder(["http://pay:hunter2@10.0.0.1:2379"]));
+        assert!(!inside.contains("hunter2"), "{inside}");
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Thread {
 impl Thread {
     /// Starts it with the streams that live as long as it does.
     pub(super) fn start(
-        streams: [Task; 2],
+        streams: Vec<Task>,
         resumes: watch::Sender<u64>,
         outstanding: Arc<Outstanding>,
     ) -> Result<Self, Error> {
@@ -48,7 +48,8 @@ impl Thread {
             drop(started.send(Ok(runtime.handle().clone())));
             runtime.block_on(async move {
                 // These live as long as the runtime.
-                drop((streams.map(tokio::spawn), tokio::spawn(tell_resumes(resumes))));
+                streams.into_iter().for_each(|stream| drop(tokio::spawn(stream)));
+                drop(tokio::spawn(tell_resumes(resumes)));
                 stopped.cancelled().await;
                 tracked.close();
                 tracked.wait().await;

@@ -60,8 +60,10 @@ impl Workplace {
     }
 }
 
-fn tools(channel: Channel, clock: Clock, resumed: watch::Receiver<u64>) -> (Tools, [Task; 2]) {
+fn tools(channel: Channel, clock: Clock, resumed: watch::Receiver<u64>) -> (Tools, Vec<Task>) {
     let (keepalives, keepalive_stream) = KeepAlives::new(channel.clone());
     let (watches, watch_stream) = WatchHub::new(channel.clone());
-    (Tools { clock, channel, keepalives, watches, resumed }, [Box::pin(keepalive_stream), Box::pin(watch_stream)])
+    let mut streams: Vec<Task> = vec![Box::pin(keepalive_stream), Box::pin(watch_stream)];
+    streams.extend(channel.log_in().map(|login| Box::pin(login) as Task));
+    (Tools { clock, channel, keepalives, watches, resumed }, streams)
 }

@@ -55,7 +55,12 @@ impl Endpoint {
     /// # Errors
     /// When the text has another form, a path, user information, port 0 or the unspecified address.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
-        let syntax = || EndpointError::Syntax(text.to_owned());
+        // What stands before an @ may be a password.
+        let syntax = || {
+            EndpointError::Syntax(
+                text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, rest)| format!("...@{rest}")),
+            )
+        };
         let uri: http::Uri = text.parse().map_err(|_| syntax())?;
         let scheme = uri.scheme_str().ok_or_else(syntax)?.to_ascii_lowercase();
         let authority = uri.authority().ok_or_else(syntax)?;

@@ -42,7 +42,7 @@ pub(super) async fn watch_key(channel: Channel, hub: WatchHub, key: Bytes, revis
                     read_again = true;
                     break;
                 }
-                Message::Lost(_) => break,
+                Message::Lost(_) | Message::Moved => break,
             }
         }
         drop(watch);

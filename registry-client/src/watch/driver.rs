@@ -26,6 +26,8 @@ use crate::error::Error;
 enum End {
     /// The stream is gone: watch on from where we are.
     Lost(Error),
+    /// Nothing is wrong; watch on from where we are.
+    Moved,
     /// Events are missing, or the registry may be another one.
     Gap,
 }
@@ -135,6 +137,7 @@ impl Driver {
                     return (End::Gap, created);
                 }
                 Message::Lost(error) => return (End::Lost(error), created),
+                Message::Moved => return (End::Moved, created),
             }
         }
         (End::Lost(Error::Unavailable { message: "the watch ended".to_owned() }), created)

@@ -2,9 +2,10 @@
 //!
 //! Each watch has a bounded queue of its own; whoever does not take its messages holds the stream up, so
 //! watches only ever take and go on. When the stream is lost every watch is told so once and is over; it is
-//! up to its owner to ask for another from where it stands.
+//! up to its owner to ask for another from where it stands. So it is when the stream's token is no good any more:
+//! a stream carries the token that it was opened with, and servers check it for each watch that is created.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -18,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::span::Span;
-use crate::channel::{Channel, OPEN_LIMIT, failure};
+use crate::channel::{Channel, OPEN_LIMIT, failure, refuses_token};
 use crate::error::Error;
 
 /// Messages that wait for one watch.
@@ -29,6 +30,8 @@ const CREATE_LIMIT: usize = 64;
 const REQUEST_LIMIT: usize = 256;
 /// The largest answer that is taken; a server splits bigger ones, as it is asked to.
 const ANSWER_LIMIT_BYTES: usize = 64 << 20;
+/// What servers call a watch that they did not create, instead of the id that was asked for. They answer in order.
+const NOT_CREATED: i64 = -1;
 
 /// What a watch is told.
 #[derive(Debug)]
@@ -49,6 +52,14 @@ pub(crate) enum Message {
     },
     /// The stream is gone; nothing follows.
     Lost(Error),
+    /// The stream has given way to one with another token: nothing is wrong, and nothing follows.
+    Moved,
+}
+
+/// Why a stream is over.
+enum End {
+    Lost(Error),
+    Moved,
 }
 
 struct Create {
@@ -99,7 +110,14 @@ impl WatchHub {
     pub(crate) fn new(channel: Channel) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (creates, asked) = mpsc::channel(CREATE_LIMIT);
         let dropped = Arc::new(Dropped::default());
-        let stream = WatchStream { channel, asked, dropped: Arc::clone(&dropped), watches: BTreeMap::new() };
+        let stream = WatchStream {
+            channel,
+            asked,
+            dropped: Arc::clone(&dropped),
+            watches: BTreeMap::new(),
+            pending: VecDeque::new(),
+            token: None,
+        };
         (Self { creates, dropped }, stream.run())
     }
 
@@ -122,24 +140,35 @@ struct WatchStream {
     dropped: Arc<Dropped>,
     /// In order, as all are told when the stream is lost.
     watches: BTreeMap<i64, mpsc::Sender<Message>>,
+    /// Those whose creation is not answered, oldest first.
+    pending: VecDeque<i64>,
+    /// What the stream was opened with.
+    token: Option<u64>,
 }
 
 impl WatchStream {
     async fn run(mut self) {
         while let Some(first) = self.asked.recv().await {
             let opened_at = Instant::now();
-            let lost = match self.open(first).await {
+            let end = match self.open(first).await {
                 Ok((requests, answers)) => self.follow(requests, answers).await,
-                Err(error) => Some(error),
+                Err(error) => Some(End::Lost(error)),
             };
-            let Some(error) = lost else { return };
-            tracing::debug!(%error, "the watch stream is lost");
-            self.channel.condemn(opened_at);
+            let Some(end) = end else { return };
+            if let End::Lost(error) = &end {
+                tracing::debug!(%error, "the watch stream is lost");
+                self.channel.condemn(opened_at);
+            }
             while let Ok(create) = self.asked.try_recv() {
                 self.watches.insert(create.id, create.route);
             }
+            self.pending.clear();
             for route in std::mem::take(&mut self.watches).into_values() {
-                drop(route.send(Message::Lost(error.clone())).await);
+                let message = match &end {
+                    End::Lost(error) => Message::Lost(error.clone()),
+                    End::Moved => Message::Moved,
+                };
+                drop(route.send(message).await);
             }
         }
     }
@@ -150,7 +179,10 @@ impl WatchStream {
         self.create(first, &requests).await;
         let mut client = WatchClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_LIMIT_BYTES);
         match timeout(OPEN_LIMIT, client.watch(ReceiverStream::new(outgoing))).await {
-            Ok(Ok(answers)) => Ok((requests, answers.into_inner())),
+            Ok(Ok(answers)) => {
+                self.token = Channel::token_of(answers.extensions());
+                Ok((requests, answers.into_inner()))
+            }
             Ok(Err(status)) => Err(failure(&status).error),
             Err(_) => Err(Error::Unavailable { message: "the watch stream does not open".to_owned() }),
         }
@@ -158,8 +190,11 @@ impl WatchStream {
 
     /// Carries watches out and events back until the stream is lost, and says why; nothing when the client
     /// has gone.
-    async fn follow(&mut self, requests: Requests, mut answers: Streaming<WatchResponse>) -> Option<Error> {
+    async fn follow(&mut self, requests: Requests, mut answers: Streaming<WatchResponse>) -> Option<End> {
         loop {
+            if !self.pending.is_empty() && self.channel.is_outdated(self.token) {
+                return Some(End::Moved);
+            }
             // A server that is not read from may stop reading, so that answers go before watches that are to
             // be created; one of those follows each answer, so that a flood of answers does not keep them away.
             tokio::select! {
@@ -172,8 +207,8 @@ impl WatchStream {
                             self.create(create, &requests).await;
                         }
                     }
-                    Ok(None) => return Some(Error::Unavailable { message: "the watch stream ended".to_owned() }),
-                    Err(status) => return Some(failure(&status).error),
+                    Ok(None) => return Some(End::Lost(Error::Unavailable { message: "the watch stream ended".to_owned() })),
+                    Err(status) => return Some(End::Lost(failure(&status).error)),
                 },
                 create = self.asked.recv() => self.create(create?, &requests).await,
             }
@@ -182,6 +217,7 @@ impl WatchStream {
 
     async fn create(&mut self, create: Create, requests: &Requests) {
         self.watches.insert(create.id, create.route);
+        self.pending.push_back(create.id);
         let request = WatchCreateRequest {
             key: create.span.key,
             range_end: create.span.end,
@@ -204,8 +240,25 @@ impl WatchStream {
         }
     }
 
+    /// The watch that an answer is about.
+    fn answered(&mut self, answer: &WatchResponse) -> i64 {
+        if !answer.created {
+            return answer.watch_id;
+        }
+        if answer.watch_id == NOT_CREATED {
+            return self.pending.pop_front().unwrap_or(NOT_CREATED);
+        }
+        self.pending.retain(|id| *id != answer.watch_id);
+        answer.watch_id
+    }
+
     async fn route(&mut self, answer: WatchResponse) {
-        let id = answer.watch_id;
+        let id = self.answered(&answer);
+        if answer.canceled && refuses_token(&answer.cancel_reason) && self.channel.refuse_token(self.token) {
+            // All watches move to a stream with another token, this one among them.
+            self.pending.push_front(id);
+            return;
+        }
         let ended = answer.canceled;
         let Some(route) = self.watches.get(&id) else { return };
         // An owner that has gone is cancelled through `dropped`.

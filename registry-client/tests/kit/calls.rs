@@ -1,14 +1,16 @@
 //! Plain etcd calls, each on one connection that is made anew when it breaks.
 
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use registry_proto::etcdserverpb::auth_client::AuthClient;
 use registry_proto::etcdserverpb::kv_client::KvClient;
 use registry_proto::etcdserverpb::lease_client::LeaseClient;
 use registry_proto::etcdserverpb::{
@@ -24,9 +26,11 @@ use super::PATIENCE;
 
 /// A connection to one address, as the stubs want it.
 #[derive(Clone)]
-struct Plain {
+pub(super) struct Plain {
     sender: SendRequest<Body>,
     endpoint: String,
+    /// Who calls, while the server asks.
+    token: Arc<Mutex<Option<HeaderValue>>>,
 }
 
 impl Service<Request<Body>> for Plain {
@@ -41,6 +45,9 @@ impl Service<Request<Body>> for Plain {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let uri = format!("{}{}", self.endpoint, request.uri().path());
         *request.uri_mut() = uri.parse::<Uri>().unwrap();
+        if let Some(token) = self.token.lock().unwrap().clone() {
+            request.headers_mut().insert("token", token);
+        }
         Box::pin(self.sender.send_request(request))
     }
 }
@@ -50,6 +57,8 @@ impl Service<Request<Body>> for Plain {
 pub(crate) struct Calls {
     kv: KvClient<Plain>,
     lease: LeaseClient<Plain>,
+    pub(super) auth: AuthClient<Plain>,
+    pub(super) token: Arc<Mutex<Option<HeaderValue>>>,
 }
 
 impl Calls {
@@ -58,7 +67,9 @@ impl Calls {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(plain) = plain(endpoint).await {
-                let mut calls = Self { kv: KvClient::new(plain.clone()), lease: LeaseClient::new(plain) };
+                let token = Arc::clone(&plain.token);
+                let (kv, lease) = (KvClient::new(plain.clone()), LeaseClient::new(plain.clone()));
+                let mut calls = Self { kv, lease, auth: AuthClient::new(plain), token };
                 if calls.lease.lease_leases(LeaseLeasesRequest {}).await.is_ok() {
                     return calls;
                 }
@@ -110,5 +121,5 @@ async fn plain(endpoint: &str) -> Option<Plain> {
     stream.set_nodelay(true).ok()?;
     let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.ok()?;
     drop(tokio::spawn(connection));
-    Some(Plain { sender, endpoint: endpoint.to_owned() })
+    Some(Plain { sender, endpoint: endpoint.to_owned(), token: Arc::default() })
 }

@@ -5,6 +5,7 @@
 
 mod calls;
 mod proxy;
+mod users;
 
 use std::future::{Future, IntoFuture};
 use std::net::TcpListener;
@@ -17,14 +18,17 @@ pub(crate) use proxy::Proxy;
 use registry_client::{Instance, Registry};
 use tempfile::TempDir;
 use tokio::time::Instant;
+pub(crate) use users::PASSWORD;
 
 /// How long a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server; one that the kit started ends with it.
+/// A server; one that the kit started, with the program that `REGISTRY_TEST_ETCD` names or else the installed etcd, ends
+/// with it.
 pub(crate) struct Server {
     pub(crate) endpoint: String,
     process: Option<(Child, TempDir)>,
+    flags: Vec<String>,
 }
 
 impl Drop for Server {
@@ -45,7 +49,7 @@ pub(crate) fn shared_server() -> Option<Arc<Server>> {
         return Some(server);
     }
     let server = match std::env::var("REGISTRY_TEST_ENDPOINT") {
-        Ok(endpoint) => Server { endpoint, process: None },
+        Ok(endpoint) => Server { endpoint, process: None, flags: Vec::new() },
         Err(_) => own_server()?,
     };
     let server = Arc::new(server);
@@ -54,28 +58,39 @@ pub(crate) fn shared_server() -> Option<Arc<Server>> {
 }
 
 /// A server that the test may stop, or nothing where etcd is not installed.
-#[expect(clippy::print_stdout, reason = "who runs the tests should see what was not tested")]
 pub(crate) fn own_server() -> Option<Server> {
+    own_server_with(&[])
+}
+
+/// The same with further flags.
+#[expect(clippy::print_stdout, reason = "who runs the tests should see what was not tested")]
+pub(crate) fn own_server_with(flags: &[&str]) -> Option<Server> {
     let folder = tempfile::tempdir().unwrap();
-    let server = start_at(folder, free_port(), free_port());
+    let flags = flags.iter().map(ToString::to_string).collect();
+    let server = start_at(folder, free_port(), free_port(), flags);
     if server.is_none() {
         println!("skipped: there is no etcd to test against");
     }
     server
 }
 
-fn start_at(folder: TempDir, client: u16, peer: u16) -> Option<Server> {
-    let (client, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
-    let started = Command::new("etcd")
+fn start_at(folder: TempDir, client: u16, peer: u16, flags: Vec<String>) -> Option<Server> {
+    let scheme = if flags.iter().any(|flag| flag.starts_with("--cert-file")) { "https" } else { "http" };
+    let (client, peer) = (format!("{scheme}://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
+    let named = std::env::var("REGISTRY_TEST_ETCD").ok();
+    let started = Command::new(named.as_deref().unwrap_or("etcd"))
         .args(["--data-dir".as_ref(), folder.path().as_os_str()])
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
         .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
         .args(["--initial-cluster", &format!("default={peer}"), "--unsafe-no-fsync"])
+        .args(&flags)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let child = started.ok()?;
-    Some(Server { endpoint: client, process: Some((child, folder)) })
+    if let (Err(error), Some(named)) = (&started, &named) {
+        panic!("REGISTRY_TEST_ETCD names {named:?}, which does not start: {error}");
+    }
+    Some(Server { endpoint: client, process: Some((started.ok()?, folder)), flags })
 }
 
 impl Server {
@@ -84,7 +99,7 @@ impl Server {
         let (mut child, folder) = self.process.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        Stopped { endpoint: self.endpoint.clone(), folder }
+        Stopped { endpoint: self.endpoint.clone(), folder, flags: std::mem::take(&mut self.flags) }
     }
 }
 
@@ -92,6 +107,7 @@ impl Server {
 pub(crate) struct Stopped {
     pub(crate) endpoint: String,
     folder: TempDir,
+    flags: Vec<String>,
 }
 
 impl Stopped {
@@ -99,7 +115,14 @@ impl Stopped {
     pub(crate) fn start(self, keep_data: bool) -> Server {
         let folder = if keep_data { self.folder } else { tempfile::tempdir().unwrap() };
         let port = self.endpoint.rsplit(':').next().unwrap().parse().unwrap();
-        start_at(folder, port, free_port()).unwrap()
+        start_at(folder, port, free_port(), self.flags).unwrap()
+    }
+
+    /// Brings it back with its data, with these flags in the place of those that it had.
+    #[cfg(feature = "tls")]
+    pub(crate) fn start_with(mut self, flags: Vec<String>) -> (Server, Vec<String>) {
+        let before = std::mem::replace(&mut self.flags, flags);
+        (self.start(true), before)
     }
 }
 
@@ -121,7 +144,7 @@ impl Corner {
     /// With a server on which nobody else makes leases, unless one was named; then tests run one by one.
     pub(crate) async fn alone(test: &str) -> Option<Self> {
         let server = match std::env::var("REGISTRY_TEST_ENDPOINT") {
-            Ok(endpoint) => Server { endpoint, process: None },
+            Ok(endpoint) => Server { endpoint, process: None, flags: Vec::new() },
             Err(_) => own_server()?,
         };
         let calls = Calls::connect(&server.endpoint).await;

@@ -1,0 +1,146 @@
+//! Tokens on a network in memory: how often the registry is asked for one, and what becomes of calls meanwhile.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::future::join_all;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use parking_lot::Mutex;
+use prost::Message;
+use registry_proto::etcdserverpb::kv_client::KvClient;
+use registry_proto::etcdserverpb::lease_client::LeaseClient;
+use registry_proto::etcdserverpb::{
+    AuthenticateResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, RangeRequest, RangeResponse,
+};
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+use super::connector::{BoxFuture, Connector, Link, SendError};
+use super::{Channel, Credentials, failure};
+use crate::error::Error;
+use crate::instance::Endpoint;
+
+const LOGIN: &str = "/etcdserverpb.Auth/Authenticate";
+const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
+
+/// A registry that gives out the tokens `t1`, `t2`, ... and takes the one whose number is `valid`.
+#[derive(Debug, Default)]
+struct Registry {
+    logins: usize,
+    valid: usize,
+    /// None of the tokens is any good.
+    takes_none: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Network(Arc<Mutex<Registry>>);
+
+impl Connector for Network {
+    fn connect(&self, _: &Endpoint) -> BoxFuture<Result<Box<dyn Link>, String>> {
+        let link = self.clone();
+        Box::pin(async { Ok(Box::new(link) as Box<dyn Link>) })
+    }
+}
+
+impl Link for Network {
+    fn is_usable(&self) -> bool {
+        true
+    }
+
+    fn send(&self, request: Request<Body>) -> BoxFuture<Result<Response<Body>, SendError>> {
+        let registry = Arc::clone(&self.0);
+        Box::pin(async move {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            let mut registry = registry.lock();
+            if request.uri().path() == LOGIN {
+                registry.logins += 1;
+                registry.valid = registry.logins;
+                let token = format!("t{}", registry.logins);
+                return Ok(answer(&AuthenticateResponse { token, ..Default::default() }, &Status::ok("")));
+            }
+            let token = request.headers().get("token").map(|token| token.to_str().unwrap().to_owned());
+            let good = token == Some(format!("t{}", registry.valid)) && !registry.takes_none;
+            let refusal = Status::unauthenticated("etcdserver: invalid auth token");
+            Ok(match request.uri().path() {
+                // A stream that is answered, and then told that its token is bad.
+                KEEP_ALIVE => answer(&LeaseKeepAliveResponse { id: 1, ttl: 9, ..Default::default() }, &refusal),
+                _ if good => answer(&RangeResponse::default(), &Status::ok("")),
+                _ => refusal.into_http(),
+            })
+        })
+    }
+}
+
+fn answer(message: &impl Message, status: &Status) -> Response<Body> {
+    let message = message.encode_to_vec();
+    let mut framed = BytesMut::new();
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(message.len()).unwrap());
+    framed.put_slice(&message);
+    let mut trailers = HeaderMap::new();
+    status.add_header(&mut trailers).unwrap();
+    let body = Full::<Bytes>::new(framed.freeze()).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let mut answer = Response::new(Body::new(body));
+    answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    answer
+}
+
+/// A channel to it with somebody who logs in.
+fn channel() -> (Channel, Network) {
+    let network = Network::default();
+    let credentials = Credentials::password("pay".to_owned(), "hunter2".to_owned());
+    let endpoints = vec![Endpoint::parse("http://10.0.0.1:2379").unwrap()];
+    let channel = Channel::over(Arc::new(network.clone()), endpoints, Some(credentials));
+    drop(tokio::spawn(channel.log_in().unwrap()));
+    (channel, network)
+}
+
+async fn calls(channel: &Channel, count: usize) -> Vec<Result<(), Status>> {
+    let call = |_| {
+        let mut client = KvClient::new(channel.clone());
+        async move { client.range(RangeRequest::default()).await.map(drop) }
+    };
+    join_all((0..count).map(call)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn g04_many_calls_share_one_login_and_another_when_the_token_is_refused() {
+    let (channel, network) = channel();
+    for logins in 1..4 {
+        let answers = calls(&channel, 50).await;
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        assert_eq!(network.0.lock().logins, logins);
+        network.0.lock().valid = 0;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn g04_a_registry_that_takes_no_token_is_not_asked_in_a_circle() {
+    let (channel, network) = channel();
+    network.0.lock().takes_none = true;
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed().as_secs() < 60 {
+        let status = calls(&channel, 1).await.remove(0).unwrap_err();
+        let failure = failure(&status);
+        assert!(matches!(failure.error, Error::Unavailable { .. }) && !failure.maybe_done, "{failure:?}");
+    }
+    let logins = network.0.lock().logins;
+    assert!((2..30).contains(&logins), "{logins} logins in a minute");
+}
+
+#[tokio::test(start_paused = true)]
+async fn g04_a_stream_that_is_told_at_its_end_that_its_token_is_bad_has_it_replaced() {
+    let (channel, network) = channel();
+    let requests = tokio_stream::iter([LeaseKeepAliveRequest { id: 1 }]);
+    let answer = LeaseClient::new(channel.clone()).lease_keep_alive(requests).await.unwrap();
+    let token = Channel::token_of(answer.extensions());
+    let mut answers = answer.into_inner();
+    assert_eq!(answers.message().await.unwrap().unwrap().ttl, 9);
+    assert!(!channel.is_outdated(token));
+    let status = answers.message().await.unwrap_err();
+    assert_ne!(status.code(), Code::Unauthenticated, "it is told as what it is, a matter of the token");
+    assert!(matches!(failure(&status).error, Error::Unavailable { .. }) && channel.is_outdated(token));
+    assert!(calls(&channel, 1).await[0].is_ok());
+    assert_eq!(network.0.lock().logins, 2);
+}
