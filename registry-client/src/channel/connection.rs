@@ -10,6 +10,7 @@ use tonic::body::Body;
 use super::connector::{Connector, Link, SendError};
 use super::{ChannelError, with_origin};
 use crate::instance::Endpoint;
+use crate::meters;
 
 /// For the TCP and the HTTP/2 handshake together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -25,7 +26,9 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) async fn open(connector: &dyn Connector, endpoint: &Endpoint) -> Result<Self, String> {
         let opened = timeout(CONNECT_LIMIT, connector.connect(endpoint)).await;
-        let link = opened.map_err(|_| format!("no answer within {CONNECT_LIMIT:?}"))??;
+        let opened = opened.unwrap_or_else(|_| Err(format!("no answer within {CONNECT_LIMIT:?}")));
+        let link = opened.inspect_err(|_| meters::not_connected(&endpoint.uri()))?;
+        meters::connected(&endpoint.uri());
         tracing::debug!(%endpoint, "connected");
         Ok(Self { link: Arc::from(link), endpoint: endpoint.clone(), opened_at: Instant::now() })
     }

@@ -1,6 +1,7 @@
 //! HTTP/2 over TCP, or over TLS on it, which is how the registry is reached in production.
 
 use std::error::Error as StdError;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 pub(super) const WANTS_CERTIFICATE: &str =
     ": give a certificate that the registry takes, with TlsConfig::identity_files";
 
+/// The same, when the registry did not say so.
+const MAY_WANT_CERTIFICATE: &str = ": if the registry asks for certificates, give one with TlsConfig::identity_files";
+
 /// Opens HTTP/2 connections.
 #[derive(Debug, Default)]
 pub(crate) struct Http2 {
@@ -44,9 +48,10 @@ impl Connector for Http2 {
             stream.set_nodelay(true).map_err(|error| error.to_string())?;
             #[cfg(feature = "tls")]
             if let Some(tls) = tls {
-                return link(&endpoint, tls.secure(&endpoint, stream).await?).await;
+                let stream = tls.secure(&endpoint, stream).await?;
+                return link(&endpoint, stream, !tls.has_identity()).await;
             }
-            link(&endpoint, stream).await
+            link(&endpoint, stream, false).await
         })
     }
 }
@@ -54,6 +59,7 @@ impl Connector for Http2 {
 async fn link(
     endpoint: &Endpoint,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    is_anonymous: bool,
 ) -> Result<Box<dyn Link>, String> {
     let (sender, connection) = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -75,7 +81,7 @@ async fn link(
             drop(tell.set(error));
         }
     });
-    Ok(Box::new(Http2Link { sender, broke }))
+    Ok(Box::new(Http2Link { sender, broke, may_want_certificate: Arc::new(AtomicBool::new(is_anonymous)) }))
 }
 
 /// An error with its causes: what TLS has to say comes last.
@@ -97,6 +103,9 @@ struct Http2Link {
     sender: SendRequest<Body>,
     /// Why the connection is over, which its requests are not told.
     broke: Arc<OnceLock<String>>,
+    /// By TLS without a certificate of the client's, and nothing was answered yet. The alert that says so may be lost, as
+    /// this side writes while the other one closes.
+    may_want_certificate: Arc<AtomicBool>,
 }
 
 impl Link for Http2Link {
@@ -106,10 +115,20 @@ impl Link for Http2Link {
 
     fn send(&self, request: Request<Body>) -> BoxFuture<Result<Response<Body>, SendError>> {
         let (mut sender, broke) = (self.sender.clone(), Arc::clone(&self.broke));
+        let may_want_certificate = Arc::clone(&self.may_want_certificate);
         Box::pin(async move {
-            let text = |error: &hyper::Error| broke.get().cloned().unwrap_or_else(|| chain(error));
+            let text = |error: &hyper::Error| {
+                let mut text = broke.get().cloned().unwrap_or_else(|| chain(error));
+                if may_want_certificate.load(Relaxed) && !text.ends_with(WANTS_CERTIFICATE) {
+                    text.push_str(MAY_WANT_CERTIFICATE);
+                }
+                text
+            };
             sender.ready().await.map_err(|error| SendError::NotSent(text(&error)))?;
             let answer = sender.try_send_request(request).await;
+            if answer.is_ok() {
+                may_want_certificate.store(false, Relaxed);
+            }
             answer.map(|answer| answer.map(Body::new)).map_err(|mut error| {
                 // hyper hands the request back when not a byte of it was written.
                 if error.take_message().is_some() {

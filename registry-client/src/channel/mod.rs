@@ -212,20 +212,28 @@ impl Channel {
         if let Some(value) = token.value {
             request.headers_mut().insert("token", value);
         }
-        let mut answer = self.carry(request, ready_by).await?;
-        if let Some(message) = refusal::token_refusal(answer.headers()) {
+        let connection = self.connection_by(ready_by).await?;
+        let unanswered = tokens.send_on(token.number, connection.opened_at);
+        let answer = connection.send(request).await;
+        let refusal = answer.as_ref().ok().and_then(|answer| refusal::token_refusal(answer.headers()));
+        unanswered.answered(answer.is_ok() && refusal.is_none());
+        if let Some(message) = refusal {
             tokens.refuse(token.number);
             return Err(ChannelError::TokenRefused(message));
         }
+        let mut answer = answer?;
         answer.extensions_mut().insert(TokenNumber(token.number));
         Ok(answer.map(|body| Body::new(Inspected::new(body, tokens.clone(), token.number))))
     }
 
     /// Sends a call as it is, if there is a connection in time.
     async fn carry(&self, request: Request<Body>, ready_by: Instant) -> Result<Response<Body>, ChannelError> {
+        self.connection_by(ready_by).await?.send(request).await
+    }
+
+    async fn connection_by(&self, ready_by: Instant) -> Result<Connection, ChannelError> {
         let dialled = tokio::time::timeout_at(ready_by, self.connection()).await;
-        let connection = dialled.map_err(|_| ChannelError::NotSent("still connecting".to_owned()))??;
-        connection.send(request).await
+        dialled.map_err(|_| ChannelError::NotSent("still connecting".to_owned()))?
     }
 }
 

@@ -31,6 +31,9 @@ struct Registry {
     valid: usize,
     /// None of the tokens is any good.
     takes_none: bool,
+    /// Calls with the newest token have no answer.
+    says_nothing: bool,
+    connections: usize,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -39,6 +42,7 @@ struct Network(Arc<Mutex<Registry>>);
 impl Connector for Network {
     fn connect(&self, _: &Endpoint) -> BoxFuture<Result<Box<dyn Link>, String>> {
         let link = self.clone();
+        link.0.lock().connections += 1;
         Box::pin(async { Ok(Box::new(link) as Box<dyn Link>) })
     }
 }
@@ -52,9 +56,13 @@ impl Link for Network {
         let registry = Arc::clone(&self.0);
         Box::pin(async move {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            if registry.lock().says_nothing && request.uri().path() != LOGIN {
+                return std::future::pending().await;
+            }
             let mut registry = registry.lock();
             if request.uri().path() == LOGIN {
                 registry.logins += 1;
+                registry.says_nothing = false;
                 registry.valid = registry.logins;
                 let token = format!("t{}", registry.logins);
                 return Ok(answer(&AuthenticateResponse { token, ..Default::default() }, &Status::ok("")));
@@ -143,4 +151,22 @@ async fn g04_a_stream_that_is_told_at_its_end_that_its_token_is_bad_has_it_repla
     assert!(matches!(failure(&status).error, Error::Unavailable { .. }) && channel.is_outdated(token));
     assert!(calls(&channel, 1).await[0].is_ok());
     assert_eq!(network.0.lock().logins, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g04_a_token_is_given_up_when_a_new_connection_says_nothing_to_it_and_only_then() {
+    let (channel, network) = channel();
+    assert!(calls(&channel, 1).await[0].is_ok());
+    let silent = async || {
+        network.0.lock().says_nothing = true;
+        let called_at = tokio::time::Instant::now();
+        assert!(tokio::time::timeout(super::CALL_LIMIT, calls(&channel, 3)).await.is_err());
+        channel.condemn(called_at);
+        network.0.lock().logins
+    };
+    assert_eq!(silent().await, 1, "the token was taken on this connection: a stall says nothing about it");
+    assert_eq!(silent().await, 1);
+    assert!(calls(&channel, 1).await[0].is_ok());
+    let registry = network.0.lock();
+    assert_eq!((registry.logins, registry.connections), (2, 3));
 }

@@ -98,6 +98,11 @@ impl TlsConfig {
         self.server_name.as_deref().map_or(Ok(()), |name| named(name).map(drop).map_err(Error::Setting))
     }
 
+    /// The client shows a certificate to who asks.
+    pub(super) fn has_identity(&self) -> bool {
+        self.identity.is_some()
+    }
+
     /// Secures a connection to the endpoint.
     pub(super) async fn secure(&self, endpoint: &Endpoint, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
         let config = self.load().await?;

@@ -1,7 +1,9 @@
 //! The token that calls carry: one task asks for it, however many calls wait, and asks again when one was refused.
 //!
 //! [`Tokens`] is the calls' side. What they carry has a number, so that a token which was replaced meanwhile is not
-//! refused twice. While the registry knows no users, calls carry none. A user whom the registry refuses makes calls fail at
+//! refused twice. A registry may also say nothing: etcd waits for the revision at which a token was made, for ever if it
+//! is another cluster now, or one that was restored. So a token is given up, too, when a call with it has no answer on a
+//! connection on which none had. While the registry knows no users, calls carry none. A user whom the registry refuses makes calls fail at
 //! once; it is asked again with growing pauses, as operators mend that without telling anybody.
 
 use std::sync::Arc;
@@ -19,9 +21,12 @@ use super::refusal::{is_not_enabled, refuses_password};
 use super::{Channel, ChannelError, Untokened, failure};
 use crate::backoff::Delays;
 use crate::error::Error;
+use crate::meters;
 
 /// Passwords are hashed slowly on purpose, and many clients may ask at once.
 const ASK_LIMIT: Duration = Duration::from_secs(10);
+/// What is given up earlier was not given up for want of an answer.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// A token that served for this long was not refused because it never was any good.
 const LONG_LIVED: Duration = Duration::from_secs(10);
 
@@ -41,6 +46,8 @@ pub(super) struct TokenNumber(pub(super) u64);
 #[derive(Debug, Default)]
 struct Standing {
     held: Option<Token>,
+    /// When the connection was opened on which a call with the token was last answered.
+    accepted_on: Option<Instant>,
     /// How often it was asked for a token.
     asked: u64,
     /// How the last time went, unless there was a token.
@@ -88,9 +95,52 @@ impl Tokens {
         self.standing.send_if_modified(|now| now.held.take_if(|held| held.number == number).is_some());
     }
 
+    /// A call with the token goes out on a connection of that time.
+    pub(super) fn send_on(&self, number: u64, opened_at: Instant) -> Unanswered<'_> {
+        Unanswered { tokens: self, number, opened_at, sent_at: Instant::now(), answered: false }
+    }
+
+    fn accept(&self, number: u64, opened_at: Instant) {
+        self.standing.send_if_modified(|now| {
+            if now.held.as_ref().is_some_and(|held| held.number == number) {
+                now.accepted_on = Some(opened_at);
+            }
+            // Nobody waits for that.
+            false
+        });
+    }
+
     /// Calls carry another token now than the one of that number, or will.
     pub(super) fn is_replaced(&self, number: u64) -> bool {
         self.standing.borrow().held.as_ref().is_none_or(|held| held.number != number)
+    }
+}
+
+/// A call with a token that has no answer yet. Dropped without one, after some time, it may have been the token's fault.
+pub(super) struct Unanswered<'a> {
+    tokens: &'a Tokens,
+    number: u64,
+    opened_at: Instant,
+    sent_at: Instant,
+    answered: bool,
+}
+
+impl Unanswered<'_> {
+    /// The connection broke, or there is an answer; with whether it took the token.
+    pub(super) fn answered(mut self, accepted: bool) {
+        self.answered = true;
+        if accepted {
+            self.tokens.accept(self.number, self.opened_at);
+        }
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let worked_before = self.tokens.standing.borrow().accepted_on == Some(self.opened_at);
+        if !self.answered && !worked_before && self.sent_at.elapsed() > PATIENCE {
+            self.tokens.refuse(self.number);
+        }
     }
 }
 
@@ -110,6 +160,7 @@ pub(super) async fn provide(tokens: Tokens, credentials: Credentials, channel: C
         tokio::time::sleep_until(not_before).await;
         let answer = ask(&credentials, &channel).await;
         not_before = Instant::now() + pauses.next();
+        meters::logged_in(&answer);
         let failed = answer.as_ref().err().cloned();
         number += u64::from(failed.is_none());
         tokens.standing.send_modify(|now| {

@@ -13,6 +13,7 @@ use crate::channel::TlsConfig;
 use crate::channel::{Channel, Credentials, Http2};
 use crate::error::Error;
 use crate::instance::{Endpoint, is_readable};
+use crate::meters;
 use crate::registration::outstanding::Outstanding;
 
 /// Gathers what a [`Registry`] needs; see [`Registry::builder`].
@@ -176,6 +177,7 @@ impl RegistryBuilder {
     }
 
     fn on(self, workplace: Workplace, outstanding: Arc<Outstanding>) -> Registry {
+        meters::describe();
         let namespace = self.namespace.trim_end_matches('/').to_owned();
         let watches = Mutex::new(BTreeMap::new());
         let shared = Shared { namespace, cache_dir: self.cache_dir, workplace, outstanding, watches };

@@ -21,6 +21,7 @@ pub use guard::RegistryGuard;
 use parking_lot::Mutex;
 pub use register::Register;
 use tokio::sync::oneshot;
+use tracing::Instrument;
 use workplace::Workplace;
 
 use crate::error::Error;
@@ -135,8 +136,9 @@ impl Registry {
         self.shared.outstanding.watch_over(&slot);
         let tombstone = format!("{}/tombstones/{}/{}", self.shared.namespace, instance.service(), instance.id());
         let keys = Keys { instance: settings.key.clone().into(), tombstone: tombstone.into() };
+        let span = tracing::info_span!("registration", service = instance.service(), id = instance.id());
         let driver = Driver::new(Arc::clone(&slot), instance, settings, keys, tools);
-        self.shared.workplace.spawn(driver.run());
+        self.shared.workplace.spawn(driver.run().instrument(span));
         slot
     }
 }
@@ -179,7 +181,8 @@ impl WatchBuilder {
         let (driver, published) = WatchDriver::new(channel, hub, clock, prefix, Arc::clone(&service), cache);
         let stop = tokio_util::sync::CancellationToken::new();
         let stopped = stop.clone();
-        shared.workplace.spawn(async move { stopped.run_until_cancelled(driver.run()).await.unwrap_or_default() });
+        let run = async move { stopped.run_until_cancelled(driver.run()).await.unwrap_or_default() };
+        shared.workplace.spawn(run.instrument(tracing::info_span!("watch", %service)));
         let watch = ServiceWatch::new(service, published, clock, Some(stop.drop_guard()));
         watches.insert(self.service, watch.downgrade());
         Ok(watch)

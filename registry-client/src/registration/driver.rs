@@ -17,6 +17,7 @@ use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::instance::Instance;
+use crate::meters::StateMeter;
 use crate::watch::hub::WatchHub;
 
 /// Events from the shared streams that wait for one registration.
@@ -47,13 +48,25 @@ pub(crate) struct Driver {
     kept: Option<LeaseId>,
     /// From the first put's answer on.
     own_key: Option<BoxFuture<'static, ()>>,
+    meter: StateMeter,
 }
 
 impl Driver {
     pub(crate) fn new(slot: Arc<Slot>, instance: Instance, settings: Settings, keys: Keys, tools: Tools) -> Self {
         let (route, routed) = mpsc::channel(ROUTE_LIMIT);
         let machine = Machine::new(instance, settings);
-        Self { slot, machine, tools, keys, calls: FuturesUnordered::new(), route, routed, kept: None, own_key: None }
+        Self {
+            slot,
+            machine,
+            tools,
+            keys,
+            calls: FuturesUnordered::new(),
+            route,
+            routed,
+            kept: None,
+            own_key: None,
+            meter: StateMeter::default(),
+        }
     }
 
     pub(crate) async fn run(mut self) {
@@ -117,6 +130,20 @@ impl Driver {
         finished
     }
 
+    fn report(&mut self, progress: Progress) {
+        // An error that changes while the state stays is not told again.
+        if let Some(state) = self.meter.show(&progress.state) {
+            let error = progress.state.error().map(tracing::field::display);
+            match &progress.state {
+                LeaseState::Suspect(_) | LeaseState::Lost(_) | LeaseState::Reregistering(Some(_)) => {
+                    tracing::warn!(state, error, "the registration is in doubt");
+                }
+                _ => tracing::debug!(state, error, "the registration's state has changed"),
+            }
+        }
+        self.slot.publish(progress);
+    }
+
     fn carry_out(&mut self, action: Action) {
         let channel = self.tools.channel.clone();
         match action {
@@ -135,7 +162,7 @@ impl Driver {
                 self.tools.keepalives.ask(id, &self.route);
             }
             Action::Reconnect => self.tools.keepalives.restart(),
-            Action::Report(progress) => self.slot.publish(progress),
+            Action::Report(progress) => self.report(progress),
             Action::Finished => self.own_key = None,
         }
     }

@@ -20,6 +20,7 @@ use super::rpc::seconds_of;
 use crate::backoff::Delays;
 use crate::channel::{CALL_LIMIT, Channel, OPEN_LIMIT, failure};
 use crate::error::LeaseTrouble;
+use crate::meters;
 
 /// Keep-alives that wait for the stream; one that finds no place is asked for again a third of a TTL later.
 const QUEUE_LIMIT: usize = 4096;
@@ -47,6 +48,7 @@ impl KeepAlives {
             asked,
             routes: Arc::clone(&keepalives.routes),
             restart: Arc::clone(&keepalives.restart),
+            sent: BTreeMap::new(),
         };
         (keepalives, stream.run())
     }
@@ -75,6 +77,8 @@ struct KeepAliveStream {
     asked: mpsc::Receiver<LeaseId>,
     routes: Routes,
     restart: Arc<Notify>,
+    /// When those without an answer were last sent.
+    sent: BTreeMap<LeaseId, Instant>,
 }
 
 impl KeepAliveStream {
@@ -87,6 +91,7 @@ impl KeepAliveStream {
                 Err(trouble) => Some(trouble),
             };
             let Some(trouble) = trouble else { return };
+            meters::keep_alives_lost(std::mem::take(&mut self.sent).len());
             tracing::debug!(%trouble, "the keep-alive stream is lost");
             if trouble != LeaseTrouble::StreamEnded {
                 self.channel.condemn(opened_at);
@@ -103,11 +108,12 @@ impl KeepAliveStream {
 
     /// Opens the stream with its first keep-alive, as a server may answer only then.
     async fn open(
-        &self,
+        &mut self,
         first: LeaseId,
     ) -> Result<(mpsc::Sender<LeaseKeepAliveRequest>, Streaming<LeaseKeepAliveResponse>), LeaseTrouble> {
         let (requests, outgoing) = mpsc::channel(QUEUE_LIMIT);
         let _ = requests.try_send(LeaseKeepAliveRequest { id: first });
+        self.count(first);
         let mut client = LeaseClient::new(self.channel.clone());
         match timeout(OPEN_LIMIT, client.lease_keep_alive(ReceiverStream::new(outgoing))).await {
             Ok(Ok(answers)) => Ok((requests, answers.into_inner())),
@@ -139,15 +145,23 @@ impl KeepAliveStream {
                     return Some(LeaseTrouble::Silent);
                 },
                 id = self.asked.recv() => {
-                    if requests.try_send(LeaseKeepAliveRequest { id: id? }).is_err() {
+                    let id = id?;
+                    if requests.try_send(LeaseKeepAliveRequest { id }).is_err() {
                         return Some(LeaseTrouble::Silent);
                     }
+                    self.count(id);
                 }
             }
         }
     }
 
-    fn route(&self, answer: &LeaseKeepAliveResponse) {
+    fn count(&mut self, sent: LeaseId) {
+        self.sent.insert(sent, now());
+        meters::keep_alive_sent();
+    }
+
+    fn route(&mut self, answer: &LeaseKeepAliveResponse) {
+        meters::keep_alive_answered(self.sent.remove(&answer.id).map(|at| at.elapsed()), answer.ttl);
         let route = self.routes.lock().get(&answer.id).cloned();
         if let Some(route) = route {
             // A full route belongs to a registration that is busy with older answers.

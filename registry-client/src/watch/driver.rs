@@ -20,6 +20,7 @@ use crate::backoff::Delays;
 use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::meters::WatchMeter;
 
 /// Why a watch is over.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,6 +43,7 @@ pub(crate) struct Driver {
     refused: Option<Error>,
     cache: Option<Cache>,
     sender: watch::Sender<Published>,
+    meter: WatchMeter,
 }
 
 impl Driver {
@@ -54,9 +56,10 @@ impl Driver {
         cache: Option<Cache>,
     ) -> (Self, watch::Receiver<Published>) {
         let (sender, published) = watch::channel(Published { snapshot: Arc::new(Snapshot::pending()), refused: None });
+        let meter = WatchMeter::new(Arc::clone(&service));
         let table = Table::new(service);
         let freshness = Freshness::Pending;
-        let driver = Self { channel, hub, clock, prefix, table, freshness, refused: None, cache, sender };
+        let driver = Self { channel, hub, clock, prefix, table, freshness, refused: None, cache, sender, meter };
         (driver, published)
     }
 
@@ -102,6 +105,9 @@ impl Driver {
                 pauses = Delays::random();
             }
             listed = end != End::Gap;
+            if !listed {
+                self.meter.resync();
+            }
             if let End::Lost(error) = end {
                 self.lose(error);
             }
@@ -191,6 +197,7 @@ impl Driver {
 
     fn publish(&self) {
         let snapshot = Arc::new(self.table.snapshot(self.freshness));
+        self.meter.published(&snapshot);
         self.sender.send_replace(Published { snapshot, refused: self.refused.clone() });
     }
 }

@@ -21,6 +21,7 @@ use tonic::Streaming;
 use super::span::Span;
 use crate::channel::{Channel, OPEN_LIMIT, failure, refuses_token};
 use crate::error::Error;
+use crate::meters;
 
 /// Messages that wait for one watch.
 const WATCH_LIMIT: usize = 16;
@@ -157,6 +158,7 @@ impl WatchStream {
             let Some(end) = end else { return };
             if let End::Lost(error) = &end {
                 tracing::debug!(%error, "the watch stream is lost");
+                meters::watch_stream_lost();
                 self.channel.condemn(opened_at);
             }
             while let Ok(create) = self.asked.try_recv() {

@@ -1,9 +1,12 @@
 //! How tokens end: by their time, with the users, with the server, and with authentication itself.
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
+use registry_client::LeaseState;
+
 use super::{all_is_well, builder, key, registered, registry, server_with_users};
-use crate::kit::{Calls, PASSWORD, soon};
+use crate::kit::{Calls, PASSWORD, eventually, instance, soon};
 
 /// Longer than tokens live that last a second and that a server looks after once a second.
 const LONG_UNUSED: Duration = Duration::from_millis(3_500);
@@ -72,6 +75,23 @@ async fn g04_tokens_that_a_restart_made_useless_are_replaced() {
     let mut calls = Calls::connect(&server.endpoint).await;
     calls.log_in().await;
     all_is_well(&registry, &registration, &mut calls, lease).await;
+}
+
+#[tokio::test]
+async fn g04_a_token_about_which_another_cluster_says_nothing_is_replaced() {
+    let Some((server, mut calls)) = server_with_users(&[]).await else { return };
+    calls.enable_auth().await;
+    let registry = registry(&server);
+    let registering = registry.register(instance("1")).ttl(Duration::from_secs(2)).into_future();
+    let registration = soon("it registers", registering).await.unwrap();
+    let server = server.stop().start(false);
+    let calls = Calls::connect(&server.endpoint).await;
+    eventually("it is registered there", || {
+        let mut calls = calls.clone();
+        async move { calls.get(&key("1")).await.is_some() }
+    })
+    .await;
+    soon("it is up", registration.state().wait_for(|state| *state == LeaseState::Active)).await.unwrap();
 }
 
 #[tokio::test]
