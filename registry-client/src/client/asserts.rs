@@ -1,6 +1,9 @@
 //! What users of any runtime may rely on, checked when the crate is compiled.
 
-use crate::{Changes, Register, Registration, Registry, RegistryGuard, ServiceWatch, Snapshot, StateReceiver, View};
+use crate::{
+    Changes, Register, RegisterAll, Registration, Registrations, Registry, RegistryGuard, ServiceWatch, Snapshot,
+    StateReceiver, View,
+};
 
 const fn shared<T: Send + Sync + 'static>() {}
 const fn moved<T: Send + Unpin + 'static>() {}
@@ -9,7 +12,9 @@ const _: () = {
     shared::<Registry>();
     shared::<RegistryGuard>();
     shared::<Register>();
+    shared::<RegisterAll>();
     shared::<Registration>();
+    shared::<Registrations>();
     shared::<StateReceiver>();
     shared::<ServiceWatch>();
     shared::<View>();

@@ -8,6 +8,7 @@ mod asserts;
 mod builder;
 mod guard;
 mod register;
+mod register_all;
 mod thread;
 mod workplace;
 
@@ -20,6 +21,7 @@ pub use builder::RegistryBuilder;
 pub use guard::RegistryGuard;
 use parking_lot::Mutex;
 pub use register::Register;
+pub use register_all::RegisterAll;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 use workplace::Workplace;
@@ -27,10 +29,9 @@ use workplace::Workplace;
 use crate::error::Error;
 use crate::instance::{Instance, check_name};
 use crate::registration::driver::Driver;
-use crate::registration::machine::Settings;
+use crate::registration::machine::{Keys, Settings};
 use crate::registration::outstanding::Outstanding;
 use crate::registration::rpc;
-use crate::registration::rpc::Keys;
 use crate::registration::slot::Slot;
 use crate::watch::cache::Cache;
 use crate::watch::driver::Driver as WatchDriver;
@@ -102,6 +103,14 @@ impl Registry {
         Register::new(self.clone(), instance)
     }
 
+    /// Registers many instances under one lease, all or none; see [`RegisterAll`].
+    ///
+    /// For a process that stands for many instances, of one service or of several. They live and end together,
+    /// so that instances which end one by one are better registered one by one.
+    pub fn register_all(&self, instances: impl IntoIterator<Item = Instance>) -> RegisterAll {
+        RegisterAll::new(self.clone(), instances.into_iter().collect())
+    }
+
     /// Watches a service; see [`WatchBuilder::start`].
     pub fn watch(&self, service: impl Into<String>) -> WatchBuilder {
         WatchBuilder { registry: self.clone(), service: service.into() }
@@ -125,21 +134,33 @@ impl Registry {
         &self.shared.namespace
     }
 
-    pub(crate) fn instance_key(&self, instance: &Instance) -> String {
-        format!("{}/services/{}/{}", self.shared.namespace, instance.service(), instance.id())
+    /// The keys of an instance of that name.
+    fn keys(&self, service: &str, id: &str) -> Keys {
+        let key = |kind| format!("{}/{kind}/{service}/{id}", self.shared.namespace).into();
+        Keys { instance: key("services"), tombstone: key("tombstones") }
     }
 
-    /// Puts a registration on the SDK's thread; it ends when the slot is closed.
-    pub(crate) fn start(&self, instance: Instance, settings: Settings) -> Arc<Slot> {
+    /// Puts a registration of these instances on the SDK's thread; it ends when the slot is closed.
+    fn start(&self, instances: Vec<Instance>, settings: Settings) -> Result<Arc<Slot>, Error> {
+        let with_keys = |instance: Instance| (self.keys(instance.service(), instance.id()), Arc::new(instance));
+        let mut instances: Vec<_> = instances.into_iter().map(with_keys).collect();
+        instances.sort_by(|(a, _), (b, _)| a.instance.cmp(&b.instance));
+        if let Some(twice) = instances.windows(2).find(|pair| pair[0].0.instance == pair[1].0.instance) {
+            let twice = &twice[0].1;
+            let text = format!("{}/{} is given twice: give each instance once", twice.service(), twice.id());
+            return Err(Error::Setting(text));
+        }
         let tools = self.shared.workplace.tools.clone();
-        let slot = Arc::new(Slot::new(instance.clone(), Arc::clone(&self.shared.outstanding), tools.clock));
+        let values = instances.iter().map(|(_, instance)| Arc::clone(instance)).collect();
+        let slot = Arc::new(Slot::new(values, Arc::clone(&self.shared.outstanding), tools.clock));
         self.shared.outstanding.watch_over(&slot);
-        let tombstone = format!("{}/tombstones/{}/{}", self.shared.namespace, instance.service(), instance.id());
-        let keys = Keys { instance: settings.key.clone().into(), tombstone: tombstone.into() };
-        let span = tracing::info_span!("registration", service = instance.service(), id = instance.id());
-        let driver = Driver::new(Arc::clone(&slot), instance, settings, keys, tools);
+        let span = match instances.as_slice() {
+            [(_, one)] => tracing::info_span!("registration", service = one.service(), id = one.id()),
+            many => tracing::info_span!("registration", instances = many.len()),
+        };
+        let driver = Driver::new(Arc::clone(&slot), instances, settings, tools);
         self.shared.workplace.spawn(driver.run().instrument(span));
-        slot
+        Ok(slot)
     }
 }
 

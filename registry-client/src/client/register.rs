@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::Registry;
 use crate::error::Error;
 use crate::instance::{Instance, Status};
-use crate::registration::machine::Settings;
+use crate::registration::machine::{Batch, Settings};
 use crate::registration::{Conflict, Registration};
 
 /// What is asked for unless [`Register::ttl`] says otherwise.
-const DEFAULT_TTL: Duration = Duration::from_secs(15);
+pub(super) const DEFAULT_TTL: Duration = Duration::from_secs(15);
 /// etcd's largest TTL.
-const LONGEST_TTL: Duration = Duration::from_secs(9_000_000_000);
+pub(super) const LONGEST_TTL: Duration = Duration::from_secs(9_000_000_000);
 
 /// A registration that is to be; awaiting it registers. See [`Registry::register`].
 ///
@@ -53,16 +53,20 @@ impl Register {
     }
 
     async fn register(self) -> Result<Registration, Error> {
-        if self.ttl < Duration::from_secs(1) || self.ttl > LONGEST_TTL {
-            return Err(Error::Setting(format!("a TTL of {:?}: give one from 1 s to 9,000,000,000 s", self.ttl)));
-        }
-        let key = self.registry.instance_key(&self.instance);
-        let settings = Settings { key, ttl: self.ttl, conflict: self.conflict, seed: fastrand::u64(..) };
+        let settings = settings(self.ttl, self.conflict)?;
         // From here on the handle's drop ends what the thread has begun.
-        let registration = Registration::new(self.registry.start(self.instance, settings));
+        let registration = Registration::new(self.registry.start(vec![self.instance], settings)?);
         registration.standing().await?;
         Ok(registration)
     }
+}
+
+/// The machine's settings, if they make sense.
+pub(super) fn settings(ttl: Duration, conflict: Conflict) -> Result<Settings, Error> {
+    if ttl < Duration::from_secs(1) || ttl > LONGEST_TTL {
+        return Err(Error::Setting(format!("a TTL of {ttl:?}: give one from 1 s to 9,000,000,000 s")));
+    }
+    Ok(Settings { ttl, conflict, gated: false, seed: fastrand::u64(..), batch: Batch::default() })
 }
 
 impl IntoFuture for Register {

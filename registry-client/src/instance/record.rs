@@ -64,6 +64,9 @@ struct Address {
     server_name: Option<String>,
 }
 
+/// Fields of a record that this SDK does not know.
+pub(crate) type Fields = serde_json::Map<String, serde_json::Value>;
+
 fn default_weight() -> u32 {
     DEFAULT_WEIGHT
 }
@@ -71,13 +74,18 @@ fn default_weight() -> u32 {
 impl Instance {
     /// The value to put under the instance's key.
     pub(crate) fn to_record(&self) -> Vec<u8> {
+        self.to_record_as(self.status)
+    }
+
+    /// The value to put under the instance's key when that status is to be shown.
+    pub(crate) fn to_record_as(&self, status: Status) -> Vec<u8> {
         let address = |endpoint: &Endpoint| Address {
             url: endpoint.uri(),
             server_name: endpoint.explicit_server_name().map(str::to_owned),
         };
         let record = Record {
             version: FORMAT_VERSION,
-            status: self.status,
+            status,
             endpoints: self.endpoints.iter().map(|(name, endpoint)| (name.clone(), address(endpoint))).collect(),
             app_version: self.version.clone(),
             zone: self.zone.clone(),
@@ -119,11 +127,20 @@ impl Instance {
         })
     }
 
-    /// Takes over the fields that `value` holds and this SDK does not know.
-    pub(crate) fn keep_unknown_fields(&mut self, value: &[u8]) {
-        if let Ok(record) = serde_json::from_slice::<Record>(value) {
-            self.extra.extend(record.extra);
-        }
+    /// The fields that `value` holds and this SDK does not know, if the instance has not got them as they are.
+    pub(crate) fn unknown_fields_of(&self, value: &[u8]) -> Option<Fields> {
+        let Record { extra, .. } = serde_json::from_slice(value).ok()?;
+        extra.iter().any(|(name, field)| self.extra.get(name) != Some(field)).then_some(extra)
+    }
+
+    /// Takes fields over that this SDK does not know.
+    pub(crate) fn keep_fields(&mut self, fields: Fields) {
+        self.extra.extend(fields);
+    }
+
+    /// Whether [`Instance::keep_unknown_fields_of`] would change anything.
+    pub(crate) fn lacks_unknown_fields_of(&self, other: &Self) -> bool {
+        self.extra != other.extra && !other.extra.is_empty()
     }
 
     /// Takes over the fields that `other` holds and this SDK does not know.
@@ -157,7 +174,10 @@ mod tests {
     #[test]
     fn unknown_fields_are_written_back() {
         let mut mine = instance();
-        mine.keep_unknown_fields(br#"{"version":1,"cordoned":{"by":"ops"}}"#);
+        let added = br#"{"version":1,"cordoned":{"by":"ops"}}"#;
+        let fields = mine.unknown_fields_of(added).unwrap();
+        mine.keep_fields(fields);
+        assert!(mine.unknown_fields_of(added).is_none());
         let text = String::from_utf8(mine.to_record()).unwrap();
         assert!(text.contains(r#""cordoned":{"by":"ops"}"#), "{text}");
         let read = Instance::from_record("pay", b"1", text.as_bytes()).unwrap();

@@ -8,9 +8,9 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 
 use super::keepalive::KeepAlives;
-use super::machine::{Action, Event, LeaseId, Machine, Moment, Progress, PutOutcome, Settings};
-use super::ownkey::watch_key;
-use super::rpc::{self, Keys};
+use super::machine::{Action, Event, Keys, LeaseId, Machine, Moment, Progress, PutOutcome, Settings};
+use super::ownkeys::{self, Run};
+use super::rpc;
 use super::slot::Slot;
 use super::state::LeaseState;
 use crate::channel::Channel;
@@ -20,8 +20,11 @@ use crate::instance::Instance;
 use crate::meters::StateMeter;
 use crate::watch::hub::WatchHub;
 
-/// Events from the shared streams that wait for one registration.
+/// Answers of the keep-alive stream that wait for one registration.
 const ROUTE_LIMIT: usize = 16;
+/// What watches have told and one registration has not taken yet; the watches wait. Keep-alives have a way of
+/// their own, as ten thousand keys have much to tell.
+const KEYS_LIMIT: usize = 16;
 
 /// What all registrations of a client share.
 #[derive(Debug, Clone)]
@@ -40,31 +43,44 @@ pub(crate) struct Driver {
     slot: Arc<Slot>,
     machine: Machine,
     tools: Tools,
-    keys: Keys,
     calls: FuturesUnordered<BoxFuture<'static, Event>>,
     route: mpsc::Sender<Event>,
     routed: mpsc::Receiver<Event>,
     /// The lease whose keep-alives come to our route.
     kept: Option<LeaseId>,
-    /// From the first put's answer on.
-    own_key: Option<BoxFuture<'static, ()>>,
+    /// What is to be watched from the first put's answer on.
+    own_keys: Vec<Run>,
+    keys: mpsc::Sender<Event>,
+    seen: mpsc::Receiver<Event>,
+    /// Watches of the own keys. None ends as long as somebody takes what it says.
+    side: FuturesUnordered<BoxFuture<'static, ()>>,
     meter: StateMeter,
 }
 
 impl Driver {
-    pub(crate) fn new(slot: Arc<Slot>, instance: Instance, settings: Settings, keys: Keys, tools: Tools) -> Self {
+    pub(crate) fn new(
+        slot: Arc<Slot>,
+        instances: Vec<(Keys, Arc<Instance>)>,
+        settings: Settings,
+        tools: Tools,
+    ) -> Self {
         let (route, routed) = mpsc::channel(ROUTE_LIMIT);
-        let machine = Machine::new(instance, settings);
+        let (keys, seen) = mpsc::channel(KEYS_LIMIT);
+        let own_keys = ownkeys::runs(instances.iter().map(|(keys, _)| keys.instance.clone()));
+        let machine = Machine::new(instances, settings);
+        let (calls, side) = (FuturesUnordered::new(), FuturesUnordered::new());
         Self {
             slot,
             machine,
             tools,
-            keys,
-            calls: FuturesUnordered::new(),
+            calls,
             route,
             routed,
             kept: None,
-            own_key: None,
+            own_keys,
+            keys,
+            seen,
+            side,
             meter: StateMeter::default(),
         }
     }
@@ -79,10 +95,10 @@ impl Driver {
                 () = self.slot.woken() => finished = self.wish(),
                 Some(event) = self.calls.next() => finished = self.called(event),
                 Some(event) = self.routed.recv() => finished = self.step(event),
+                Some(event) = self.seen.recv() => finished = self.step(event),
                 () = sleep_until(wake, clock) => finished = self.step(Event::Tick),
                 Ok(()) = self.tools.resumed.changed() => finished = self.step(Event::Tick),
-                // Ends only when nobody takes what it says.
-                () = watched(&mut self.own_key) => self.own_key = None,
+                Some(()) = self.side.next() => {}
             }
         }
     }
@@ -91,8 +107,8 @@ impl Driver {
     fn wish(&mut self) -> bool {
         let wishes = self.slot.take_wishes();
         let mut finished = false;
-        if let Some((instance, number)) = wishes.update {
-            finished |= self.step(Event::Update { instance: Box::new(instance), number });
+        if let Some((changes, number)) = wishes.update {
+            finished |= self.step(Event::Update { changes, number });
         }
         if let Some((drain, deadline)) = wishes.shutdown {
             finished |= self.step(Event::Shutdown { drain, deadline });
@@ -103,18 +119,11 @@ impl Driver {
     }
 
     fn called(&mut self, event: Event) -> bool {
-        if let Event::Put(PutOutcome::Stored { revision } | PutOutcome::Conflict { revision, .. }) = &event
-            && self.own_key.is_none()
-        {
-            let tools = &self.tools;
-            let watch = watch_key(
-                tools.channel.clone(),
-                tools.watches.clone(),
-                self.keys.instance.clone(),
-                *revision,
-                self.route.clone(),
-            );
-            self.own_key = Some(Box::pin(watch));
+        if let Event::Put(PutOutcome::Stored { revision } | PutOutcome::Conflict { revision, .. }) = &event {
+            for run in std::mem::take(&mut self.own_keys) {
+                let (channel, hub) = (self.tools.channel.clone(), self.tools.watches.clone());
+                self.side.push(Box::pin(ownkeys::watch(channel, hub, run, *revision, self.keys.clone())));
+            }
         }
         self.step(event)
     }
@@ -148,9 +157,7 @@ impl Driver {
         let channel = self.tools.channel.clone();
         match action {
             Action::Grant { id, ttl } => self.calls.push(Box::pin(rpc::grant(channel, id, ttl))),
-            Action::Put { lease, expect, value } => {
-                self.calls.push(Box::pin(rpc::put(channel, self.keys.clone(), lease, expect, value)));
-            }
+            Action::Put { lease, puts } => self.calls.push(Box::pin(rpc::put(channel, lease, puts))),
             Action::Revoke { id } => {
                 if self.kept.take_if(|kept| *kept == id).is_some() {
                     self.tools.keepalives.forget(id);
@@ -163,7 +170,7 @@ impl Driver {
             }
             Action::Reconnect => self.tools.keepalives.restart(),
             Action::Report(progress) => self.report(progress),
-            Action::Finished => self.own_key = None,
+            Action::Finished => self.side.clear(),
         }
     }
 }
@@ -177,6 +184,7 @@ impl Drop for Driver {
         self.slot.end(Progress {
             state: LeaseState::Closed(Some(Arc::new(Error::Closed))),
             stored: 0,
+            health: None,
             refused: None,
             released: true,
         });
@@ -186,13 +194,6 @@ impl Drop for Driver {
 async fn sleep_until(wake: Option<Moment>, clock: Clock) {
     match wake {
         Some(wake) => tokio::time::sleep(wake.saturating_sub(clock.boot_time())).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn watched(own_key: &mut Option<BoxFuture<'static, ()>>) {
-    match own_key {
-        Some(watch) => watch.await,
         None => std::future::pending().await,
     }
 }

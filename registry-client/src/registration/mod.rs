@@ -1,15 +1,16 @@
 //! A registration: an instance held in the registry under a lease of its own.
 //!
 //! `machine` decides, `driver` carries out on the SDK's thread, `keepalive` is the stream that all leases
-//! of a connection share, `ownkey` watches the registration's own key, `slot` is how the user's side and
-//! the thread talk. [`Registration`] is the handle: dropping it, or the future that would have made it,
-//! revokes the lease.
+//! of a connection share, `ownkeys` watches what stands under its keys, `slot` is how the user's side and
+//! the thread talk. [`Registration`] is the handle, [`Registrations`] that of many under one lease: dropping
+//! it, or the future that would have made it, revokes the lease.
 
+mod bulk;
 pub(crate) mod driver;
 pub(crate) mod keepalive;
 pub(crate) mod machine;
 pub(crate) mod outstanding;
-mod ownkey;
+mod ownkeys;
 pub(crate) mod rpc;
 mod shutdown;
 pub(crate) mod slot;
@@ -18,6 +19,7 @@ mod state;
 use std::fmt;
 use std::sync::Arc;
 
+pub use bulk::Registrations;
 pub use shutdown::{Shutdown, shutdown_signal};
 use slot::Slot;
 pub use state::{Conflict, LeaseState, StateReceiver};
@@ -44,18 +46,13 @@ impl Registration {
 
     /// Waits until the registration stands for the first time.
     pub(crate) async fn standing(&self) -> Result<(), Error> {
-        let mut progress = self.slot.progress();
-        let settled = |state: &LeaseState| !matches!(state, LeaseState::Registering(_));
-        let progress = progress.wait_for(|progress| settled(&progress.state)).await.map_err(|_| Error::Closed)?;
-        match &progress.state {
-            LeaseState::Closed(error) => Err(error.as_deref().cloned().unwrap_or(Error::Closed)),
-            _ => Ok(()),
-        }
+        self.slot.standing().await
     }
 
-    /// The instance as it was last set.
+    /// The instance as it was last set. What a health check makes of its status is not in it.
     pub fn instance(&self) -> Instance {
-        self.slot.instance()
+        let first = self.slot.instances().swap_remove(0);
+        Arc::unwrap_or_clone(first)
     }
 
     /// How the lease fares. The receiver ends with [`LeaseState::Closed`].
@@ -82,8 +79,24 @@ impl Registration {
     /// When the registration has ended, or the registry refuses the value; a refused value is tried again
     /// until another one takes its place.
     pub async fn update(&self, change: impl FnOnce(&mut Instance)) -> Result<(), Error> {
-        let update = self.slot.update(change);
+        let mut change = Some(change);
+        let update = self.slot.update(0..1, |instance| {
+            if let Some(change) = change.take() {
+                change(instance);
+            }
+        });
         self.slot.stored(update).await
+    }
+
+    /// Waits until the health check says that the instance is up, and the registry has it so. Without a
+    /// health check there is nothing to wait for.
+    ///
+    /// Dropping the future has no effect.
+    ///
+    /// # Errors
+    /// When the registration has ended.
+    pub async fn healthy(&self) -> Result<(), Error> {
+        self.slot.healthy().await
     }
 
     /// Ends the registration in order: [`Status::Draining`] is put, watchers get the drain time to take it

@@ -78,12 +78,12 @@ mod tests {
         let outstanding = Arc::new(Outstanding::default());
         let slot = || {
             let instance = Instance::builder("pay").build().unwrap();
-            let slot = Arc::new(Slot::new(instance, Arc::clone(&outstanding), Clock::default()));
+            let slot = Arc::new(Slot::new(vec![Arc::new(instance)], Arc::clone(&outstanding), Clock::default()));
             outstanding.watch_over(&slot);
             slot
         };
         let (held, free) = (slot(), slot());
-        held.update(|_| outstanding.close_all(Duration::from_millis(1)));
+        held.update(0..1, |_| outstanding.close_all(Duration::from_millis(1)));
         assert!(!held.take_wishes().closed && free.take_wishes().closed);
         assert!(!outstanding.wait(Duration::ZERO), "one is to be revoked");
         outstanding.abandon();

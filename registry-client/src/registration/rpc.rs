@@ -15,16 +15,11 @@ use registry_proto::mvccpb::KeyValue;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::machine::{Event, Expect, Holder, LeaseId, PutOutcome, RevokeOutcome};
+use super::machine::{Event, Expect, Found, Holder, KeyPut, LeaseId, PutOutcome, RevokeOutcome};
 use crate::channel::{CALL_LIMIT, Channel, Failure, failure};
 
-/// The two keys of an instance.
-#[derive(Debug, Clone)]
-pub(crate) struct Keys {
-    pub(crate) instance: Bytes,
-    /// Where an operator says that the instance is not to come back.
-    pub(crate) tombstone: Bytes,
-}
+/// What stands in the way of 64 keys fits, unless somebody has written records of a megabyte there.
+const ANSWER_LIMIT_BYTES: usize = 64 << 20;
 
 pub(super) async fn grant(channel: Channel, id: LeaseId, ttl: Duration) -> Event {
     let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
@@ -51,39 +46,46 @@ pub(super) async fn revoke(channel: Channel, id: LeaseId) -> Event {
     Event::Revoke { id, outcome }
 }
 
-/// Puts the record if the key is as expected and no tombstone stands; otherwise says what is there.
-pub(super) async fn put(channel: Channel, keys: Keys, lease: LeaseId, expect: Expect, value: Bytes) -> Event {
-    let (target, union) = match expect {
-        Expect::Absent => (CompareTarget::Create, TargetUnion::CreateRevision(0)),
-        Expect::ModRevision(revision) => (CompareTarget::Mod, TargetUnion::ModRevision(revision)),
+/// Puts the records if every key is as expected and no tombstone stands; otherwise says what is there.
+pub(super) async fn put(channel: Channel, lease: LeaseId, puts: Vec<KeyPut>) -> Event {
+    let places: Vec<_> = puts.iter().map(|put| put.place).collect();
+    let request = put_request(lease, puts);
+    // The answer to a conflict holds all records that were in the way.
+    let mut client = KvClient::new(channel.clone()).max_decoding_message_size(ANSWER_LIMIT_BYTES);
+    let outcome = match limited(&channel, client.txn(request)).await {
+        Ok(answer) => settled(answer, places),
+        Err(Refusal::Status(status)) if status.code() == Code::NotFound => PutOutcome::NoLease,
+        Err(refusal) => PutOutcome::Failed(refusal.into()),
     };
-    let compare = |key: &Bytes, target: CompareTarget, union| Compare {
+    Event::Put(outcome)
+}
+
+fn put_request(lease: LeaseId, puts: Vec<KeyPut>) -> TxnRequest {
+    let operation = |request| RequestOp { request: Some(request) };
+    let range = |key: &Bytes| operation(Request::RequestRange(RangeRequest { key: key.clone(), ..Default::default() }));
+    let mut request = TxnRequest::default();
+    for KeyPut { keys, expect, value, .. } in puts {
+        let (target, union) = match expect {
+            Expect::Absent => (CompareTarget::Create, TargetUnion::CreateRevision(0)),
+            Expect::ModRevision(revision) => (CompareTarget::Mod, TargetUnion::ModRevision(revision)),
+        };
+        request.compare.push(equal(&keys.instance, target, union));
+        request.compare.push(equal(&keys.tombstone, CompareTarget::Create, TargetUnion::CreateRevision(0)));
+        request.failure.extend([range(&keys.instance), range(&keys.tombstone)]);
+        let put = PutRequest { key: keys.instance, value, lease, ..Default::default() };
+        request.success.push(operation(Request::RequestPut(put)));
+    }
+    request
+}
+
+fn equal(key: &Bytes, target: CompareTarget, union: TargetUnion) -> Compare {
+    Compare {
         result: CompareResult::Equal.into(),
         target: target.into(),
         key: key.clone(),
         target_union: Some(union),
         range_end: Bytes::new(),
-    };
-    let put = PutRequest { key: keys.instance.clone(), value, lease, ..Default::default() };
-    let range = |key: &Bytes| RangeRequest { key: key.clone(), ..Default::default() };
-    let operation = |request| RequestOp { request: Some(request) };
-    let request = TxnRequest {
-        compare: vec![
-            compare(&keys.instance, target, union),
-            compare(&keys.tombstone, CompareTarget::Create, TargetUnion::CreateRevision(0)),
-        ],
-        success: vec![operation(Request::RequestPut(put))],
-        failure: vec![
-            operation(Request::RequestRange(range(&keys.instance))),
-            operation(Request::RequestRange(range(&keys.tombstone))),
-        ],
-    };
-    let outcome = match limited(&channel, KvClient::new(channel.clone()).txn(request)).await {
-        Ok(answer) => settled(answer),
-        Err(Refusal::Status(status)) if status.code() == Code::NotFound => PutOutcome::NoLease,
-        Err(refusal) => PutOutcome::Failed(refusal.into()),
-    };
-    Event::Put(outcome)
+    }
 }
 
 /// Reads the instance's key as it stands now.
@@ -103,18 +105,18 @@ pub(super) fn seconds_of(ttl: i64) -> Duration {
     Duration::from_secs(u64::try_from(ttl).unwrap_or(0))
 }
 
-fn settled(answer: TxnResponse) -> PutOutcome {
+fn settled(answer: TxnResponse, places: Vec<usize>) -> PutOutcome {
     let revision = answer.header.map_or(0, |header| header.revision);
     if answer.succeeded {
         return PutOutcome::Stored { revision };
     }
-    let mut found = answer.responses.into_iter().map(|response| match response.response {
+    let mut ranges = answer.responses.into_iter().map(|response| match response.response {
         Some(Response::ResponseRange(range)) => range.kvs.into_messages().unwrap_or_default().into_iter().next(),
         _ => None,
     });
-    let holder = found.next().flatten().map(holder);
-    let tombstone = found.next().flatten().is_some();
-    PutOutcome::Conflict { revision, holder, tombstone }
+    let mut next = || ranges.next().flatten();
+    let found = |place| Found { place, holder: next().map(holder), tombstone: next().is_some() };
+    PutOutcome::Conflict { revision, found: places.into_iter().map(found).collect() }
 }
 
 fn exists(status: &Status) -> bool {

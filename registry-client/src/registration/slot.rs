@@ -1,35 +1,38 @@
 //! How a registration's holder and the SDK's thread talk: one slot a registration, so that what the
 //! holder says needs no queue, never blocks and cannot fail.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
-use super::machine::{Moment, Progress};
+use super::machine::{Changes, Moment, Progress};
 use super::outstanding::Outstanding;
 use super::state::LeaseState;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::instance::Instance;
+use crate::instance::{Instance, Status};
 
 /// What the holder wants since the thread last looked.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
-    /// The newest value and its number.
-    pub(super) update: Option<(Instance, u64)>,
+    /// The newest values, and the number of the last update.
+    pub(super) update: Option<(Changes, u64)>,
     pub(super) shutdown: Option<(Duration, Moment)>,
     pub(super) closed: bool,
 }
 
 #[derive(Debug)]
 struct Wanted {
-    instance: Instance,
-    /// The number of the newest value; the first is 1.
+    instances: Vec<Arc<Instance>>,
+    /// The number of the newest update; the first values are number 1.
     update: u64,
-    /// The number up to which the thread has taken values.
+    /// The number up to which the thread has taken values, and where there are newer ones.
     taken: u64,
+    changed: BTreeSet<usize>,
     shutdown: Option<(Duration, Moment)>,
     closed: bool,
 }
@@ -45,26 +48,31 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(instance: Instance, outstanding: Arc<Outstanding>, clock: Clock) -> Self {
-        let wanted = Wanted { instance, update: 1, taken: 1, shutdown: None, closed: false };
+    /// The instances stand in the order of their keys.
+    pub(crate) fn new(instances: Vec<Arc<Instance>>, outstanding: Arc<Outstanding>, clock: Clock) -> Self {
+        let changed = BTreeSet::new();
+        let wanted = Wanted { instances, update: 1, taken: 1, changed, shutdown: None, closed: false };
         let state = LeaseState::Registering(None);
-        let progress = Progress { state, stored: 0, refused: None, released: false };
+        let progress = Progress { state, stored: 0, health: None, refused: None, released: false };
         let (wanted, progress) = (Mutex::new(wanted), watch::Sender::new(progress));
         Self { wanted, wake: Notify::new(), progress, outstanding, clock }
     }
 
-    pub(super) fn instance(&self) -> Instance {
-        self.wanted.lock().instance.clone()
+    pub(super) fn instances(&self) -> Vec<Arc<Instance>> {
+        self.wanted.lock().instances.clone()
     }
 
     pub(super) fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
-    /// Changes the instance; says the number under which the change is stored.
-    pub(super) fn update(&self, change: impl FnOnce(&mut Instance)) -> u64 {
+    /// Changes the instances at these places; says the number under which the change is stored.
+    pub(super) fn update(&self, places: Range<usize>, mut change: impl FnMut(&mut Instance)) -> u64 {
         let mut wanted = self.wanted.lock();
-        change(&mut wanted.instance);
+        for place in places {
+            change(Arc::make_mut(&mut wanted.instances[place]));
+            wanted.changed.insert(place);
+        }
         wanted.update += 1;
         let update = wanted.update;
         drop(wanted);
@@ -98,6 +106,24 @@ impl Slot {
         self.wake.notify_one();
     }
 
+    /// Waits until the registration stands for the first time.
+    pub(super) async fn standing(&self) -> Result<(), Error> {
+        let mut progress = self.progress();
+        let settled = |state: &LeaseState| !matches!(state, LeaseState::Registering(_));
+        let progress = progress.wait_for(|progress| settled(&progress.state)).await.map_err(|_| Error::Closed)?;
+        ended(&progress.state).map_or(Ok(()), Err)
+    }
+
+    /// Waits until the health check passes and the registry has that; without one there is nothing to wait for.
+    pub(super) async fn healthy(&self) -> Result<(), Error> {
+        let mut progress = self.progress();
+        let settled = |progress: &Progress| {
+            matches!(progress.health, None | Some(Status::Up)) || ended(&progress.state).is_some()
+        };
+        let progress = progress.wait_for(settled).await.map_err(|_| Error::Closed)?;
+        ended(&progress.state).map_or(Ok(()), Err)
+    }
+
     /// Waits until the update of that number is stored.
     pub(super) async fn stored(&self, update: u64) -> Result<(), Error> {
         let mut progress = self.progress();
@@ -110,11 +136,8 @@ impl Slot {
         if progress.stored >= update {
             return Ok(());
         }
-        match (&progress.state, &progress.refused) {
-            (LeaseState::Closed(error), _) => Err(error.as_deref().cloned().unwrap_or(Error::Closed)),
-            (_, Some((_, error))) => Err(Error::clone(error)),
-            (_, None) => Err(Error::Closed),
-        }
+        let refused = progress.refused.as_ref().map(|(_, error)| Error::clone(error));
+        Err(ended(&progress.state).or(refused).unwrap_or(Error::Closed))
     }
 
     // The thread's side.
@@ -125,7 +148,11 @@ impl Slot {
 
     pub(super) fn take_wishes(&self) -> Wishes {
         let mut wanted = self.wanted.lock();
-        let update = (wanted.update > wanted.taken).then(|| (wanted.instance.clone(), wanted.update));
+        let changed = std::mem::take(&mut wanted.changed);
+        let update = (wanted.update > wanted.taken).then(|| {
+            let values = changed.into_iter().map(|place| (place, Arc::clone(&wanted.instances[place])));
+            (values.collect(), wanted.update)
+        });
         wanted.taken = wanted.update;
         Wishes { update, shutdown: wanted.shutdown.take(), closed: wanted.closed }
     }
@@ -150,4 +177,10 @@ impl Slot {
         // A handle that goes later has nothing to wait for.
         wanted.closed = true;
     }
+}
+
+/// Why the registration has ended, if it has.
+fn ended(state: &LeaseState) -> Option<Error> {
+    let LeaseState::Closed(error) = state else { return None };
+    Some(error.as_deref().cloned().unwrap_or(Error::Closed))
 }

@@ -17,13 +17,13 @@ const PAGE_LIMIT_BYTES: usize = 16 << 20;
 
 /// All keys of a prefix at `revision`.
 #[derive(Debug)]
-pub(super) struct Listing {
-    pub(super) cluster_id: u64,
-    pub(super) revision: i64,
-    pub(super) kvs: Vec<KeyValue>,
+pub(crate) struct Listing {
+    pub(crate) cluster_id: u64,
+    pub(crate) revision: i64,
+    pub(crate) kvs: Vec<KeyValue>,
 }
 
-pub(super) async fn list(channel: &Channel, span: &Span) -> Result<Listing, Error> {
+pub(crate) async fn list(channel: &Channel, span: &Span) -> Result<Listing, Error> {
     let mut listing = Listing { cluster_id: 0, revision: 0, kvs: Vec::new() };
     let mut request =
         RangeRequest { key: span.key.clone(), range_end: span.end.clone(), limit: PAGE_LIMIT, ..Default::default() };

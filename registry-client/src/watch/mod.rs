@@ -11,7 +11,7 @@ mod changes;
 pub(crate) mod driver;
 mod empty;
 pub(crate) mod hub;
-mod list;
+pub(crate) mod list;
 mod publisher;
 mod snapshot;
 pub(crate) mod span;

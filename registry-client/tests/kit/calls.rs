@@ -88,6 +88,19 @@ impl Calls {
         answer.kvs.into_messages().unwrap().into_iter().next()
     }
 
+    /// How many keys begin with that.
+    pub(crate) async fn count(&mut self, prefix: &str) -> i64 {
+        let (key, range_end) = span(prefix);
+        let request = RangeRequest { key, range_end, count_only: true, ..Default::default() };
+        self.kv.range(request).await.unwrap().into_inner().count
+    }
+
+    /// Deletes all keys that begin with that.
+    pub(crate) async fn delete_all(&mut self, prefix: &str) {
+        let (key, range_end) = span(prefix);
+        self.kv.delete_range(DeleteRangeRequest { key, range_end, ..Default::default() }).await.unwrap();
+    }
+
     /// Says the revision.
     pub(crate) async fn put(&mut self, key: &str, value: impl Into<Bytes>, lease: i64) -> i64 {
         let request = PutRequest { key: key.to_owned().into(), value: value.into(), lease, ..Default::default() };
@@ -116,6 +129,13 @@ impl Calls {
     pub(crate) async fn revoke(&mut self, id: i64) {
         self.lease.lease_revoke(LeaseRevokeRequest { id }).await.unwrap();
     }
+}
+
+/// All keys that begin with a prefix, which ends in a byte below 255.
+fn span(prefix: &str) -> (Bytes, Bytes) {
+    let mut end = prefix.as_bytes().to_vec();
+    *end.last_mut().unwrap() += 1;
+    (prefix.to_owned().into(), end.into())
 }
 
 async fn plain(endpoint: &str) -> Option<Plain> {

@@ -1,7 +1,7 @@
 //! Registrations: what they leave behind (`leaks`), what they live through (`recovery`), who gets the key
-//! (`fencing`),
-//! what they cost (`footprint`).
+//! (`fencing`), many under one lease (`bulk`), what they cost (`footprint`).
 
+mod bulk;
 mod fencing;
 mod footprint;
 mod leaks;

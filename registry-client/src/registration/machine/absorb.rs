@@ -1,11 +1,12 @@
-//! What an event changes: the answers of calls, the keep-alive stream, and who holds the key.
+//! What an event changes: the answers of calls, the keep-alive stream, and who holds the keys.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::doomed::Attempts;
-use super::event::{Event, Holder, LeaseId, Moment, PutOutcome};
-use super::{Conflict, Flight, Key, Machine, TOMBSTONE_PAUSE};
+use super::event::{Event, Found, Holder, LeaseId, Moment, PutOutcome};
+use super::places::Key;
+use super::{Conflict, Flight, Machine, TOMBSTONE_PAUSE};
 use crate::channel::Failure;
 use crate::error::{Error, LeaseTrouble};
 use crate::planted::{Bug, planted};
@@ -21,13 +22,9 @@ impl Machine {
             Event::Revoke { id, outcome } => self.doomed.revoke_settled(id, &outcome, now),
             Event::KeptAlive { id, ttl } => self.kept_alive(id, ttl),
             Event::StreamLost(trouble) => self.stream_lost(trouble, now),
-            Event::Key { revision, holder } if self.put.is_some() => {
-                if self.held_back.as_ref().is_none_or(|(seen, _)| revision >= *seen) {
-                    self.held_back = Some((revision, holder));
-                }
-            }
-            Event::Key { revision, holder } => self.key_seen(revision, holder),
-            Event::Update { instance, number } => self.update(*instance, number),
+            Event::Key { place, revision, holder } => self.key_told(place, revision, holder),
+            Event::Update { changes, number } => self.update(changes, number),
+            Event::Health { status } => self.health_changed(status),
             Event::Shutdown { drain, deadline } => self.shut_down(drain, deadline),
             Event::Dropped if planted(Bug::DropKeepsLease) => {}
             Event::Dropped => self.close(None),
@@ -70,21 +67,9 @@ impl Machine {
     fn put_settled(&mut self, outcome: PutOutcome, now: Moment) {
         let Some(flight) = self.put.take() else { return };
         match outcome {
-            PutOutcome::Stored { revision } => {
-                self.seen_revision = self.seen_revision.max(revision);
-                self.key = Key::Ours { mod_revision: revision, lease: flight.lease };
-                self.stored = self.stored.max(flight.update);
-                self.refused = None;
-                self.trouble = None;
-                self.tombstone = false;
-                self.retry.reset();
-            }
-            PutOutcome::Conflict { revision, holder, tombstone } => {
-                self.conflicted(revision, holder, &flight, now);
-                self.tombstone = tombstone;
-                if tombstone {
-                    self.entombed(now);
-                }
+            PutOutcome::Stored { revision } => self.stored(&flight, revision),
+            PutOutcome::Conflict { revision, found } => {
+                found.into_iter().for_each(|found| self.conflicted(revision, found, &flight, now));
             }
             PutOutcome::NoLease => {
                 if self.lease.as_ref().is_some_and(|lease| lease.id == flight.lease) {
@@ -98,66 +83,110 @@ impl Machine {
                 self.failed(failure.error, now);
             }
         }
-        if let Some((revision, holder)) = self.held_back.take() {
-            self.key_seen(revision, holder);
+        for (place, (revision, holder)) in flight.held_back {
+            self.key_seen(place, revision, holder);
+        }
+        self.stored = self.stored.max(self.places.stored(self.wanted));
+        if !self.places.is_any_due() {
+            self.gate_stored = self.gate;
         }
     }
 
-    /// The put's comparison did not hold; what stands there decides.
-    fn conflicted(&mut self, revision: i64, holder: Option<Holder>, flight: &Flight, now: Moment) {
-        let known = holder.as_ref().is_some_and(|holder| self.is_ours(holder.lease));
-        if let Some(holder) = holder.as_ref().filter(|_| known)
+    fn stored(&mut self, flight: &Flight, mod_revision: i64) {
+        let live = self.live();
+        for (place, sent) in &flight.sent {
+            let found = self.places.get_mut(*place);
+            found.seen_revision = found.seen_revision.max(mod_revision);
+            found.tombstone = false;
+            self.places.note_stored(*place, sent.version, flight.update);
+            self.places.set_key(*place, Key::Ours { mod_revision, lease: flight.lease }, live);
+        }
+        self.refused = None;
+        if !self.places.is_any_aside() {
+            self.trouble = None;
+        }
+        self.retry.reset();
+    }
+
+    /// A comparison of the put did not hold; what stands at each of its places decides.
+    fn conflicted(&mut self, revision: i64, found: Found, flight: &Flight, now: Moment) {
+        let Found { place, holder, tombstone } = found;
+        let Some(sent) = flight.sent.get(&place) else { return };
+        if let Some(holder) = holder.as_ref().filter(|holder| self.is_ours(holder.lease))
             && holder.lease == flight.lease
-            && holder.value == flight.value
+            && holder.value == sent.value
         {
             // An earlier attempt, whose answer was lost, had been carried out.
-            self.stored = self.stored.max(flight.update);
+            self.places.note_stored(place, sent.version, flight.update);
         }
-        let waiting = matches!(self.key, Key::Foreign { .. });
-        self.key_seen(revision, holder);
+        let waiting = matches!(self.places.get(place).key, Key::Foreign { .. });
+        self.key_seen(place, revision, holder);
         let takes_at_once = self.settings.conflict == Conflict::TakeOver && !waiting;
-        if matches!(self.key, Key::Foreign { .. }) && !takes_at_once {
+        if matches!(self.places.get(place).key, Key::Foreign { .. }) && !takes_at_once {
             let pause = (self.settings.ttl / 3).max(Duration::from_secs(1));
-            self.retry.wait_until(now + pause.min(Duration::from_secs(10)));
+            self.places.set_aside(place, now + pause.min(Duration::from_secs(10)));
+        }
+        self.places.get_mut(place).tombstone = tombstone;
+        if tombstone {
+            self.entombed(place, now);
         }
     }
 
     /// An operator keeps the instance away: a first registration fails, a later one looks again now and then.
-    fn entombed(&mut self, now: Moment) {
-        let error = Error::Tombstone { key: self.settings.key.clone() };
+    fn entombed(&mut self, place: usize, now: Moment) {
+        let error = Error::Tombstone { key: self.places.get(place).key_text() };
         if self.established {
             self.trouble = Some(Arc::new(error));
-            self.retry.wait_until(now + TOMBSTONE_PAUSE);
+            self.places.set_aside(place, now + TOMBSTONE_PAUSE);
         } else {
             self.close(Some(error));
         }
     }
 
+    /// A key as a watch saw it; while a put of it is in flight, the put's answer goes first.
+    fn key_told(&mut self, place: usize, revision: i64, holder: Option<Holder>) {
+        let flight = self.put.as_mut().filter(|flight| flight.sent.contains_key(&place));
+        let Some(flight) = flight else { return self.key_seen(place, revision, holder) };
+        if flight.held_back.get(&place).is_none_or(|(seen, _)| revision >= *seen) {
+            flight.held_back.insert(place, (revision, holder));
+        }
+    }
+
     /// The key stands, or does not, at `revision`: by a watch or by a put's answer.
-    fn key_seen(&mut self, revision: i64, holder: Option<Holder>) {
-        if revision < self.seen_revision {
+    fn key_seen(&mut self, place: usize, revision: i64, holder: Option<Holder>) {
+        let live = self.live();
+        let found = self.places.get_mut(place);
+        if revision < found.seen_revision {
             return;
         }
-        self.seen_revision = revision;
+        found.seen_revision = revision;
         let Some(holder) = holder else {
-            if self.key != Key::Absent {
-                self.key = Key::Absent;
-                if !self.tombstone {
+            if found.key != Key::Absent {
+                let tombstone = found.tombstone;
+                self.places.set_key(place, Key::Absent, live);
+                if !tombstone {
+                    self.places.bring_back(place);
                     self.retry.reset();
                 }
             }
             return;
         };
-        let ours = self.is_ours(holder.lease) || (holder.lease == 0 && self.established);
-        if ours {
-            self.instance.keep_unknown_fields(&holder.value);
-            self.key = Key::Ours { mod_revision: holder.mod_revision, lease: holder.lease };
-            return;
+        let key = Key::Ours { mod_revision: holder.mod_revision, lease: holder.lease };
+        if found.key == key {
+            // What a put's answer has told, or a watch before; but an earlier attempt may just have been found stored.
+            return self.places.set_key(place, key, live);
         }
-        self.key = Key::Foreign { mod_revision: holder.mod_revision };
+        if self.is_ours(holder.lease) || (holder.lease == 0 && self.established) {
+            let instance = &mut self.places.get_mut(place).instance;
+            if let Some(fields) = instance.unknown_fields_of(&holder.value) {
+                Arc::make_mut(instance).keep_fields(fields);
+            }
+            return self.places.set_key(place, key, live);
+        }
+        self.places.set_key(place, Key::Foreign { mod_revision: holder.mod_revision }, live);
         if self.established || self.settings.conflict == Conflict::Fail {
-            let conflict = Error::Conflict { key: self.settings.key.clone(), lease: holder.lease };
-            self.close(Some(conflict));
+            let key = self.places.get(place).key_text();
+            self.close(Some(Error::Conflict { key, lease: holder.lease }));
         }
     }
 
@@ -181,9 +210,7 @@ impl Machine {
     /// The lease is gone, and with it the key: start anew with another lease.
     fn lose_lease(&mut self, trouble: LeaseTrouble) {
         self.doom_lease();
-        self.key = Key::Absent;
-        // The registry may be another one now, with lower revisions.
-        self.seen_revision = 0;
+        self.places.lose_all();
         self.trouble = Some(Arc::new(trouble.into()));
         self.retry.reset();
     }

@@ -1,25 +1,30 @@
 //! What is due, read off the machine's state alone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-#[cfg(test)]
-use super::event::LeaseId;
-use super::event::{Action, Expect, Moment, Progress};
+use super::event::{Action, Expect, KeyPut, Moment, Progress};
 use super::lease::Lease;
-use super::{Ending, Flight, Key, Machine};
+use super::places::Key;
+use super::{Ending, Flight, Machine, Sent};
 use crate::error::LeaseTrouble;
+use crate::instance::Status;
 use crate::planted::{Bug, planted};
 use crate::registration::Conflict;
 
 /// The last part of a shutdown's time is kept for the revoke: a quarter, and no more than this.
 const REVOKE_RESERVE: Duration = Duration::from_secs(1);
+/// What a put takes on the wire beside its keys and values, with something to spare: for all, and for each key.
+const REQUEST_BYTES: usize = 1024;
+const KEY_BYTES: usize = 128;
 
 impl Machine {
     pub(super) fn advance(&mut self, now: Moment, actions: &mut Vec<Action>) {
         self.note_established();
+        self.places.bring_back_due(now);
         self.drain(now);
         actions.extend(self.doomed.due(now).map(|id| Action::Revoke { id }));
         if !matches!(self.ending, Ending::Closed(_)) || planted(Bug::RegistersAfterEnd) {
@@ -43,11 +48,11 @@ impl Machine {
         }
         let held = self.lease.as_ref().and_then(|lease| lease.held.as_ref()).map(|held| held.next_wake(now));
         let retry = (self.grant_wanted() || self.put_wanted()).then_some(self.retry.at());
-        [doomed, held, retry, self.drained_at()].into_iter().flatten().min()
+        [doomed, held, retry, self.places.next_wake(), self.drained_at()].into_iter().flatten().min()
     }
 
     fn note_established(&mut self) {
-        if self.key_is_current() && !self.established {
+        if self.keys_are_current() && !self.established {
             self.established = true;
             self.trouble = None;
         }
@@ -55,7 +60,8 @@ impl Machine {
 
     /// Ends a drain whose time has come.
     fn drain(&mut self, now: Moment) {
-        let visible = self.stored == self.wanted && self.key_is_current();
+        // Where a tombstone stands there is nothing to be seen.
+        let visible = self.live().is_some() && !self.places.is_any_due();
         if let Ending::Draining { visible_at, .. } = &mut self.ending
             && visible
             && visible_at.is_none()
@@ -110,38 +116,60 @@ impl Machine {
     }
 
     fn put_wanted(&self) -> bool {
-        let held = self.lease.as_ref().is_some_and(|lease| lease.held.is_some());
-        let stands = self.stored == self.wanted && self.key_is_current();
-        held && self.put.is_none() && !stands
+        self.live().is_some() && self.put.is_none() && self.places.is_any_due()
     }
 
     fn put(&mut self, now: Moment, actions: &mut Vec<Action>) {
         if !self.put_wanted() || !self.retry.is_due(now) {
             return;
         }
-        if self.established && self.key == Key::Absent && planted(Bug::NeverPutsAgain) {
-            return;
-        }
-        let Some(lease) = self.lease.as_ref().map(|lease| lease.id) else { return };
-        let value = Bytes::from(self.instance.to_record());
-        self.put = Some(Flight { lease, value: value.clone(), update: self.wanted });
-        actions.push(Action::Put { lease, expect: self.expectation(), value });
+        let Some(lease) = self.live() else { return };
+        let puts = self.next_batch();
+        let Some(last) = puts.last() else { return };
+        self.places.go_on_after(last.place);
+        let sent = |put: &KeyPut| {
+            (put.place, Sent { value: put.value.clone(), version: self.places.get(put.place).version() })
+        };
+        let sent = puts.iter().map(sent).collect();
+        self.put = Some(Flight { lease, update: self.wanted, sent, held_back: BTreeMap::new() });
+        actions.push(Action::Put { lease, puts });
     }
 
-    fn expectation(&self) -> Expect {
-        match self.key {
+    /// What goes into the next put: as many of the due places as it may carry, and one however large it is.
+    fn next_batch(&self) -> Vec<KeyPut> {
+        let (mut puts, mut bytes) = (Vec::new(), REQUEST_BYTES);
+        for place in self.places.due() {
+            let put = self.key_put(place);
+            if self.established && put.expect == Expect::Absent && planted(Bug::NeverPutsAgain) {
+                continue;
+            }
+            bytes += size_of_put(&put);
+            if !puts.is_empty() && (bytes > self.settings.batch.bytes || puts.len() == self.settings.batch.keys) {
+                break;
+            }
+            puts.push(put);
+        }
+        puts
+    }
+
+    fn key_put(&self, place: usize) -> KeyPut {
+        let place_there = self.places.get(place);
+        let value = Bytes::from(place_there.instance.to_record_as(self.shown_status(&place_there.instance)));
+        let expect = match place_there.key {
             Key::Ours { mod_revision, .. } => Expect::ModRevision(mod_revision),
             Key::Foreign { mod_revision } if self.settings.conflict == Conflict::TakeOver => {
                 Expect::ModRevision(mod_revision)
             }
             Key::Foreign { .. } | Key::Absent => Expect::Absent,
-        }
+        };
+        KeyPut { place, keys: place_there.keys.clone(), expect, value }
     }
 
     fn report(&mut self, now: Moment, actions: &mut Vec<Action>) {
         let progress = Progress {
             state: self.state(now),
-            stored: if self.key_is_current() { self.stored } else { 0 },
+            stored: if self.keys_are_current() { self.stored } else { 0 },
+            health: self.gate_stored.or(self.gate.map(|_| Status::Starting)),
             refused: self.refused.clone(),
             released: matches!(self.ending, Ending::Closed(_))
                 && (self.doomed.all_confirmed() || planted(Bug::ShutdownDoesNotWait)),
@@ -151,10 +179,9 @@ impl Machine {
             actions.push(Action::Report(progress));
         }
     }
+}
 
-    /// The lease that is kept alive, if there is one.
-    #[cfg(test)]
-    pub(super) fn live_lease(&self) -> Option<LeaseId> {
-        self.lease.as_ref().filter(|lease| lease.held.is_some()).map(|lease| lease.id)
-    }
+/// What a key adds to a put on the wire at most: it is named thrice, its tombstone twice.
+fn size_of_put(put: &KeyPut) -> usize {
+    3 * put.keys.instance.len() + 2 * put.keys.tombstone.len() + put.value.len() + KEY_BYTES
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::channel::Failure;
 use crate::error::{Error, LeaseTrouble};
-use crate::instance::Instance;
+use crate::instance::{Instance, Status};
 use crate::registration::LeaseState;
 
 /// A point on the boot-time clock: the time since boot, suspended time included.
@@ -16,7 +16,18 @@ pub(crate) type Moment = Duration;
 /// A lease's id, chosen by the client.
 pub(crate) type LeaseId = i64;
 
-/// Who holds the key.
+/// The two keys of an instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    pub(crate) instance: Bytes,
+    /// Where an operator says that the instance is not to come back.
+    pub(crate) tombstone: Bytes,
+}
+
+/// What to register from now on, by place.
+pub(crate) type Changes = Vec<(usize, Arc<Instance>)>;
+
+/// Who holds a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) lease: LeaseId,
@@ -24,17 +35,24 @@ pub(crate) struct Holder {
     pub(crate) value: Bytes,
 }
 
-/// How a put ended.
+/// What stands under one key of a put, whether or not it is in its way.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) place: usize,
+    pub(crate) holder: Option<Holder>,
+    pub(crate) tombstone: bool,
+}
+
+/// How a put ended. It stores all of its keys or none.
 #[derive(Debug, Clone)]
 pub(crate) enum PutOutcome {
     Stored {
         revision: i64,
     },
-    /// The comparison failed: this is what stands there instead.
+    /// A comparison failed: this is what stands there.
     Conflict {
         revision: i64,
-        holder: Option<Holder>,
-        tombstone: bool,
+        found: Vec<Found>,
     },
     /// The lease that the put named does not exist.
     NoLease,
@@ -77,15 +95,21 @@ pub(crate) enum Event {
     },
     /// The keep-alive stream ended or broke; what was asked on it will not be answered.
     StreamLost(LeaseTrouble),
-    /// The own key as somebody saw it at `revision`: `None` if it is not there.
+    /// An own key as somebody saw it at `revision`: `None` if it is not there.
     Key {
+        place: usize,
         revision: i64,
         holder: Option<Holder>,
     },
-    /// The value to register from now on, and its number; the first value is number 1.
+    /// What to register from now on, and the update's number; the first values are number 1.
     Update {
-        instance: Box<Instance>,
+        changes: Changes,
         number: u64,
+    },
+    /// The health check has come to another verdict.
+    #[expect(dead_code, reason = "nothing checks health yet")]
+    Health {
+        status: Status,
     },
     Shutdown {
         drain: Duration,
@@ -102,6 +126,15 @@ pub(crate) enum Expect {
     ModRevision(i64),
 }
 
+/// One key of a put.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyPut {
+    pub(crate) place: usize,
+    pub(crate) keys: Keys,
+    pub(crate) expect: Expect,
+    pub(crate) value: Bytes,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum Action {
     Grant {
@@ -110,8 +143,7 @@ pub(crate) enum Action {
     },
     Put {
         lease: LeaseId,
-        expect: Expect,
-        value: Bytes,
+        puts: Vec<KeyPut>,
     },
     KeepAlive {
         id: LeaseId,
@@ -130,8 +162,10 @@ pub(crate) enum Action {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Progress {
     pub(crate) state: LeaseState,
-    /// How many updates (the first value is number 1) are stored.
+    /// How many updates (the first values are number 1) are stored.
     pub(crate) stored: u64,
+    /// What the health check says and the registry has; nothing without one.
+    pub(crate) health: Option<Status>,
     /// The newest update that the registry refused, and why.
     pub(crate) refused: Option<(u64, Arc<Error>)>,
     /// Ended, and every lease is confirmed to be gone.

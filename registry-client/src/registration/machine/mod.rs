@@ -1,4 +1,7 @@
-//! The pure lease machine of one registration: told what happened, it says what to do.
+//! The pure lease machine of a registration: told what happened, it says what to do.
+//!
+//! A registration is one lease and one key or many: the keys share whatever becomes of the lease, and heal
+//! one by one (`places`).
 //!
 //! [`Machine::step`] takes an event in and then looks at the whole state for what is due, so that no order
 //! of events can lose a step. The driver carries the actions out and tells how they ended. It reads no
@@ -13,20 +16,22 @@ mod advance;
 mod doomed;
 mod event;
 mod lease;
+mod places;
 mod retry;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod world;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use doomed::DoomedLeases;
-pub(crate) use event::{Action, Event, Expect, Holder, LeaseId, Moment, Progress, PutOutcome, RevokeOutcome};
+pub(crate) use event::{
+    Action, Changes, Event, Expect, Found, Holder, KeyPut, Keys, LeaseId, Moment, Progress, PutOutcome, RevokeOutcome,
+};
 use lease::Lease;
+use places::Places;
 use retry::Backoff;
 
 use super::{Conflict, LeaseState};
@@ -42,30 +47,46 @@ const TOMBSTONE_PAUSE: Duration = Duration::from_secs(5);
 /// What the user decided.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// The key, for messages.
-    pub(crate) key: String,
     /// What is asked for; the server may grant more.
     pub(crate) ttl: Duration,
     pub(crate) conflict: Conflict,
+    /// A health check decides when an instance that wants traffic is shown as up.
+    pub(crate) gated: bool,
     /// Where lease ids and jitter come from.
     pub(crate) seed: u64,
+    pub(crate) batch: Batch,
 }
 
-/// What stands under the key, as far as we know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Key {
-    Absent,
-    Ours { mod_revision: i64, lease: LeaseId },
-    Foreign { mod_revision: i64 },
+/// How much may go into one txn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Batch {
+    pub(crate) keys: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Default for Batch {
+    /// etcd takes 128 comparisons and 1.5 MiB unless told otherwise; each key takes two of them, its own and
+    /// the tombstone's.
+    fn default() -> Self {
+        Self { keys: 64, bytes: 1536 * 1024 }
+    }
 }
 
 /// A put that is in flight.
 #[derive(Debug)]
 struct Flight {
     lease: LeaseId,
-    value: Bytes,
-    /// The update that it stores.
+    /// The update up to which it stores all.
     update: u64,
+    sent: BTreeMap<usize, Sent>,
+    /// The keys as they were seen meanwhile.
+    held_back: BTreeMap<usize, (i64, Option<Holder>)>,
+}
+
+#[derive(Debug)]
+struct Sent {
+    value: Bytes,
+    version: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -80,22 +101,19 @@ enum Ending {
 pub(crate) struct Machine {
     settings: Settings,
     random: fastrand::Rng,
-    instance: Instance,
-    /// How many values there were to store, and how many are.
+    places: Places,
+    /// The number of the newest update, and of the newest up to which all are stored.
     wanted: u64,
     stored: u64,
+    /// What the health check says, and what of it is stored; nothing without one.
+    gate: Option<Status>,
+    gate_stored: Option<Status>,
     refused: Option<(u64, Arc<Error>)>,
     lease: Option<Lease>,
     /// Leases that were ours: a key under one of them is no stranger's.
     former: VecDeque<LeaseId>,
     doomed: DoomedLeases,
-    key: Key,
-    /// The newest revision at which the key was seen.
-    seen_revision: i64,
-    tombstone: bool,
     put: Option<Flight>,
-    /// The key as it was seen while a put was in flight.
-    held_back: Option<(i64, Option<Holder>)>,
     /// When the next grant or put may go out.
     retry: Backoff,
     /// The registration stood once; from then on a stranger's key is never taken.
@@ -107,24 +125,24 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(instance: Instance, settings: Settings) -> Self {
+    /// The instances must be in the order of their keys, each of which may be there once.
+    pub(crate) fn new(instances: Vec<(Keys, Arc<Instance>)>, settings: Settings) -> Self {
         let mut random = fastrand::Rng::with_seed(settings.seed);
         let retry = Backoff::new(random.u64(..));
+        let gate = settings.gated.then_some(Status::Starting);
         Self {
             settings,
             random,
-            instance,
+            places: Places::new(instances),
             wanted: 1,
             stored: 0,
+            gate,
+            gate_stored: None,
             refused: None,
             lease: None,
             former: VecDeque::new(),
             doomed: DoomedLeases::default(),
-            key: Key::Absent,
-            seen_revision: 0,
-            tombstone: false,
             put: None,
-            held_back: None,
             retry,
             established: false,
             trouble: None,
@@ -145,15 +163,34 @@ impl Machine {
         actions
     }
 
-    /// A value of the user; what others added to the record stays in it.
-    fn update(&mut self, mut instance: Instance, number: u64) {
-        instance.keep_unknown_fields_of(&self.instance);
-        if matches!(self.ending, Ending::Draining { .. }) {
-            instance.set_status(Status::Draining);
+    /// Values of the user; what others added to the records stays in them.
+    fn update(&mut self, changes: Changes, number: u64) {
+        for (place, mut instance) in changes {
+            let old = &mut self.places.get_mut(place).instance;
+            if instance.lacks_unknown_fields_of(old) {
+                Arc::make_mut(&mut instance).keep_unknown_fields_of(old);
+            }
+            *old = instance;
+            self.places.change(place);
         }
-        self.instance = instance;
         self.wanted = self.wanted.max(number);
         self.retry.reset();
+    }
+
+    fn health_changed(&mut self, status: Status) {
+        if self.gate.replace(status) != Some(status) {
+            self.places.change_all();
+            self.retry.reset();
+        }
+    }
+
+    /// What is shown of an instance's status: the health check only lowers it, and draining goes before all.
+    fn shown_status(&self, instance: &Instance) -> Status {
+        match (&self.ending, instance.status(), self.gate) {
+            (Ending::Draining { .. }, ..) => Status::Draining,
+            (_, Status::Up, Some(gate)) => gate,
+            (_, own, _) => own,
+        }
     }
 
     fn shut_down(&mut self, drain: Duration, deadline: Moment) {
@@ -164,10 +201,9 @@ impl Machine {
             self.close(None);
             return;
         }
-        self.instance.set_status(Status::Draining);
-        self.wanted += 1;
-        self.retry.reset();
         self.ending = Ending::Draining { drain, deadline, visible_at: None };
+        self.places.change_all();
+        self.retry.reset();
     }
 
     /// The end: from here on only revokes go out.
@@ -217,15 +253,19 @@ impl Machine {
         match held {
             _ if !self.established => LeaseState::Registering(trouble),
             Some(held) if held.is_expired(now) => LeaseState::Lost(Arc::new(LeaseTrouble::Expired.into())),
-            Some(_) if !self.key_is_current() => LeaseState::Reregistering(trouble),
+            Some(_) if !self.keys_are_current() => LeaseState::Reregistering(trouble),
             Some(_) => trouble.map_or(LeaseState::Active, LeaseState::Suspect),
             None => LeaseState::Reregistering(trouble),
         }
     }
 
-    /// The key stands under the lease that is kept alive.
-    fn key_is_current(&self) -> bool {
-        let current = self.lease.as_ref().filter(|lease| lease.held.is_some()).map(|lease| lease.id);
-        matches!(self.key, Key::Ours { lease, .. } if Some(lease) == current)
+    /// The lease that is held.
+    fn live(&self) -> Option<LeaseId> {
+        self.lease.as_ref().filter(|lease| lease.held.is_some()).map(|lease| lease.id)
+    }
+
+    /// Every key stands under the lease that is kept alive.
+    fn keys_are_current(&self) -> bool {
+        self.live().is_some() && self.places.are_current()
     }
 }

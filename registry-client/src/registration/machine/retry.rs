@@ -29,10 +29,6 @@ impl Backoff {
         self.at = now + self.delays.next();
     }
 
-    pub(super) fn wait_until(&mut self, at: Moment) {
-        self.at = at;
-    }
-
     /// Due at once, and from the first delay on.
     pub(super) fn reset(&mut self) {
         self.seed = self.seed.wrapping_add(1);

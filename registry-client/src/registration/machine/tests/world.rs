@@ -1,20 +1,32 @@
-//! A small model of the server for the machine's tests: one key, its leases, and calls that may be lost,
-//! late or answered in any order.
+//! A small model of the server for the machine's tests: the registration's keys, its leases, and calls that
+//! may be lost, late or answered in any order.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::*;
+use super::super::*;
 use crate::channel::Failure;
 
 pub(super) const TTL: Duration = Duration::from_secs(9);
 
+/// Two keys in a txn, so that few keys make several.
 pub(super) fn settings(seed: u64, conflict: Conflict) -> Settings {
-    Settings { key: "/services/pay/1".to_owned(), ttl: TTL, conflict, seed }
+    let batch = Batch { keys: 2, ..Batch::default() };
+    Settings { ttl: TTL, conflict, gated: false, seed, batch }
 }
 
 pub(super) fn instance() -> Instance {
     Instance::builder("pay").id("1").endpoint("grpc", "http://10.0.0.7:9000").build().unwrap()
+}
+
+/// Instances of their own, in the order of their keys.
+pub(super) fn instances(count: usize) -> Vec<(Keys, Arc<Instance>)> {
+    let one = |number: usize| {
+        let key = |kind| format!("/{kind}/pay/{number:05}").into();
+        let keys = Keys { instance: key("services"), tombstone: key("tombstones") };
+        (keys, Arc::new(instance()))
+    };
+    (0..count).map(one).collect()
 }
 
 pub(super) fn failure(maybe_done: bool) -> Failure {
@@ -36,13 +48,14 @@ pub(super) enum Fate {
 
 pub(super) const FATES: [Fate; 4] = [Fate::Answered, Fate::AnswerLost, Fate::NotSent, Fate::Late];
 
-/// A server with one key, and the calls on their way to it.
+/// A server with the keys of one registration, and the calls on their way to it.
 pub(super) struct World {
     pub(super) machine: Machine,
     pub(super) now: Moment,
     pub(super) revision: i64,
     pub(super) leases: BTreeSet<LeaseId>,
-    pub(super) key: Option<Holder>,
+    pub(super) keys: Vec<Option<Holder>>,
+    pub(super) tombstones: BTreeSet<usize>,
     pub(super) calls: Vec<Action>,
     pub(super) late: Vec<Action>,
     pub(super) revoke_asked: BTreeSet<LeaseId>,
@@ -52,7 +65,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64, conflict: Conflict) -> Self {
-        let machine = Machine::new(instance(), settings(seed, conflict));
+        Self::with(1, settings(seed, conflict))
+    }
+
+    pub(super) fn with(count: usize, settings: Settings) -> Self {
+        let machine = Machine::new(instances(count), settings);
         let now = Duration::from_secs(100);
         let (calls, late) = (Vec::new(), Vec::new());
         let (leases, revoke_asked) = (BTreeSet::new(), BTreeSet::new());
@@ -61,7 +78,8 @@ impl World {
             now,
             revision: 1,
             leases,
-            key: None,
+            keys: vec![None; count],
+            tombstones: BTreeSet::new(),
             calls,
             late,
             revoke_asked,
@@ -78,7 +96,7 @@ impl World {
             match action {
                 Action::KeepAlive { id } => {
                     assert!(!self.revoke_asked.contains(&id), "no keep-alive after a revoke");
-                    assert_eq!(self.machine.live_lease(), Some(id));
+                    assert_eq!(self.machine.live(), Some(id));
                     self.calls.push(Action::KeepAlive { id });
                 }
                 Action::Revoke { id } => {
@@ -102,9 +120,17 @@ impl World {
         self.tell(Event::Tick);
     }
 
-    pub(super) fn tell_key(&mut self) {
-        let (revision, holder) = (self.revision, self.key.clone());
-        self.tell(Event::Key { revision, holder });
+    /// What a watch sees of every key.
+    pub(super) fn tell_keys(&mut self) {
+        for place in 0..self.keys.len() {
+            let (revision, holder) = (self.revision, self.keys[place].clone());
+            self.tell(Event::Key { place, revision, holder });
+        }
+    }
+
+    pub(super) fn delete(&mut self, place: usize) {
+        self.keys[place] = None;
+        self.revision += 1;
     }
 
     /// The server carries a call out and says what it answers.
@@ -114,44 +140,54 @@ impl World {
             Action::Grant { id, .. } => Event::GrantExists { id: *id },
             Action::Revoke { id } => {
                 let outcome = if self.leases.remove(id) { RevokeOutcome::Revoked } else { RevokeOutcome::NotFound };
-                self.drop_key_of(*id);
+                self.drop_keys_of(*id);
                 Event::Revoke { id: *id, outcome }
             }
             Action::KeepAlive { id } => {
                 let ttl = if self.leases.contains(id) { TTL } else { Duration::ZERO };
                 Event::KeptAlive { id: *id, ttl }
             }
-            Action::Put { lease, expect, value } => Event::Put(self.serve_put(*lease, *expect, value)),
+            Action::Put { lease, puts } => Event::Put(self.serve_put(*lease, puts)),
             other => panic!("{other:?} is no call"),
         }
     }
 
-    pub(super) fn serve_put(&mut self, lease: LeaseId, expect: Expect, value: &Bytes) -> PutOutcome {
-        let found = self.key.as_ref().map(|holder| holder.mod_revision);
-        let expected = match expect {
-            Expect::Absent => None,
-            Expect::ModRevision(revision) => Some(revision),
+    pub(super) fn serve_put(&mut self, lease: LeaseId, puts: &[KeyPut]) -> PutOutcome {
+        let fits = |put: &KeyPut| {
+            let found = self.keys[put.place].as_ref().map(|holder| holder.mod_revision);
+            let expected = match put.expect {
+                Expect::Absent => None,
+                Expect::ModRevision(revision) => Some(revision),
+            };
+            found == expected && !self.tombstones.contains(&put.place)
         };
-        if found != expected {
-            return PutOutcome::Conflict { revision: self.revision, holder: self.key.clone(), tombstone: false };
+        if !puts.iter().all(fits) {
+            let found = |put: &KeyPut| {
+                let (holder, tombstone) = (self.keys[put.place].clone(), self.tombstones.contains(&put.place));
+                Found { place: put.place, holder, tombstone }
+            };
+            return PutOutcome::Conflict { revision: self.revision, found: puts.iter().map(found).collect() };
         }
         if !self.leases.contains(&lease) {
             return PutOutcome::NoLease;
         }
         self.revision += 1;
-        self.key = Some(Holder { lease, mod_revision: self.revision, value: value.clone() });
+        for put in puts {
+            let (mod_revision, value) = (self.revision, put.value.clone());
+            self.keys[put.place] = Some(Holder { lease, mod_revision, value });
+        }
         PutOutcome::Stored { revision: self.revision }
     }
 
-    pub(super) fn drop_key_of(&mut self, lease: LeaseId) {
-        if self.key.take_if(|holder| holder.lease == lease).is_some() {
-            self.revision += 1;
-        }
+    fn drop_keys_of(&mut self, lease: LeaseId) {
+        let ours = |holder: &mut Holder| holder.lease == lease;
+        let dropped = self.keys.iter_mut().filter_map(|key| key.take_if(ours)).count();
+        self.revision += i64::from(dropped > 0);
     }
 
     pub(super) fn expire(&mut self) {
         for lease in std::mem::take(&mut self.leases) {
-            self.drop_key_of(lease);
+            self.drop_keys_of(lease);
         }
     }
 
@@ -182,7 +218,7 @@ impl World {
         for _ in 0..200 {
             while !self.calls.is_empty() && !self.finished {
                 self.settle(0, Fate::Answered);
-                self.tell_key();
+                self.tell_keys();
             }
             if self.finished {
                 return;
@@ -197,7 +233,7 @@ impl World {
         self.heal();
         assert!(self.finished, "it ends: {story}");
         assert!(self.leases.is_empty(), "no lease is left: {story}");
-        assert_eq!(self.key, None, "no key is left: {story}");
+        assert!(self.keys.iter().all(Option::is_none), "no key is left: {story}");
     }
 }
 
@@ -209,4 +245,9 @@ pub(super) fn lost(call: &Action, maybe_done: bool) -> Event {
         Action::Revoke { id } => Event::Revoke { id: *id, outcome: RevokeOutcome::Failed },
         _ => Event::StreamLost(LeaseTrouble::StreamEnded),
     }
+}
+
+/// The leases under which the keys stand.
+pub(super) fn stored(world: &World) -> Vec<Option<LeaseId>> {
+    world.keys.iter().map(|holder| holder.as_ref().map(|holder| holder.lease)).collect()
 }

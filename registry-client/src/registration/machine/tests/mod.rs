@@ -1,9 +1,14 @@
 //! The machine against a small model of the server, in every order of a few events and in many random
 //! ones. Whatever happens on the way, once calls get through again nothing is left behind.
 
+mod bulk;
+mod clock;
+mod world;
+
 use std::time::Duration;
 
-use super::world::{FATES, Fate, TTL, World, instance};
+use world::{FATES, Fate, TTL, World, instance, settings};
+
 use super::*;
 use crate::channel::Failure;
 
@@ -21,18 +26,17 @@ fn happen(world: &mut World, choice: usize) -> Option<String> {
         1 => world.pass(TTL / 3),
         2 => world.expire(),
         3 => {
-            world.key = None;
-            world.revision += 1;
-            world.tell_key();
+            world.delete(world.keys.len() - 1);
+            world.tell_keys();
         }
-        4 => world.tell_key(),
+        4 => world.tell_keys(),
         _ => world.tell(Event::Shutdown { drain: Duration::from_secs(1), deadline: world.now + TTL }),
     }
     Some(["dropped", "time", "expiry", "deleted", "seen", "shutdown"][choice].to_owned())
 }
 
-fn replay(path: &[usize]) -> Option<(World, String)> {
-    let mut world = World::new(7, Conflict::Fail);
+fn replay(keys: usize, path: &[usize]) -> Option<(World, String)> {
+    let mut world = World::with(keys, settings(7, Conflict::Fail));
     let mut story = String::new();
     for choice in path {
         story += &happen(&mut world, *choice)?;
@@ -41,27 +45,39 @@ fn replay(path: &[usize]) -> Option<(World, String)> {
     Some((world, story))
 }
 
-#[test]
-fn g02_every_order_of_five_events_ends_without_a_lease() {
+/// Every order of so many events, from the beginning.
+fn every_order(keys: usize, events: usize) -> usize {
     let mut paths = vec![Vec::new()];
     let mut orders = 0;
     while let Some(path) = paths.pop() {
-        let Some((mut world, story)) = replay(&path) else { continue };
-        if path.len() < 5 {
+        let Some((mut world, story)) = replay(keys, &path) else { continue };
+        if path.len() < events {
             let choices = 6 + world.calls.len() * FATES.len();
             paths.extend((0..choices).map(|choice| [&path[..], &[choice]].concat()));
         }
         world.assert_nothing_is_left(&story);
         orders += 1;
     }
+    orders
+}
+
+#[test]
+fn g02_every_order_of_five_events_ends_without_a_lease() {
+    let orders = every_order(1, 5);
     assert!(orders > 10_000, "{orders}");
+}
+
+#[test]
+fn g02_every_order_of_four_events_of_three_keys_ends_without_a_lease() {
+    let orders = every_order(3, 4);
+    assert!(orders > 1_000, "{orders}");
 }
 
 #[test]
 fn g02_long_random_stories_end_without_a_lease() {
     for seed in 0..3_000 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut world = World::new(seed, Conflict::Fail);
+        let mut world = World::with(random.usize(1..6), settings(seed, Conflict::Fail));
         let mut story = format!("seed {seed}: ");
         for _ in 0..random.usize(1..60) {
             // The user's end is rare, so that the story goes on.
@@ -101,7 +117,7 @@ fn state(world: &World) -> LeaseState {
 fn stranger(world: &mut World, lease: LeaseId) -> Holder {
     world.revision += 1;
     let holder = Holder { lease, mod_revision: world.revision, value: Bytes::from_static(b"{\"version\":1}") };
-    world.key = Some(holder.clone());
+    world.keys[0] = Some(holder.clone());
     holder
 }
 
@@ -165,13 +181,13 @@ fn g02_exists_on_a_retry_is_success_and_on_a_first_try_a_stranger() {
     world.settle(0, Fate::AnswerLost);
     world.pass(TTL / 3);
     settle_all(&mut world);
-    assert_eq!((state(&world), world.machine.live_lease()), (LeaseState::Active, Some(id)));
+    assert_eq!((state(&world), world.machine.live()), (LeaseState::Active, Some(id)));
 
     let mut world = World::new(7, Conflict::Fail);
     world.leases.insert(id);
     settle_all(&mut world);
     assert_eq!(state(&world), LeaseState::Active);
-    assert_ne!(world.machine.live_lease(), Some(id));
+    assert_ne!(world.machine.live(), Some(id));
     assert!(world.leases.contains(&id), "the stranger's lease is left alone");
 }
 
@@ -205,10 +221,10 @@ fn g05_troubles_are_told_apart() {
     assert_eq!(state(&world), LeaseState::Lost(Arc::new(LeaseTrouble::Expired.into())));
     world.calls.clear();
     // The server still has the lease: nothing was lost after all, and nothing is made anew.
-    let lease = world.machine.live_lease();
+    let lease = world.machine.live();
     world.pass(TTL / 3);
     settle_all(&mut world);
-    assert_eq!((state(&world), world.machine.live_lease()), (LeaseState::Active, lease));
+    assert_eq!((state(&world), world.machine.live()), (LeaseState::Active, lease));
 
     world.expire();
     world.pass(TTL / 3);
@@ -219,29 +235,28 @@ fn g05_troubles_are_told_apart() {
 #[test]
 fn g04_a_lost_lease_is_made_anew_with_the_latest_value() {
     let mut world = standing();
-    let first = world.machine.live_lease();
+    let first = world.machine.live();
     let mut changed = instance();
     changed.set_weight(7);
-    world.tell(Event::Update { instance: Box::new(changed.clone()), number: 2 });
+    world.tell(Event::Update { changes: vec![(0, Arc::new(changed.clone()))], number: 2 });
     settle_all(&mut world);
     world.expire();
     world.pass(TTL / 3);
     settle_all(&mut world);
     assert_eq!(state(&world), LeaseState::Active);
-    assert_ne!(world.machine.live_lease(), first);
+    assert_ne!(world.machine.live(), first);
     assert_eq!(world.leases.len(), 1);
-    assert_eq!(world.key.as_ref().unwrap().value, changed.to_record());
+    assert_eq!(world.keys[0].as_ref().unwrap().value, changed.to_record());
 }
 
 #[test]
 fn g06_a_deleted_key_is_put_again_under_the_same_lease() {
     let mut world = standing();
-    let lease = world.machine.live_lease();
-    world.key = None;
-    world.revision += 1;
-    world.tell_key();
+    let lease = world.machine.live();
+    world.delete(0);
+    world.tell_keys();
     settle_all(&mut world);
-    assert_eq!(world.key.as_ref().map(|holder| holder.lease), lease);
+    assert_eq!(world.keys[0].as_ref().map(|holder| holder.lease), lease);
     assert_eq!(state(&world), LeaseState::Active);
 }
 
@@ -251,12 +266,11 @@ fn g06_a_deletion_that_is_seen_before_the_puts_answer_is_not_lost() {
     world.settle(0, Fate::Answered);
     let put = world.calls.remove(0);
     let answer = world.serve(&put);
-    world.key = None;
-    world.revision += 1;
-    world.tell_key();
+    world.delete(0);
+    world.tell_keys();
     world.tell(answer);
     settle_all(&mut world);
-    assert!(world.key.is_some());
+    assert!(world.keys[0].is_some());
 }
 
 #[test]
@@ -264,23 +278,22 @@ fn g06_a_key_that_an_operator_wrote_without_a_lease_gets_ours_back_and_his_field
     let mut world = standing();
     let mut holder = stranger(&mut world, 0);
     holder.value = Bytes::from_static(br#"{"version":1,"cordoned":true}"#);
-    world.key = Some(holder);
-    world.tell_key();
+    world.keys[0] = Some(holder);
+    world.tell_keys();
     settle_all(&mut world);
-    let holder = world.key.as_ref().unwrap();
-    assert_eq!(Some(holder.lease), world.machine.live_lease());
+    let holder = world.keys[0].as_ref().unwrap();
+    assert_eq!(Some(holder.lease), world.machine.live());
     assert!(String::from_utf8_lossy(&holder.value).contains(r#""cordoned":true"#));
 }
 
 #[test]
 fn g06_a_tombstone_stops_the_fight_until_it_is_gone() {
     let mut world = standing();
-    world.key = None;
-    world.revision += 1;
-    world.tell_key();
+    world.delete(0);
+    world.tell_keys();
     world.calls.clear();
-    let (revision, tombstone) = (world.revision, true);
-    world.tell(Event::Put(PutOutcome::Conflict { revision, holder: None, tombstone }));
+    let found = vec![Found { place: 0, holder: None, tombstone: true }];
+    world.tell(Event::Put(PutOutcome::Conflict { revision: world.revision, found }));
     assert!(world.calls.is_empty(), "it is not put again at once");
     assert!(matches!(state(&world).error(), Some(Error::Tombstone { .. })));
     world.pass(TTL);
@@ -300,11 +313,11 @@ fn g07_a_stranger_on_the_key_is_a_conflict_and_never_fought() {
     let mut world = World::new(7, Conflict::TakeOver);
     settle_all(&mut world);
     let holder = stranger(&mut world, 1);
-    world.tell_key();
+    world.tell_keys();
     settle_all(&mut world);
     assert!(matches!(state(&world).error(), Some(Error::Conflict { lease: 1, .. })));
     assert!(world.finished);
-    assert_eq!(world.key, Some(holder), "guarantee 8: the revoke leaves the successor's key");
+    assert_eq!(world.keys[0], Some(holder), "guarantee 8: the revoke leaves the successor's key");
 }
 
 #[test]
@@ -318,9 +331,8 @@ fn g07_a_take_over_takes_the_key_and_waiting_waits_for_it() {
     stranger(&mut world, 1);
     settle_all(&mut world);
     assert!(matches!(state(&world), LeaseState::Registering(_)));
-    world.key = None;
-    world.revision += 1;
-    world.tell_key();
+    world.delete(0);
+    world.tell_keys();
     settle_all(&mut world);
     assert_eq!(state(&world), LeaseState::Active);
 }
@@ -332,7 +344,7 @@ fn g10_a_shutdown_is_visible_drains_and_revokes_under_one_deadline() {
     world.tell(Event::Shutdown { drain: TTL, deadline });
     assert_eq!(state(&world), LeaseState::Draining);
     settle_all(&mut world);
-    assert!(String::from_utf8_lossy(&world.key.as_ref().unwrap().value).contains("draining"));
+    assert!(String::from_utf8_lossy(&world.keys[0].as_ref().unwrap().value).contains("draining"));
     world.pass(TTL / 2);
     settle_all(&mut world);
     assert!(!world.finished && world.revoke_asked.is_empty());
