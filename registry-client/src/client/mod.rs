@@ -9,6 +9,7 @@ mod builder;
 mod guard;
 mod register;
 mod register_all;
+mod remove;
 mod thread;
 mod workplace;
 
@@ -22,6 +23,7 @@ pub use guard::RegistryGuard;
 use parking_lot::Mutex;
 pub use register::Register;
 pub use register_all::RegisterAll;
+pub use remove::Remove;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 use workplace::Workplace;

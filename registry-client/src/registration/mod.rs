@@ -2,7 +2,7 @@
 //!
 //! `machine` decides, `driver` carries out on the SDK's thread, `keepalive` is the stream that all leases
 //! of a connection share, `ownkeys` watches what stands under its keys, `slot` is how the user's side and
-//! the thread talk. [`Registration`] is the handle, [`Registrations`] that of many under one lease: dropping
+//! the thread talk, `tombstone` is what operators do. [`Registration`] is the handle, [`Registrations`] that of many under one lease: dropping
 //! it, or the future that would have made it, revokes the lease.
 
 mod bulk;
@@ -15,6 +15,7 @@ pub(crate) mod rpc;
 mod shutdown;
 pub(crate) mod slot;
 mod state;
+pub(crate) mod tombstone;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use bulk::Registrations;
 pub use shutdown::{Shutdown, shutdown_signal};
 use slot::Slot;
 pub use state::{Conflict, LeaseState, StateReceiver};
+pub use tombstone::Removed;
 
 use crate::error::Error;
 use crate::instance::{Instance, Status};

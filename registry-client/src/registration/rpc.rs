@@ -125,7 +125,7 @@ fn exists(status: &Status) -> bool {
         && status.message().contains("lease already exists")
 }
 
-enum Refusal {
+pub(super) enum Refusal {
     Status(Status),
     Timeout,
 }
@@ -140,7 +140,7 @@ impl From<Refusal> for Failure {
 }
 
 /// Gives a call its time, and leaves a connection on which calls are not answered or not served.
-async fn limited<T>(
+pub(super) async fn limited<T>(
     channel: &Channel,
     call: impl Future<Output = Result<tonic::Response<T>, Status>>,
 ) -> Result<T, Refusal> {

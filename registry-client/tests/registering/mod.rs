@@ -1,8 +1,9 @@
 //! Registrations: what they leave behind (`leaks`), what they live through (`recovery`), who gets the key
-//! (`fencing`), many under one lease (`bulk`), what they cost (`footprint`).
+//! (`fencing`), what operators do (`removal`), many under one lease (`bulk`), what they cost (`footprint`).
 
 mod bulk;
 mod fencing;
 mod footprint;
 mod leaks;
 mod recovery;
+mod removal;
