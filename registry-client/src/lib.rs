@@ -4,7 +4,8 @@
 //! the process; a [`ServiceWatch`] is the list of a service's instances that stays current and outlives
 //! the registry's absence.
 //!
-//! Rooms: [`instance`] is what is registered, [`registration`] holds it in the registry, [`watch`] is how
+//! Rooms: [`instance`] is what is registered, [`registration`] holds it in the registry, [`serve`] does
+//! both around a server, [`watch`] is how
 //! it is found, [`client`] owns the thread on which all of it happens, `channel` is the way to the
 //! registry.
 //!
@@ -57,6 +58,7 @@ mod meters;
 #[doc(hidden)]
 pub mod planted;
 pub mod registration;
+pub mod serve;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod simulation;
@@ -68,4 +70,5 @@ pub use client::{Register, RegisterAll, Registry, RegistryBuilder, RegistryGuard
 pub use error::{Error, LeaseTrouble};
 pub use instance::{Endpoint, EndpointError, Instance, InstanceBuilder, InstanceError, Status};
 pub use registration::{Conflict, LeaseState, Registration, Registrations, Removed, Shutdown, StateReceiver, shutdown_signal};
+pub use serve::{Advertise, AdvertiseError, Serve, ServeError, Stop};
 pub use watch::{Changes, Discovered, EmptyPolicy, Freshness, Publisher, Selector, ServiceWatch, Snapshot, View};

@@ -146,6 +146,11 @@ impl Channel {
         tokens.zip(token).inspect(|(tokens, number)| tokens.refuse(*number)).is_some()
     }
 
+    /// The endpoints, in the order in which they were given.
+    pub(crate) fn endpoints(&self) -> &[Endpoint] {
+        &self.shared.endpoints
+    }
+
     /// Leaves the connection that a call of that time went over to the calls that are still on it: new ones
     /// take the next endpoint. A connection that was made since is not to blame.
     pub(crate) fn condemn(&self, called_at: Instant) {

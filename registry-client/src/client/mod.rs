@@ -29,7 +29,7 @@ use tracing::Instrument;
 use workplace::Workplace;
 
 use crate::error::Error;
-use crate::instance::{Instance, check_name};
+use crate::instance::{Endpoint, Instance, check_name};
 use crate::registration::driver::Driver;
 use crate::registration::machine::{Keys, Settings};
 use crate::registration::outstanding::Outstanding;
@@ -134,6 +134,11 @@ impl Registry {
     /// The namespace, without a `/` at its end.
     pub fn namespace(&self) -> &str {
         &self.shared.namespace
+    }
+
+    /// Where the registry is.
+    pub(crate) fn endpoints(&self) -> &[Endpoint] {
+        self.shared.workplace.tools.channel.endpoints()
     }
 
     /// The keys of an instance of that name.

@@ -52,6 +52,13 @@ impl Register {
         self
     }
 
+    /// The same for an instance that has learnt its endpoint, with the status that was decided.
+    pub(crate) fn with_instance(mut self, mut instance: Instance) -> Self {
+        instance.set_status(self.instance.status());
+        self.instance = instance;
+        self
+    }
+
     async fn register(self) -> Result<Registration, Error> {
         let settings = settings(self.ttl, self.conflict)?;
         // From here on the handle's drop ends what the thread has begun.

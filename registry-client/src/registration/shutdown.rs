@@ -1,8 +1,11 @@
 //! The end of a registration in order: visible as draining, time to drain, revoke, under one limit.
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::machine::Machine;
 use super::slot::Slot;
@@ -38,7 +41,8 @@ impl Shutdown {
         Self { drain: Duration::from_secs(2), limit: Duration::from_secs(10) }
     }
 
-    /// How long the instance stays visible as draining before the lease is revoked.
+    /// How long the instance stays visible as draining before the lease is revoked. With a drain of zero it is not
+    /// shown as draining at all.
     #[must_use]
     pub fn drain(mut self, drain: Duration) -> Self {
         self.drain = drain;
@@ -50,6 +54,14 @@ impl Shutdown {
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
+    }
+
+    pub(crate) fn drain_time(self) -> Duration {
+        self.drain
+    }
+
+    pub(crate) fn limit(self) -> Duration {
+        self.limit
     }
 
     pub(super) async fn run(self, slot: &Arc<Slot>) -> Result<(), Error> {
@@ -67,8 +79,9 @@ impl Shutdown {
 
 /// Completes when the process is told to end, by SIGTERM or SIGINT.
 ///
-/// From the first call on, the signals no longer end the process by themselves. Must be awaited on a tokio
-/// runtime with I/O enabled. Dropping the future has no effect.
+/// Called on a tokio runtime, the signals no longer end the process by themselves from then on; called elsewhere, from
+/// when it is first awaited. Must be awaited on a tokio runtime with I/O enabled. Dropping the future has no effect on
+/// later ones, and the signals stay caught.
 ///
 /// ```no_run
 /// # async fn main_task(registration: registry_client::Registration) -> Result<(), registry_client::Error> {
@@ -78,21 +91,33 @@ impl Shutdown {
 /// # }
 /// ```
 pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
-    use tokio::signal::unix::{SignalKind, signal};
-    async {
-        let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-        match (terminate, interrupt) {
-            (Ok(mut terminate), Ok(mut interrupt)) => {
-                tokio::select! {
-                    biased;
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-            }
-            (Err(error), _) | (_, Err(error)) => {
+    let caught = tokio::runtime::Handle::try_current().is_ok().then(Signals::catch);
+    async move {
+        match caught.unwrap_or_else(Signals::catch) {
+            Ok(mut signals) => signals.next().await,
+            Err(error) => {
                 tracing::error!(%error, "signals cannot be handled; they end the process as by default");
                 std::future::pending::<()>().await;
             }
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Registrations: what they leave behind (`leaks`), what they live through (`recovery`), who gets the key
-//! (`fencing`), what operators do (`removal`), many under one lease (`bulk`), what they cost (`footprint`).
+//! (`fencing`), what operators do (`removal`), many under one lease (`bulk`), a server around one
+//! (`serving`), what they cost (`footprint`).
 
 mod bulk;
 mod fencing;
@@ -7,3 +8,4 @@ mod footprint;
 mod leaks;
 mod recovery;
 mod removal;
+mod serving;

@@ -197,7 +197,7 @@ impl Machine {
         if self.ending != Ending::Open {
             return;
         }
-        if !self.established {
+        if !self.established || drain.is_zero() {
             self.close(None);
             return;
         }

@@ -114,7 +114,9 @@ fn g06_an_entombed_key_does_not_hold_a_drain_up() {
     world.delete(0);
     world.tell_keys();
     settle_all(&mut world);
-    world.tell(Event::Shutdown { drain: Duration::ZERO, deadline: world.now + TTL * 100 });
+    world.tell(Event::Shutdown { drain: Duration::from_millis(1), deadline: world.now + TTL * 100 });
+    settle_all(&mut world);
+    world.pass(Duration::from_millis(1));
     settle_all(&mut world);
     assert!(world.finished, "{:?}", state(&world));
 }
