@@ -1,14 +1,15 @@
 //! What users of any runtime may rely on, checked when the crate is compiled.
 
 use crate::{
-    Changes, Register, RegisterAll, Registration, Registrations, Registry, RegistryGuard, ServiceWatch, Snapshot,
-    StateReceiver, View,
+    Changes, HealthCheck, Register, RegisterAll, Registration, Registrations, Registry, RegistryGuard, ServiceWatch,
+    Snapshot, StateReceiver, View,
 };
 
 const fn shared<T: Send + Sync + 'static>() {}
 const fn moved<T: Send + Unpin + 'static>() {}
 
 const _: () = {
+    shared::<HealthCheck>();
     shared::<Registry>();
     shared::<RegistryGuard>();
     shared::<Register>();

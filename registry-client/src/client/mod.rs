@@ -30,6 +30,7 @@ use workplace::Workplace;
 
 use crate::error::Error;
 use crate::instance::{Endpoint, Instance, check_name};
+use crate::registration::HealthCheck;
 use crate::registration::driver::Driver;
 use crate::registration::machine::{Keys, Settings};
 use crate::registration::outstanding::Outstanding;
@@ -148,7 +149,14 @@ impl Registry {
     }
 
     /// Puts a registration of these instances on the SDK's thread; it ends when the slot is closed.
-    fn start(&self, instances: Vec<Instance>, settings: Settings) -> Result<Arc<Slot>, Error> {
+    fn start(
+        &self,
+        instances: Vec<Instance>,
+        mut settings: Settings,
+        health: Option<HealthCheck>,
+    ) -> Result<Arc<Slot>, Error> {
+        let health = health.map(HealthCheck::checked).transpose()?;
+        settings.gated = health.is_some();
         let with_keys = |instance: Instance| (self.keys(instance.service(), instance.id()), Arc::new(instance));
         let mut instances: Vec<_> = instances.into_iter().map(with_keys).collect();
         instances.sort_by(|(a, _), (b, _)| a.instance.cmp(&b.instance));
@@ -165,7 +173,7 @@ impl Registry {
             [(_, one)] => tracing::info_span!("registration", service = one.service(), id = one.id()),
             many => tracing::info_span!("registration", instances = many.len()),
         };
-        let driver = Driver::new(Arc::clone(&slot), instances, settings, tools);
+        let driver = Driver::new(Arc::clone(&slot), instances, settings, health, tools);
         self.shared.workplace.spawn(driver.run().instrument(span));
         Ok(slot)
     }

@@ -8,7 +8,7 @@ use super::Registry;
 use crate::error::Error;
 use crate::instance::{Instance, Status};
 use crate::registration::machine::{Batch, Settings};
-use crate::registration::{Conflict, Registration};
+use crate::registration::{Conflict, HealthCheck, Registration};
 
 /// What is asked for unless [`Register::ttl`] says otherwise.
 pub(super) const DEFAULT_TTL: Duration = Duration::from_secs(15);
@@ -26,11 +26,12 @@ pub struct Register {
     instance: Instance,
     ttl: Duration,
     conflict: Conflict,
+    health: Option<HealthCheck>,
 }
 
 impl Register {
     pub(crate) fn new(registry: Registry, instance: Instance) -> Self {
-        Self { registry, instance, ttl: DEFAULT_TTL, conflict: Conflict::default() }
+        Self { registry, instance, ttl: DEFAULT_TTL, conflict: Conflict::default(), health: None }
     }
 
     /// How long the registration outlives the process at most, in whole seconds, 15 s unless given. The
@@ -43,6 +44,12 @@ impl Register {
     /// What to do when another registration holds the id.
     pub fn on_conflict(mut self, conflict: Conflict) -> Self {
         self.conflict = conflict;
+        self
+    }
+
+    /// Shows the instance as up only while the check passes; without one at once.
+    pub fn health(mut self, check: HealthCheck) -> Self {
+        self.health = Some(check);
         self
     }
 
@@ -62,7 +69,7 @@ impl Register {
     async fn register(self) -> Result<Registration, Error> {
         let settings = settings(self.ttl, self.conflict)?;
         // From here on the handle's drop ends what the thread has begun.
-        let registration = Registration::new(self.registry.start(vec![self.instance], settings)?);
+        let registration = Registration::new(self.registry.start(vec![self.instance], settings, self.health)?);
         registration.standing().await?;
         Ok(registration)
     }

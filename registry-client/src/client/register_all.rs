@@ -8,7 +8,7 @@ use super::Registry;
 use super::register::{DEFAULT_TTL, settings};
 use crate::error::Error;
 use crate::instance::{Instance, Status};
-use crate::registration::{Conflict, Registrations};
+use crate::registration::{Conflict, HealthCheck, Registrations};
 
 /// Registrations that are to be; awaiting it registers all or none. See [`Registry::register_all`].
 ///
@@ -25,11 +25,12 @@ pub struct RegisterAll {
     instances: Vec<Instance>,
     ttl: Duration,
     conflict: Conflict,
+    health: Option<HealthCheck>,
 }
 
 impl RegisterAll {
     pub(crate) fn new(registry: Registry, instances: Vec<Instance>) -> Self {
-        Self { registry, instances, ttl: DEFAULT_TTL, conflict: Conflict::default() }
+        Self { registry, instances, ttl: DEFAULT_TTL, conflict: Conflict::default(), health: None }
     }
 
     /// How long they outlive the process at most; see [`super::Register::ttl`].
@@ -41,6 +42,12 @@ impl RegisterAll {
     /// What to do when another registration holds one of the ids.
     pub fn on_conflict(mut self, conflict: Conflict) -> Self {
         self.conflict = conflict;
+        self
+    }
+
+    /// Shows the instances as up only while the check passes; without one at once.
+    pub fn health(mut self, check: HealthCheck) -> Self {
+        self.health = Some(check);
         self
     }
 
@@ -56,7 +63,7 @@ impl RegisterAll {
         }
         let settings = settings(self.ttl, self.conflict)?;
         // From here on the handle's drop ends what the thread has begun.
-        let registrations = Registrations::new(self.registry.start(self.instances, settings)?);
+        let registrations = Registrations::new(self.registry.start(self.instances, settings, self.health)?);
         registrations.standing().await?;
         Ok(registrations)
     }

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 
+use super::health::{PlacedCheck, monitor};
 use super::keepalive::KeepAlives;
 use super::machine::{Action, Event, Keys, LeaseId, Machine, Moment, Progress, PutOutcome, Settings};
 use super::ownkeys::{self, Run};
@@ -22,7 +23,7 @@ use crate::watch::hub::WatchHub;
 
 /// Answers of the keep-alive stream that wait for one registration.
 const ROUTE_LIMIT: usize = 16;
-/// What watches have told and one registration has not taken yet; the watches wait. Keep-alives have a way of
+/// What watches and health checks have told and one registration has not taken yet; they wait. Keep-alives have a way of
 /// their own, as ten thousand keys have much to tell.
 const KEYS_LIMIT: usize = 16;
 
@@ -52,7 +53,7 @@ pub(crate) struct Driver {
     own_keys: Vec<Run>,
     keys: mpsc::Sender<Event>,
     seen: mpsc::Receiver<Event>,
-    /// Watches of the own keys. None ends as long as somebody takes what it says.
+    /// Watches of the own keys, and the health check. None ends as long as somebody takes what it says.
     side: FuturesUnordered<BoxFuture<'static, ()>>,
     meter: StateMeter,
 }
@@ -62,13 +63,16 @@ impl Driver {
         slot: Arc<Slot>,
         instances: Vec<(Keys, Arc<Instance>)>,
         settings: Settings,
+        health: Option<PlacedCheck>,
         tools: Tools,
     ) -> Self {
         let (route, routed) = mpsc::channel(ROUTE_LIMIT);
         let (keys, seen) = mpsc::channel(KEYS_LIMIT);
         let own_keys = ownkeys::runs(instances.iter().map(|(keys, _)| keys.instance.clone()));
         let machine = Machine::new(instances, settings);
-        let (calls, side) = (FuturesUnordered::new(), FuturesUnordered::new());
+        let calls = FuturesUnordered::new();
+        let mut side: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
+        side.extend(health.map(|check| Box::pin(monitor(check, keys.clone())) as BoxFuture<'static, ()>));
         Self {
             slot,
             machine,

@@ -2,11 +2,13 @@
 //!
 //! `machine` decides, `driver` carries out on the SDK's thread, `keepalive` is the stream that all leases
 //! of a connection share, `ownkeys` watches what stands under its keys, `slot` is how the user's side and
-//! the thread talk, `tombstone` is what operators do. [`Registration`] is the handle, [`Registrations`] that of many under one lease: dropping
+//! the thread talk, `tombstone` is what operators do, `health` decides
+//! whether an instance is shown as up. [`Registration`] is the handle, [`Registrations`] that of many under one lease: dropping
 //! it, or the future that would have made it, revokes the lease.
 
 mod bulk;
 pub(crate) mod driver;
+pub(crate) mod health;
 pub(crate) mod keepalive;
 pub(crate) mod machine;
 pub(crate) mod outstanding;
@@ -21,6 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use bulk::Registrations;
+pub use health::HealthCheck;
 pub use shutdown::{Shutdown, shutdown_signal};
 use slot::Slot;
 pub use state::{Conflict, LeaseState, StateReceiver};

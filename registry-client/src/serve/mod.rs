@@ -18,7 +18,7 @@ pub use stop::{Bound, Stop};
 use crate::client::{Register, Registry};
 use crate::error::Error;
 use crate::instance::Instance;
-use crate::registration::{Conflict, Shutdown, shutdown_signal};
+use crate::registration::{Conflict, HealthCheck, Shutdown, shutdown_signal};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Until = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -140,6 +140,12 @@ impl<L, F> Serve<L, F> {
     /// As [`Register::on_conflict`].
     pub fn on_conflict(mut self, conflict: Conflict) -> Self {
         self.register = self.register.on_conflict(conflict);
+        self
+    }
+
+    /// As [`Register::health`]. The server runs already when it is asked for the first time.
+    pub fn health(mut self, check: HealthCheck) -> Self {
+        self.register = self.register.health(check);
         self
     }
 

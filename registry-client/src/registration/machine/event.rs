@@ -107,7 +107,6 @@ pub(crate) enum Event {
         number: u64,
     },
     /// The health check has come to another verdict.
-    #[expect(dead_code, reason = "nothing checks health yet")]
     Health {
         status: Status,
     },
