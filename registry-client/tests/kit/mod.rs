@@ -4,6 +4,7 @@
 //! what it left behind.
 
 mod calls;
+mod child;
 mod proxy;
 mod users;
 
@@ -14,6 +15,7 @@ use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::Duration;
 
 pub(crate) use calls::Calls;
+pub(crate) use child::{End, Holder};
 pub(crate) use proxy::Proxy;
 use registry_client::{Instance, Registry};
 use tempfile::TempDir;

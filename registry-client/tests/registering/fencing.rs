@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use registry_client::{Conflict, Error, LeaseState};
 
-use crate::kit::{Corner, eventually, instance, soon};
+use crate::kit::{Corner, End, Holder, eventually, instance, soon};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -54,4 +54,40 @@ async fn g07_who_loses_the_key_to_a_take_over_ends_with_a_conflict_and_g08_revok
     assert_eq!(lease, corner.calls.leases().await.first().copied());
     assert_eq!(winner.state().get(), LeaseState::Active);
     assert!(matches!(loser.update(|_| ()).await, Err(Error::Conflict { .. })));
+}
+
+#[tokio::test]
+async fn g07_of_two_that_start_at_once_one_stands_and_the_other_is_told_whose_it_is() {
+    let Some(mut corner) = Corner::alone("at-once").await else { return };
+    let (one, other) = (corner.registry(), corner.registry());
+    for round in 0..50 {
+        let id = format!("{round}");
+        let key = corner.key(&instance(&id));
+        let register = |registry: &registry_client::Registry| registry.register(instance(&id)).ttl(HOUR).into_future();
+        let (one, other) = soon("both end", async { tokio::join!(register(&one), register(&other)) }).await;
+        let (stands, error) = match (one, other) {
+            (Ok(stands), Err(error)) | (Err(error), Ok(stands)) => (stands, error),
+            both => panic!("one of two stands: {both:?}"),
+        };
+        let kv = corner.calls.get(&key).await.unwrap();
+        assert_eq!(error, Error::Conflict { key: key.clone(), lease: kv.lease });
+        assert_eq!((kv.version, stands.state().get()), (1, LeaseState::Active), "nobody alternates");
+    }
+    corner.no_lease_is_left().await;
+}
+
+#[tokio::test]
+async fn g07_after_a_sigkill_the_id_is_held_until_the_ttl_and_who_waits_gets_it() {
+    let Some(corner) = Corner::alone("after-kill").await else { return };
+    let ttl = Duration::from_secs(3);
+    let mut holder = Holder::start(&corner, End::Killed, ttl);
+    holder.end(End::Killed);
+    let killed = tokio::time::Instant::now();
+    let error = corner.registry().register(instance("1")).ttl(HOUR).await.unwrap_err();
+    assert!(matches!(error, Error::Conflict { .. }), "{error:?}");
+    let waiting = corner.registry().register(instance("1")).ttl(HOUR).on_conflict(Conflict::WaitForExpiry);
+    let registration = soon("register", waiting).await.unwrap();
+    println!("after a SIGKILL with a TTL of {ttl:?}, the id is held again after {:?}", killed.elapsed());
+    assert_eq!(registration.state().get(), LeaseState::Active);
+    assert!(killed.elapsed() < ttl + Duration::from_secs(3), "{:?}", killed.elapsed());
 }

@@ -132,3 +132,39 @@ async fn g05_silence_and_a_long_partition_are_survived_without_a_restart() {
     soon("it comes back", state.wait_for(|state| *state == LeaseState::Active)).await.unwrap();
     assert_eq!(corner.calls.leases().await.len(), 1);
 }
+
+/// What becomes of a registration whose way to the registry is gone for so many TTLs.
+#[expect(clippy::print_stdout, reason = "a figure to read")]
+async fn partitioned(ttls: f64) {
+    let Some(mut corner) = Corner::alone("partitioned").await else { return };
+    let proxy = Proxy::new(corner.endpoint()).await;
+    let registry = corner.registry_by(&proxy.endpoint);
+    let registration = registry.register(instance("1")).ttl(SHORT).await.unwrap();
+    let key = corner.key(&instance("1"));
+    let before = corner.calls.get(&key).await.unwrap();
+    proxy.freeze();
+    tokio::time::sleep(SHORT.mul_f64(ttls)).await;
+    proxy.open();
+    let opened = tokio::time::Instant::now();
+    let mut state = registration.state();
+    eventually("it stands", || {
+        let (mut calls, key) = (corner.calls.clone(), key.clone());
+        async move { calls.get(&key).await.is_some() }
+    })
+    .await;
+    soon("it is active", state.wait_for(|state| *state == LeaseState::Active)).await.unwrap();
+    println!("a partition of {ttls} TTLs: back {:?} after it ended", opened.elapsed());
+    let after = corner.calls.get(&key).await.unwrap();
+    if ttls < 1.0 {
+        assert_eq!((after.lease, after.mod_revision), (before.lease, before.mod_revision), "nothing was lost");
+    }
+    // It came back once, and rests.
+    tokio::time::sleep(SHORT).await;
+    assert_eq!(corner.calls.get(&key).await.unwrap(), after);
+    assert_eq!((after.version, corner.calls.leases().await), (1, vec![after.lease]));
+}
+
+#[tokio::test]
+async fn g04_partitions_of_half_one_and_a_half_and_ten_ttls_end_with_one_registration_and_without_a_restart() {
+    let ((), (), ()) = tokio::join!(partitioned(0.5), partitioned(1.5), partitioned(10.0));
+}
