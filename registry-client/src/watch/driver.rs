@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::Published;
 use super::cache::Cache;
+use super::fragments::Fragments;
 use super::hub::{Message, Watch, WatchHub};
 use super::list::{Listing, list};
 use super::snapshot::{Freshness, Snapshot};
@@ -31,6 +32,8 @@ enum End {
     Moved,
     /// Events are missing, or the registry may be another one.
     Gap,
+    /// The registry does not let us watch.
+    Refused(Error),
 }
 
 pub(crate) struct Driver {
@@ -104,11 +107,11 @@ impl Driver {
             if created {
                 pauses = Delays::random();
             }
-            listed = end != End::Gap;
-            if !listed {
+            if matches!(end, End::Gap) {
                 self.meter.resync();
             }
-            if let End::Lost(error) = end {
+            listed = matches!(end, End::Lost(_) | End::Moved);
+            if let End::Lost(error) | End::Refused(error) = end {
                 self.lose(error);
             }
             tokio::time::sleep(pauses.next()).await;
@@ -118,6 +121,7 @@ impl Driver {
     /// Takes events in until the watch is over; says why, and whether it had begun.
     async fn follow(&mut self, mut watch: Watch) -> (End, bool) {
         let mut created = false;
+        let mut fragments = Fragments::default();
         while let Some(message) = watch.next().await {
             match message {
                 Message::Created { cluster_id, revision } => {
@@ -131,14 +135,18 @@ impl Driver {
                     self.refused = None;
                     self.publish();
                 }
-                Message::Events { revision, events, whole } => {
-                    let last = self.take_events(&events);
+                Message::Events { events, whole } => {
+                    if fragments.add(events).is_err() {
+                        tracing::warn!(prefix = self.prefix, "too much to catch up with; listing anew");
+                        return (End::Gap, created);
+                    }
                     if whole {
-                        self.table.advance(last.unwrap_or(revision));
+                        self.take_events(&fragments.take());
                         self.publish();
                     }
                 }
-                Message::Cancelled { reason } => {
+                Message::Cancelled { reason, refused: true } => return (End::Refused(reason), created),
+                Message::Cancelled { reason, refused: false } => {
                     tracing::debug!(prefix = self.prefix, %reason, "the watch was cancelled");
                     return (End::Gap, created);
                 }
@@ -168,12 +176,11 @@ impl Driver {
         self.publish();
     }
 
-    /// Says the last event's revision.
-    fn take_events(&mut self, events: &[Event]) -> Option<i64> {
-        let mut last = None;
+    /// What a registry says of its progress without an event is no bookmark: see `hub`.
+    fn take_events(&mut self, events: &[Event]) {
         for event in events {
             let Some(kv) = &event.kv else { continue };
-            last = Some(kv.mod_revision);
+            self.table.advance(kv.mod_revision);
             let Some(id) = kv.key.strip_prefix(self.prefix.as_bytes()) else { continue };
             if event.r#type() == EventType::Delete {
                 self.table.delete(id);
@@ -182,7 +189,6 @@ impl Driver {
                 self.table.put(&Entry { id, value: &kv.value, create_revision, mod_revision });
             }
         }
-        last
     }
 
     /// The registry cannot be asked: what is known stays, and says since when it is old.

@@ -4,17 +4,24 @@
 //! watches only ever take and go on. When the stream is lost every watch is told so once and is over; it is
 //! up to its owner to ask for another from where it stands. So it is when the stream's token is no good any more:
 //! a stream carries the token that it was opened with, and servers check it for each watch that is created.
+//!
+//! A stream that says nothing is asked for its progress. The answer is a sign of life and nothing else: an etcd
+//! below 3.4.25 or 3.5.8 may name a revision in it whose events are still to come, so that no watch ever goes on
+//! from there.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use registry_proto::etcdserverpb::watch_client::WatchClient;
 use registry_proto::etcdserverpb::watch_request::RequestUnion;
-use registry_proto::etcdserverpb::{WatchCancelRequest, WatchCreateRequest, WatchRequest, WatchResponse};
+use registry_proto::etcdserverpb::{
+    WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
+};
 use registry_proto::mvccpb::Event;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
@@ -31,8 +38,13 @@ const CREATE_LIMIT: usize = 64;
 const REQUEST_LIMIT: usize = 256;
 /// The largest answer that is taken; a server splits bigger ones, as it is asked to.
 const ANSWER_LIMIT_BYTES: usize = 64 << 20;
-/// What servers call a watch that they did not create, instead of the id that was asked for. They answer in order.
-const NOT_CREATED: i64 = -1;
+/// How often it is looked whether the stream has said something.
+const QUIET_CHECK: Duration = Duration::from_secs(5);
+/// A stream that was silent between so many looks, though it was asked after the first, is lost. It is the looks that
+/// are counted, as a process that was stopped for a minute has heard nothing for as long, which is not the stream's fault.
+const QUIET_LIMIT: u32 = 4;
+/// What a server calls a watch that it did not create, and all watches of a stream.
+const NO_WATCH: i64 = -1;
 
 /// What a watch is told.
 #[derive(Debug)]
@@ -41,15 +53,16 @@ pub(crate) enum Message {
         cluster_id: u64,
         revision: i64,
     },
-    /// `whole` unless the rest of the last revision is still to come.
+    /// `whole` unless the rest of the answer, and maybe of its last revision, is still to come.
     Events {
-        revision: i64,
         events: Vec<Event>,
         whole: bool,
     },
     /// Ended by the server; nothing follows.
     Cancelled {
         reason: Error,
+        /// It never began.
+        refused: bool,
     },
     /// The stream is gone; nothing follows.
     Lost(Error),
@@ -116,7 +129,7 @@ impl WatchHub {
             asked,
             dropped: Arc::clone(&dropped),
             watches: BTreeMap::new(),
-            pending: VecDeque::new(),
+            unanswered: VecDeque::new(),
             token: None,
         };
         (Self { creates, dropped }, stream.run())
@@ -141,8 +154,8 @@ struct WatchStream {
     dropped: Arc<Dropped>,
     /// In order, as all are told when the stream is lost.
     watches: BTreeMap<i64, mpsc::Sender<Message>>,
-    /// Those whose creation is not answered, oldest first.
-    pending: VecDeque<i64>,
+    /// Those of which the server has not said yet that it created them, in the order in which it was asked.
+    unanswered: VecDeque<i64>,
     /// What the stream was opened with.
     token: Option<u64>,
 }
@@ -164,7 +177,7 @@ impl WatchStream {
             while let Ok(create) = self.asked.try_recv() {
                 self.watches.insert(create.id, create.route);
             }
-            self.pending.clear();
+            self.unanswered.clear();
             for route in std::mem::take(&mut self.watches).into_values() {
                 let message = match &end {
                     End::Lost(error) => Message::Lost(error.clone()),
@@ -193,8 +206,9 @@ impl WatchStream {
     /// Carries watches out and events back until the stream is lost, and says why; nothing when the client
     /// has gone.
     async fn follow(&mut self, requests: Requests, mut answers: Streaming<WatchResponse>) -> Option<End> {
+        let mut quiet = Quiet::new();
         loop {
-            if !self.pending.is_empty() && self.channel.is_outdated(self.token) {
+            if !self.unanswered.is_empty() && self.channel.is_outdated(self.token) {
                 return Some(End::Moved);
             }
             // A server that is not read from may stop reading, so that answers go before watches that are to
@@ -204,6 +218,7 @@ impl WatchStream {
                 () = self.dropped.wake.notified() => self.cancel_dropped(&requests).await,
                 answer = answers.message() => match answer {
                     Ok(Some(answer)) => {
+                        quiet.heard();
                         self.route(answer).await;
                         if let Ok(create) = self.asked.try_recv() {
                             self.create(create, &requests).await;
@@ -212,14 +227,29 @@ impl WatchStream {
                     Ok(None) => return Some(End::Lost(Error::Unavailable { message: "the watch stream ended".to_owned() })),
                     Err(status) => return Some(End::Lost(failure(&status).error)),
                 },
-                create = self.asked.recv() => self.create(create?, &requests).await,
+                create = self.asked.recv() => {
+                    quiet.heard();
+                    self.create(create?, &requests).await;
+                }
+                // Without a watch a server has nothing to say.
+                _ = quiet.check.tick(), if !self.watches.is_empty() => match quiet.looked() {
+                    0 | 1 => {}
+                    QUIET_LIMIT.. => {
+                        return Some(End::Lost(Error::Unavailable { message: "the watch stream is silent".to_owned() }));
+                    }
+                    _ => ask_for_life(&requests),
+                },
             }
         }
     }
 
     async fn create(&mut self, create: Create, requests: &Requests) {
+        // Its owner has gone already, and told `dropped` so before there was anything to cancel.
+        if create.route.is_closed() {
+            return;
+        }
         self.watches.insert(create.id, create.route);
-        self.pending.push_back(create.id);
+        self.unanswered.push_back(create.id);
         let request = WatchCreateRequest {
             key: create.span.key,
             range_end: create.span.end,
@@ -242,23 +272,24 @@ impl WatchStream {
         }
     }
 
-    /// The watch that an answer is about.
-    fn answered(&mut self, answer: &WatchResponse) -> i64 {
+    /// The watch that is meant; none for all of them together.
+    fn subject(&mut self, answer: &WatchResponse) -> Option<i64> {
         if !answer.created {
-            return answer.watch_id;
+            return (answer.watch_id != NO_WATCH).then_some(answer.watch_id);
         }
-        if answer.watch_id == NOT_CREATED {
-            return self.pending.pop_front().unwrap_or(NOT_CREATED);
+        if answer.watch_id == NO_WATCH {
+            // Creates are answered in their order, and one that is refused without its name.
+            return self.unanswered.pop_front();
         }
-        self.pending.retain(|id| *id != answer.watch_id);
-        answer.watch_id
+        self.unanswered.retain(|id| *id != answer.watch_id);
+        Some(answer.watch_id)
     }
 
     async fn route(&mut self, answer: WatchResponse) {
-        let id = self.answered(&answer);
+        let Some(id) = self.subject(&answer) else { return };
         if answer.canceled && refuses_token(&answer.cancel_reason) && self.channel.refuse_token(self.token) {
             // All watches move to a stream with another token, this one among them.
-            self.pending.push_front(id);
+            self.unanswered.push_front(id);
             return;
         }
         let ended = answer.canceled;
@@ -271,6 +302,37 @@ impl WatchStream {
     }
 }
 
+/// Whether the stream says something.
+struct Quiet {
+    check: Interval,
+    /// Looks since it said something.
+    looks: u32,
+}
+
+impl Quiet {
+    fn new() -> Self {
+        let mut check = interval_at(Instant::now() + QUIET_CHECK, QUIET_CHECK);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { check, looks: 0 }
+    }
+
+    fn heard(&mut self) {
+        self.looks = 0;
+    }
+
+    /// Counts a look; says how many there were since something was heard.
+    fn looked(&mut self) -> u32 {
+        self.looks += 1;
+        self.looks
+    }
+}
+
+fn ask_for_life(requests: &Requests) {
+    let request = RequestUnion::ProgressRequest(WatchProgressRequest {});
+    // A stream that takes nothing any more is silent, and found out by that.
+    drop(requests.try_send(WatchRequest { request_union: Some(request) }));
+}
+
 fn message(answer: WatchResponse) -> Message {
     let (cluster_id, revision) = answer.header.map_or((0, 0), |header| (header.cluster_id, header.revision));
     if answer.canceled {
@@ -279,13 +341,13 @@ fn message(answer: WatchResponse) -> Message {
         } else {
             Error::Refused { code: "Cancelled".to_owned(), message: answer.cancel_reason }
         };
-        return Message::Cancelled { reason };
+        return Message::Cancelled { reason, refused: answer.created };
     }
     if answer.created {
         return Message::Created { cluster_id, revision };
     }
     match answer.events.into_messages() {
-        Ok(events) => Message::Events { revision, events, whole: !answer.fragment },
-        Err(error) => Message::Cancelled { reason: Error::Unavailable { message: error.to_string() } },
+        Ok(events) => Message::Events { events, whole: !answer.fragment },
+        Err(error) => Message::Cancelled { reason: Error::Unavailable { message: error.to_string() }, refused: false },
     }
 }

@@ -2,17 +2,20 @@
 //!
 //! [`ServiceWatch`] is the shared watch of one service; [`Snapshot`] is what it knows at one revision;
 //! [`View`] is the part of it that a [`Selector`] lets through; [`Changes`] is the stream of snapshots.
-//! `table` holds the instances between events, `cache` keeps them on disk, `empty` what
-//! a view shows when none is left. A snapshot's instances go only when the registry said so:
+//! `table` holds the instances between events, `cache` keeps them on disk, `policy`
+//! and `filter` say what a view shows when many vanish or none is left. A snapshot's instances go only when the registry said so:
 //! losing the registry makes a snapshot stale and nothing else.
 
 pub(crate) mod cache;
 mod changes;
 pub(crate) mod driver;
-mod empty;
+mod filter;
+mod fragments;
 pub(crate) mod hub;
 pub(crate) mod list;
+mod policy;
 mod publisher;
+mod selector;
 mod snapshot;
 pub(crate) mod span;
 mod table;
@@ -22,11 +25,12 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 pub use changes::Changes;
-pub use empty::EmptyPolicy;
+pub use policy::{EmptyPolicy, LossPolicy};
 pub use publisher::Publisher;
+pub use selector::Selector;
 pub use snapshot::{Discovered, Freshness, Snapshot};
 use tokio::sync::watch;
-pub use view::{Selector, View};
+pub use view::View;
 
 use crate::clock::Clock;
 use crate::error::Error;

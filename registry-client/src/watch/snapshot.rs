@@ -61,6 +61,7 @@ pub struct Snapshot {
     pub(super) resets: u64,
     /// The registry's; 0 for one that is fed by hand.
     pub(super) cluster_id: u64,
+    pub(super) held: usize,
 }
 
 impl Snapshot {
@@ -72,6 +73,7 @@ impl Snapshot {
             undecodable: 0,
             resets: 0,
             cluster_id: 0,
+            held: 0,
         }
     }
 
@@ -89,6 +91,18 @@ impl Snapshot {
     /// The instances, in the order of their ids.
     pub fn instances(&self) -> &[Arc<Discovered>] {
         &self.instances
+    }
+
+    /// The instance of that id.
+    pub fn instance(&self, id: &str) -> Option<&Arc<Discovered>> {
+        let place = self.instances.binary_search_by(|found| found.id().cmp(id)).ok()?;
+        Some(&self.instances[place])
+    }
+
+    /// How many of the instances are not in the registry any more and shown all the same, as a view's
+    /// [`super::EmptyPolicy`] or [`super::LossPolicy`] says.
+    pub fn held(&self) -> usize {
+        self.held
     }
 
     /// How many records under the service's prefix this SDK could not read: the id or the record is no UTF-8,
@@ -110,6 +124,7 @@ impl Snapshot {
         self.freshness == other.freshness
             && self.resets == other.resets
             && self.undecodable == other.undecodable
+            && self.held == other.held
             && self.instances.len() == other.instances.len()
             && self.instances.iter().zip(&other.instances).all(|(left, right)| Arc::ptr_eq(left, right))
     }

@@ -121,6 +121,7 @@ impl Table {
             undecodable: self.rows.values().filter(|row| row.undecodable).count(),
             resets: self.resets,
             cluster_id: self.cluster_id,
+            held: 0,
         }
     }
 
