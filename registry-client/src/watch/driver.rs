@@ -23,6 +23,9 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::meters::WatchMeter;
 
+/// Answers that become one snapshot, at most, when they come faster than they are taken in.
+const CONFLATED: usize = 16;
+
 /// Why a watch is over.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
@@ -122,6 +125,7 @@ impl Driver {
     async fn follow(&mut self, mut watch: Watch) -> (End, bool) {
         let mut created = false;
         let mut fragments = Fragments::default();
+        let mut unpublished = 0;
         while let Some(message) = watch.next().await {
             match message {
                 Message::Created { cluster_id, revision } => {
@@ -142,7 +146,12 @@ impl Driver {
                     }
                     if whole {
                         self.take_events(&fragments.take());
-                        self.publish();
+                        unpublished += 1;
+                        // What waits already is one snapshot with it: each costs as much as there are instances.
+                        if watch.is_drained() || unpublished >= CONFLATED {
+                            self.publish();
+                            unpublished = 0;
+                        }
                     }
                 }
                 Message::Cancelled { reason, refused: true } => return (End::Refused(reason), created),

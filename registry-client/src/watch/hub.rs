@@ -110,6 +110,11 @@ impl Watch {
     pub(crate) async fn next(&mut self) -> Option<Message> {
         self.messages.recv().await
     }
+
+    /// Nothing waits to be taken.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.messages.is_empty()
+    }
 }
 
 impl Drop for Watch {
