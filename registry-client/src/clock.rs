@@ -1,11 +1,10 @@
-//! The clock that goes on while the machine sleeps, or the runtime's own in a simulation.
+//! The clock that goes on while the machine sleeps, or the runtime's own in simulations and tests.
 //!
 //! std's `Instant` stops in suspend on Linux, so that a laptop or a paused virtual machine would wake up
 //! believing in leases that expired hours ago.
 
 use std::time::{Duration, SystemTime};
 
-#[cfg(feature = "simulation")]
 use tokio::time::Instant;
 
 /// Where a client takes its times from.
@@ -14,16 +13,20 @@ pub(crate) enum Clock {
     /// The machine's clocks.
     #[default]
     Machine,
-    /// The runtime's clock, which a simulation moves; both times begin at 0 when the client is built.
-    #[cfg(feature = "simulation")]
-    Runtime { origin: Instant },
+    /// The runtime's clock, which simulations and tests may move. It began at 0, or at `began` by the wall clock.
+    Runtime { origin: Instant, began: SystemTime },
 }
 
 impl Clock {
-    /// The runtime's clock from now on.
+    /// The runtime's clock from now on, the same in every run.
     #[cfg(feature = "simulation")]
     pub(crate) fn of_runtime() -> Self {
-        Self::Runtime { origin: Instant::now() }
+        Self::Runtime { origin: Instant::now(), began: SystemTime::UNIX_EPOCH }
+    }
+
+    /// The runtime's clock from now on, for tests that pause it. Without a runtime it is the machine's.
+    pub(crate) fn of_tests() -> Self {
+        Self::Runtime { origin: Instant::now(), began: Self::Machine.wall_clock() }
     }
 
     /// The time since boot, suspended time included.
@@ -33,8 +36,7 @@ impl Clock {
                 let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
                 Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
             }
-            #[cfg(feature = "simulation")]
-            Self::Runtime { origin } => origin.elapsed(),
+            Self::Runtime { origin, .. } => origin.elapsed(),
         }
     }
 
@@ -43,8 +45,7 @@ impl Clock {
     pub(crate) fn wall_clock(self) -> SystemTime {
         match self {
             Self::Machine => SystemTime::now(),
-            #[cfg(feature = "simulation")]
-            Self::Runtime { origin } => SystemTime::UNIX_EPOCH + origin.elapsed(),
+            Self::Runtime { origin, began } => began + origin.elapsed(),
         }
     }
 }

@@ -73,10 +73,12 @@ struct Shared {
 impl ServiceWatch {
     /// A watch that is fed by hand, for tests that have no registry.
     ///
-    /// It is synced with the first thing the [`Publisher`] says, and its streams end with the publisher.
+    /// It is synced with the first thing the [`Publisher`] says, and its streams end with the publisher. The time of
+    /// what its views hold is tokio's, so that a test may pause and advance it.
     pub fn manual(service: &str) -> (Self, Publisher) {
-        let (publisher, published) = Publisher::new(service.into());
-        (Self::new(service.into(), published, Clock::default(), None), publisher)
+        let clock = Clock::of_tests();
+        let (publisher, published) = Publisher::new(service.into(), clock);
+        (Self::new(service.into(), published, clock, None), publisher)
     }
 
     pub(crate) fn new(

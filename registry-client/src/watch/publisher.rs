@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use super::Published;
 use super::snapshot::{Freshness, Snapshot};
 use super::table::Table;
+use crate::clock::Clock;
+use crate::error::Error;
 use crate::instance::Instance;
 
 /// Says what the registry would say; the other half of [`super::ServiceWatch::manual`].
@@ -18,13 +20,16 @@ use crate::instance::Instance;
 pub struct Publisher {
     table: Table,
     freshness: Freshness,
+    refused: Option<Error>,
+    clock: Clock,
     sender: watch::Sender<Published>,
 }
 
 impl Publisher {
-    pub(super) fn new(service: Arc<str>) -> (Self, watch::Receiver<Published>) {
+    pub(super) fn new(service: Arc<str>, clock: Clock) -> (Self, watch::Receiver<Published>) {
         let (sender, receiver) = watch::channel(Published { snapshot: Arc::new(Snapshot::pending()), refused: None });
-        (Self { table: Table::new(service), freshness: Freshness::Pending, sender }, receiver)
+        let table = Table::new(service);
+        (Self { table, freshness: Freshness::Pending, refused: None, clock, sender }, receiver)
     }
 
     /// Adds an instance, or changes the one of its id without a new incarnation. Says its revision.
@@ -68,15 +73,43 @@ impl Publisher {
         self.send();
     }
 
+    /// As [`Publisher::lose_registry`], as of now; a watch that was lost before keeps its time.
+    pub fn lose_registry_now(&mut self) {
+        if !matches!(self.freshness, Freshness::Stale { .. }) {
+            self.lose_registry(self.clock.wall_clock());
+        }
+    }
+
+    /// The registry is there again, and nothing has changed meanwhile.
+    pub fn find_registry(&mut self) {
+        self.publish(self.table.revision());
+    }
+
+    /// The registry refuses the watch, as for a missing permission, until the next thing it says. What is known stays.
+    pub fn refuse(&mut self, error: Error) {
+        self.refused = Some(error);
+        match self.freshness {
+            Freshness::Synced => self.lose_registry_now(),
+            Freshness::Pending | Freshness::Stale { .. } => self.send(),
+        }
+    }
+
+    /// The registry is another cluster: its revisions begin anew, and these are its instances.
+    pub fn reset(&mut self, instances: impl IntoIterator<Item = Instance>) {
+        self.table.reset();
+        self.replace(instances);
+    }
+
     fn publish(&mut self, revision: i64) -> i64 {
         self.table.advance(revision);
         self.freshness = Freshness::Synced;
+        self.refused = None;
         self.send();
         revision
     }
 
     fn send(&self) {
         let snapshot = Arc::new(self.table.snapshot(self.freshness));
-        self.sender.send_replace(Published { snapshot, refused: None });
+        self.sender.send_replace(Published { snapshot, refused: self.refused.clone() });
     }
 }
