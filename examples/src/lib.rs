@@ -35,6 +35,11 @@ pub struct RegistryArgs {
 }
 
 impl RegistryArgs {
+    /// The endpoints, for programs that speak to the registry without the SDK.
+    pub fn endpoints(&self) -> &[String] {
+        &self.registry
+    }
+
     /// A client of it; nothing is asked yet.
     ///
     /// # Errors
