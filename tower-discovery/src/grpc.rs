@@ -51,7 +51,9 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
 /// Whether headers or trailers carry a status for which the endpoint, not the request, is to blame.
 pub(crate) fn blames_the_endpoint(headers: &HeaderMap) -> bool {
     let code = headers.get(GRPC_STATUS).and_then(|status| status.to_str().ok()?.parse::<u8>().ok());
-    code.is_some_and(|code| matches!(code, UNKNOWN | RESOURCE_EXHAUSTED | INTERNAL | UNAVAILABLE | DATA_LOSS))
+    code.is_some_and(|code| {
+        matches!(code, UNKNOWN | DEADLINE_EXCEEDED | RESOURCE_EXHAUSTED | INTERNAL | UNAVAILABLE | DATA_LOSS)
+    })
 }
 
 /// The error as the headers of an answer that has nothing else.

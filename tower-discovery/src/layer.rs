@@ -11,8 +11,11 @@ use tower_service::Service;
 
 use crate::backoff::Backoff;
 use crate::balance::{Balance, Board, NoEndpoint};
+use crate::balancing::subset::Order;
+use crate::balancing::{Affinity, Balancing, OutlierEjection, Zone};
 use crate::driver::{ConnectPolicy, Driver};
 use crate::error::BoxError;
+use crate::load::LoadMetric;
 use crate::target::Target;
 
 /// Makes a [`Balance`] over the endpoints of a view from any connector: a `Service<Target>` that answers a
@@ -37,12 +40,85 @@ pub struct DiscoveryLayer {
     view: View,
     on_no_endpoint: NoEndpoint,
     connect: ConnectPolicy,
+    balancing: Balancing,
 }
 
 impl DiscoveryLayer {
     /// A layer over the endpoints that `view` selects.
     pub fn new(view: View) -> Self {
-        Self { view, on_no_endpoint: NoEndpoint::default(), connect: ConnectPolicy::default() }
+        Self {
+            view,
+            on_no_endpoint: NoEndpoint::default(),
+            connect: ConnectPolicy::default(),
+            balancing: Balancing::default(),
+        }
+    }
+
+    /// By what the load of endpoints is measured; [`LoadMetric::peak_ewma`] unless set.
+    pub fn load(mut self, metric: LoadMetric) -> Self {
+        self.balancing.load = metric;
+        self
+    }
+
+    /// Whether instances' weights count; they do unless set to `false`, and then all weigh the same.
+    ///
+    /// Requests are shared out in proportion to the weights, as long as loads allow it. An instance of weight 0
+    /// gets requests only when no other can take them.
+    pub fn weights(mut self, count: bool) -> Self {
+        self.balancing.weights = count;
+        self
+    }
+
+    /// Lets the weight of a new endpoint grow evenly, from a tenth to all of it, over this time from its first
+    /// connection on; off unless set.
+    ///
+    /// New are endpoints that come after the first ones that the view tells of; one that is connected to once more is not.
+    pub fn slow_start(mut self, warm_up: Duration) -> Self {
+        self.balancing.slow_start = Some(warm_up).filter(|time| !time.is_zero());
+        self
+    }
+
+    /// Takes endpoints that fail more than others out of use for a while; off unless set.
+    pub fn outlier_ejection(mut self, ejection: OutlierEjection) -> Self {
+        let interval = ejection.interval.max(Duration::from_millis(1));
+        self.balancing.outliers = Some(OutlierEjection { interval, ..ejection });
+        self
+    }
+
+    /// Below which part of the known endpoints that are connected and not ejected, ejections are ignored, as then what fails is probably
+    /// not the endpoints; 0.5 unless set, brought within 0 and 1. Even at 0 an ejected endpoint serves when no other is connected.
+    pub fn panic_threshold(mut self, part: f64) -> Self {
+        self.balancing.panic_threshold = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
+        self
+    }
+
+    /// Prefers endpoints of a zone; see [`Zone`] for when requests go elsewhere.
+    pub fn locality(mut self, zone: Zone) -> Self {
+        self.balancing.zone = Some(zone);
+        self
+    }
+
+    /// Connects to `endpoints` of all endpoints only, at least 1; to all unless set.
+    ///
+    /// Each client takes others, so that clients spread over endpoints evenly, and an endpoint that comes or
+    /// goes changes at most one place. One that cannot be connected to is stood in for. With a preferred zone, it is
+    /// so many of the zone and so many of the others.
+    pub fn subset(mut self, endpoints: usize) -> Self {
+        self.balancing.subset = Some(endpoints.max(1));
+        self
+    }
+
+    /// What tells this client's [`subset`](Self::subset) from others'; random unless set. One that outlives
+    /// the process, as a host's name, keeps the subset over restarts.
+    pub fn client_id(mut self, id: &str) -> Self {
+        self.balancing.order = Order::of(id);
+        self
+    }
+
+    /// Sends requests of one key to one endpoint, as long as it can take them; see [`Affinity`].
+    pub fn affinity(mut self, affinity: Affinity) -> Self {
+        self.balancing.affinity = Some(affinity);
+        self
     }
 
     /// What a request does while no endpoint is connected; [`NoEndpoint::WaitUpTo`] 5 s unless set.
@@ -87,8 +163,9 @@ where
         let board = Arc::new(Board::new(self.view.watch().service().into()));
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
-        let driver = Driver::new(connector, self.view.clone(), Arc::clone(&board), self.connect, tasks.clone());
+        let (view, balancing) = (self.view.clone(), self.balancing.clone());
+        let driver = Driver::new(connector, view, Arc::clone(&board), self.connect, balancing, tasks.clone());
         tasks.spawn(driver.run(stop.clone()));
-        Balance::new(board, self.on_no_endpoint, tasks, stop.drop_guard())
+        Balance::new(board, self.on_no_endpoint, self.balancing.affinity.clone(), tasks, stop.drop_guard())
     }
 }

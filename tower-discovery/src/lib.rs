@@ -11,6 +11,7 @@
 
 mod backoff;
 mod balance;
+mod balancing;
 mod body;
 pub mod connect;
 mod diff;
@@ -18,6 +19,7 @@ mod discover;
 mod driver;
 pub mod error;
 mod grpc;
+pub mod guide;
 mod layer;
 mod liveness;
 mod load;
@@ -27,12 +29,14 @@ mod target;
 
 pub use backoff::Backoff;
 pub use balance::{Balance, NoEndpoint};
+pub use balancing::{Affinity, FailurePercentage, OutlierEjection, SuccessRate, Zone};
 pub use body::{RequestBody, ResponseBody};
 pub use connect::{GrpcConnect, GrpcConnection, HttpConnect, HttpConnection};
 pub use discover::{Discover, ServiceWatchExt};
 pub use error::{BoxError, ConnectError, Error, NoEndpointError, Unsent};
 pub use layer::DiscoveryLayer;
 pub use liveness::{Liveness, LivenessGuard};
+pub use load::LoadMetric;
 pub use target::{Key, ServedBy, Target};
 
 /// A balanced gRPC channel; `PayClient::new(channel)` works with any tonic-generated client.

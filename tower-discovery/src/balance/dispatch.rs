@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::poll_fn;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tower_service::Service;
@@ -21,7 +21,7 @@ use crate::body::{RequestBody, ResponseBody, Watched};
 use crate::error::{BoxError, Chain, Error, NoEndpointError, Unsent};
 use crate::grpc;
 use crate::load::InFlight;
-use crate::picker::{Member, Picker};
+use crate::picker::{Attraction, Member, Picker, Wish};
 use crate::target::{Key, ServedBy, Target};
 
 /// Who has the request now; kept outside the future that a deadline drops.
@@ -88,13 +88,21 @@ fn told_as_status<R>(error: Error) -> Response<ResponseBody<R>> {
 }
 
 fn watch<R: Body>(response: Response<R>, mut watched: Watched) -> Response<ResponseBody<R>> {
-    watched.in_flight.answered();
-    if response.status().is_server_error() || grpc::blames_the_endpoint(response.headers()) {
-        watched.in_flight.failed(Instant::now());
+    let now = Instant::now();
+    if is_failure(response.status()) || grpc::blames_the_endpoint(response.headers()) {
+        watched.in_flight.answered_with_failure(now);
+    } else {
+        watched.in_flight.answered(now);
     }
     let (mut head, body) = response.into_parts();
     head.extensions.insert(ServedBy(watched.target.clone()));
     Response::from_parts(head, ResponseBody::new(body, watched))
+}
+
+/// Whether the endpoint is to blame. Those two say what it does not know, not how it fares.
+fn is_failure(status: StatusCode) -> bool {
+    let is_ignorance = [StatusCode::NOT_IMPLEMENTED, StatusCode::HTTP_VERSION_NOT_SUPPORTED].contains(&status);
+    status.is_server_error() && !is_ignorance
 }
 
 impl<S> Shared<S> {
@@ -111,9 +119,10 @@ impl<S> Shared<S> {
         let replay = request.body().replay();
         let head = request_head(&request);
         let patience = Patience::new(self.on_no_endpoint);
+        let attraction = self.affinity.as_ref().and_then(|affinity| affinity.attraction(request.headers()));
         let mut avoid: Option<Key> = None;
         loop {
-            let member = self.member(avoid.as_ref(), &patience).await?;
+            let member = self.member(avoid.as_ref(), attraction, &patience).await?;
             let failure = match send(&member, request, current).await {
                 Ok(response) => {
                     replay.forget();
@@ -145,11 +154,16 @@ impl<S> Shared<S> {
 
     /// Picks an endpoint; waits for one if there is none, as long as `patience` lasts. Another than `avoid`
     /// is taken if there is one.
-    async fn member(&self, avoid: Option<&Key>, patience: &Patience) -> Result<Arc<Member<S>>, Error> {
+    async fn member(
+        &self,
+        avoid: Option<&Key>,
+        attraction: Option<Attraction>,
+        patience: &Patience,
+    ) -> Result<Arc<Member<S>>, Error> {
         let pick = |picker: &Picker<S>| {
-            let now = Instant::now();
-            let other = picker.pick(avoid, now, |n| fastrand::u64(..n));
-            other.or_else(|| picker.pick(None, now, |n| fastrand::u64(..n))).cloned()
+            let wish = Wish { now: Instant::now(), avoid, attraction };
+            let other = picker.pick(wish, |n| fastrand::u64(..n));
+            other.or_else(|| picker.pick(Wish { avoid: None, ..wish }, |n| fastrand::u64(..n))).cloned()
         };
         if let Some(member) = pick(&self.board.picker.load()) {
             return Ok(member);
@@ -165,7 +179,8 @@ impl<S> Shared<S> {
     }
 
     fn has_other_than(&self, key: &Key) -> bool {
-        self.board.picker.load().pick(Some(key), Instant::now(), |_| 0).is_some()
+        let wish = Wish { now: Instant::now(), avoid: Some(key), attraction: None };
+        self.board.picker.load().pick(wish, |_| 0).is_some()
     }
 
     fn no_endpoint(&self, patience: &Patience) -> Error {
@@ -195,7 +210,8 @@ where
         member.target.liveness().end();
         return Err(Failure::NotReady(request));
     }
-    let attempt = current.insert(Attempt { target: member.target.clone(), in_flight: member.load.start() });
+    let attempt =
+        current.insert(Attempt { target: member.target.clone(), in_flight: member.load.start(Instant::now()) });
     let error: BoxError = match connection.call(request).await {
         Ok(response) => return Ok(response),
         Err(error) => error.into(),

@@ -22,9 +22,10 @@ use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
+use crate::balancing::Affinity;
 use crate::body::{RequestBody, ResponseBody};
 use crate::error::{BoxError, Error};
-use crate::picker::{Outlook, Picker};
+use crate::picker::Picker;
 use crate::target::Target;
 
 /// A service that sends each request to one of the endpoints of a view; made by
@@ -47,6 +48,7 @@ pub struct Balance<S> {
 struct Shared<S> {
     board: Arc<Board<S>>,
     on_no_endpoint: NoEndpoint,
+    affinity: Option<Affinity>,
     tasks: TaskTracker,
     _stop: DropGuard,
 }
@@ -60,7 +62,7 @@ pub(crate) struct Board<S> {
 
 impl<S> Board<S> {
     pub(crate) fn new(service: Arc<str>) -> Self {
-        let picker = ArcSwap::from_pointee(Picker::new(Vec::new(), Outlook::default()));
+        let picker = ArcSwap::from_pointee(Picker::empty());
         Self { service, picker, changed: Notify::new() }
     }
 
@@ -85,8 +87,14 @@ impl<S> Board<S> {
 }
 
 impl<S> Balance<S> {
-    pub(crate) fn new(board: Arc<Board<S>>, on_no_endpoint: NoEndpoint, tasks: TaskTracker, stop: DropGuard) -> Self {
-        Self { shared: Arc::new(Shared { board, on_no_endpoint, tasks, _stop: stop }) }
+    pub(crate) fn new(
+        board: Arc<Board<S>>,
+        on_no_endpoint: NoEndpoint,
+        affinity: Option<Affinity>,
+        tasks: TaskTracker,
+        stop: DropGuard,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { board, on_no_endpoint, affinity, tasks, _stop: stop }) }
     }
 
     /// The endpoints that requests can go to now.

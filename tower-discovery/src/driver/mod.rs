@@ -1,30 +1,34 @@
 //! The task that follows discovery and publishes pickers.
 //!
-//! It alone owns the set of endpoints. Each endpoint has a task of its own (`upkeep`) that connects, waits
+//! It alone owns the set of endpoints (`roster`). Each endpoint has a task of its own (`upkeep`) that connects, waits
 //! for the connection's end and connects again; the driver hears of it through a bounded queue, whose
 //! senders wait when it is full. Whatever happened since the last time is published as one picker.
 
+mod roster;
+mod slot;
 mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use indexmap::IndexMap;
 use registry_client::View;
 use tokio::sync::{Semaphore, mpsc};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
+use self::roster::Roster;
+use self::slot::{State, Work};
 use self::upkeep::{Event, News, Upkeep};
 use crate::backoff::Backoff;
 use crate::balance::Board;
+use crate::balancing::Balancing;
 use crate::diff::Change;
 use crate::error::{BoxError, ConnectError};
-use crate::picker::{Member, Outlook, Picker};
 use crate::resolve::Resolve;
-use crate::target::{Key, Target};
+use crate::target::Target;
 
 /// News that wait for the driver; senders beyond it wait.
 const INBOX: usize = 64;
@@ -51,30 +55,14 @@ pub(crate) struct Driver<C: Service<Target>> {
     tasks: TaskTracker,
     resolve: Resolve,
     board: Arc<Board<C::Response>>,
-    slots: IndexMap<Key, Slot<C::Response>>,
+    roster: Roster<C::Response>,
     sender: mpsc::Sender<News<C::Response>>,
     inbox: mpsc::Receiver<News<C::Response>>,
-    /// The serial number of the newest slot.
+    /// The serial number of the newest task.
     serial: u64,
     /// The first snapshot was seen.
     is_synced: bool,
     last_failure: Option<Arc<ConnectError>>,
-}
-
-/// One endpoint of the newest snapshot.
-struct Slot<S> {
-    target: Target,
-    /// Tells news of this slot from those of a predecessor under the same key.
-    serial: u64,
-    state: State<S>,
-    /// Ends the endpoint's task with the slot; connections in use live on until their requests are done.
-    _stop: DropGuard,
-}
-
-enum State<S> {
-    Untried,
-    Down,
-    Up(Arc<Member<S>>),
 }
 
 impl<C> Driver<C>
@@ -89,6 +77,7 @@ where
         view: View,
         board: Arc<Board<C::Response>>,
         policy: ConnectPolicy,
+        balancing: Balancing,
         tasks: TaskTracker,
     ) -> Self {
         let (sender, inbox) = mpsc::channel(INBOX);
@@ -99,7 +88,7 @@ where
             tasks,
             resolve: Resolve::new(view),
             board,
-            slots: IndexMap::new(),
+            roster: Roster::new(balancing, Instant::now()),
             sender,
             inbox,
             serial: 0,
@@ -113,6 +102,7 @@ where
         let mut news = Vec::with_capacity(INBOX);
         let mut is_fed = true;
         loop {
+            let due = self.roster.due(Instant::now());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -129,10 +119,13 @@ where
                         is_fed = false;
                     }
                 },
+                () = until(due) => {}
             }
+            self.roster.tick(Instant::now());
+            self.select();
             self.publish();
         }
-        self.slots.clear();
+        self.roster.clear();
         self.publish();
         self.tasks.close();
     }
@@ -141,78 +134,60 @@ where
         self.is_synced = true;
         for change in batch {
             match change {
-                Change::Insert(target) => self.insert(target),
-                Change::Update(target) => self.update(&target),
-                Change::Remove(key) => drop(self.slots.swap_remove(&key)),
+                Change::Insert(target) => self.roster.insert(target),
+                Change::Update(target) => self.roster.update(&target),
+                Change::Remove(key) => self.roster.remove(&key),
             }
         }
+        self.roster.end_of_batch();
     }
 
-    fn insert(&mut self, target: Target) {
-        self.serial += 1;
-        let stop = CancellationToken::new();
-        let upkeep = Upkeep {
-            connector: self.connector.clone(),
-            policy: self.policy,
-            permits: Arc::clone(&self.permits),
-            tasks: self.tasks.clone(),
-            target: target.clone(),
-            serial: self.serial,
-            driver: self.sender.clone(),
-        };
-        self.tasks.spawn(stop.clone().run_until_cancelled_owned(upkeep.run()));
-        let slot = Slot { serial: self.serial, state: State::Untried, _stop: stop.drop_guard(), target };
-        self.slots.insert(slot.target.key().clone(), slot);
-    }
-
-    /// The connection and its load stay as they are.
-    fn update(&mut self, target: &Target) {
-        let Some(slot) = self.slots.get_mut(target.key()) else {
-            return;
-        };
-        slot.target = target.clone();
-        if let State::Up(member) = &mut slot.state {
-            *member = Arc::new(Member {
-                target: target.with_life_of(&member.target),
-                weight: target.instance().weight(),
-                connection: member.connection.clone(),
-                load: Arc::clone(&member.load),
-            });
+    /// Starts a task for each endpoint that is to be connected and has none.
+    fn select(&mut self) {
+        for target in self.roster.select() {
+            self.serial += 1;
+            let stop = CancellationToken::new();
+            let upkeep = Upkeep {
+                connector: self.connector.clone(),
+                policy: self.policy,
+                permits: Arc::clone(&self.permits),
+                tasks: self.tasks.clone(),
+                target: target.clone(),
+                serial: self.serial,
+                driver: self.sender.clone(),
+            };
+            self.tasks.spawn(stop.clone().run_until_cancelled_owned(upkeep.run()));
+            self.roster.start(target.key(), Work { serial: self.serial, _stop: stop.drop_guard() });
         }
     }
 
     fn hear(&mut self, news: News<C::Response>) {
-        let Some(slot) = self.slots.get_mut(&news.key).filter(|slot| slot.serial == news.serial) else {
-            return;
-        };
-        match news.event {
+        let News { key, serial, event } = news;
+        let state = match event {
             Event::Connected { connection, target } => {
-                slot.state = State::Up(Arc::new(Member {
-                    target: slot.target.with_life_of(&target),
-                    weight: slot.target.instance().weight(),
-                    connection,
-                    load: Arc::default(),
-                }));
+                return self.roster.connect(&key, serial, &target, connection, Instant::now());
             }
-            Event::Lost => slot.state = State::Down,
-            Event::Failed(error) => {
-                slot.state = State::Down;
+            Event::Lost => State::Down,
+            Event::Failed(error) if self.roster.slot(&key, serial).is_some() => {
                 self.last_failure = Some(Arc::new(error));
+                State::Down
             }
+            Event::Failed(_) => return,
+        };
+        if let Some(slot) = self.roster.slot(&key, serial) {
+            slot.enter(state);
         }
     }
 
     fn publish(&self) {
-        let connected = |slot: &Slot<C::Response>| match &slot.state {
-            State::Up(member) => Some(Arc::clone(member)),
-            State::Untried | State::Down => None,
-        };
-        let members: Vec<_> = self.slots.values().filter_map(connected).collect();
-        let outlook = Outlook {
-            known: self.is_synced.then_some(self.slots.len()),
-            untried: self.slots.values().filter(|slot| matches!(slot.state, State::Untried)).count(),
-            last: self.last_failure.clone(),
-        };
-        self.board.publish(Picker::new(members, outlook));
+        self.board.publish(self.roster.picker(Instant::now(), self.is_synced, self.last_failure.clone()));
+    }
+}
+
+/// Waits until then; without a time, for ever.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

@@ -8,3 +8,5 @@ mod http1;
 mod kit;
 mod picking;
 mod resend;
+mod sharing;
+mod slow;
