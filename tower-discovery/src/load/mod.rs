@@ -6,7 +6,7 @@
 //! outliers. A caller that gives up costs the endpoint what a failure does, but is none in the tally.
 //!
 //! An endpoint that has not answered anything yet is unproven: it gets one request at a time while others are
-//! proven, and after one that was given up none for a while.
+//! proven and not overrun, and after one that was given up none for a while.
 
 mod metric;
 mod penalty;
@@ -113,8 +113,13 @@ impl Load {
 
     /// It answered at least once, or owes nobody an answer.
     pub(crate) fn is_trusted(&self, now: Instant) -> bool {
+        self.proven.load(Ordering::Relaxed) || self.pending() == 0 && !self.is_swallowing(now)
+    }
+
+    /// It has never answered, and a caller gave up on it not long ago.
+    pub(crate) fn is_swallowing(&self, now: Instant) -> bool {
         let swallowed = || self.swallowed.lock().is_some_and(|at| now.saturating_duration_since(at) < DISTRUST);
-        self.proven.load(Ordering::Relaxed) || self.pending() == 0 && !swallowed()
+        !self.proven.load(Ordering::Relaxed) && swallowed()
     }
 
     pub(crate) fn read(&self, now: Instant) -> Reading {

@@ -15,6 +15,9 @@ use crate::load::Reading;
 /// Times that differ by less than this factor are taken for the same.
 const NOISE: f64 = 1.25;
 
+/// An endpoint that owes its first answer counts as having so many more pending requests.
+const UNPROVEN: u32 = 32;
+
 /// Some members and their weights at this moment.
 #[derive(Debug)]
 pub(super) struct Group<S> {
@@ -59,19 +62,20 @@ impl<S> Group<S> {
         if two_load * two_rtt < one_load * one_rtt { second } else { first }
     }
 
-    /// The rare way: the candidates are gone or unproven. Weights of 0 are taken only as the last resort.
+    /// The rare way: the candidates are gone or unproven. The least pending takes it, where an unproven one counts as
+    /// having some more: else, while one alone has answered, it would get all that comes in a burst. Weights
+    /// of 0 are taken only as the last resort.
     pub(super) fn search(&self, wish: Wish<'_>, random: &mut impl FnMut(u64) -> u64) -> Option<&Arc<Member<S>>> {
-        let start = random(self.members.len().max(1) as u64) as usize;
         let count = self.members.len();
-        let all = || {
-            let around = (start..count).chain(0..start);
-            around.filter(|&index| wish.is_usable(&self.members[index]))
+        let start = random(count.max(1) as u64) as usize;
+        let usable = (start..count).chain(0..start).filter(|&index| wish.is_usable(&self.members[index]));
+        let cost = |&index: &usize| {
+            let load = &self.members[index].load;
+            let doubt = if load.is_trusted(wish.now) { 0 } else { UNPROVEN };
+            let is_last_resort = self.lottery.weight(index) == 0;
+            (is_last_resort, load.is_swallowing(wish.now), load.pending().saturating_add(doubt))
         };
-        let weighted = || all().filter(|&index| self.lottery.weight(index) > 0);
-        let trusted = weighted().find(|&index| self.members[index].load.is_trusted(wish.now));
-        let pending = |&index: &usize| self.members[index].load.pending();
-        let found = trusted.or_else(|| weighted().min_by_key(pending)).or_else(|| all().next());
-        found.map(|index| &self.members[index])
+        usable.min_by_key(cost).map(|index| &self.members[index])
     }
 }
 

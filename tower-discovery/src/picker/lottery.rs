@@ -100,6 +100,9 @@ mod tests {
     }
 
     proptest! {
+    // Each case draws thousands of times.
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
         #[test]
         fn pairs_are_of_two_members_of_some_weight(weights in prop::collection::vec(0_u64..5, 1..8), seed: u64) {
             let lottery = Lottery::new(weights.iter().copied());

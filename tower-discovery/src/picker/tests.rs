@@ -121,6 +121,27 @@ fn an_endpoint_that_owes_its_first_answer_gets_no_second_request() {
 }
 
 #[test]
+fn the_first_to_answer_is_not_overrun_by_a_burst() {
+    let unproven = |member: Arc<Member<()>>| {
+        let load = Arc::new(Load::new(LoadMetric::peak_ewma(), Instant::now(), None));
+        Arc::new(Member::new(member.target.clone(), (), load))
+    };
+    let mut members = members(&[100; 20]);
+    members[1..].iter_mut().for_each(|member| *member = unproven(Arc::clone(member)));
+    let picker = picker_of(members, |_| Standing::Near, SpillOver::NONE);
+    let mut rng = fastrand::Rng::with_seed(7);
+    let pick = |rng: &mut fastrand::Rng| {
+        let member = picker.pick(wish(), |n| rng.u64(..n)).unwrap();
+        (index(member), member.load.start(Instant::now()))
+    };
+    let mut held: Vec<_> = (0..50).map(|_| pick(&mut rng)).collect();
+    let to = |held: &[(usize, _)], wanted| held.iter().filter(|(index, _)| *index == wanted).count();
+    assert!((1..20).all(|index| to(&held, index) == 1), "one request each");
+    held.extend((0..950).map(|_| pick(&mut rng)));
+    assert!(to(&held, 0) < 200, "{} of 1,000", to(&held, 0));
+}
+
+#[test]
 fn an_avoided_endpoint_is_not_picked_even_if_it_is_alone() {
     let picker = picker(&[100]);
     let key = picker.near.members[0].target.key().clone();
@@ -237,6 +258,9 @@ fn a_key_leaves_an_endpoint_that_has_more_than_its_share() {
 }
 
 proptest! {
+    // Each case draws thousands of times.
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
     #[test]
     fn a_dead_endpoint_is_never_picked(
         weights in prop::collection::vec(0_u32..5, 1..12),
