@@ -89,6 +89,15 @@ impl Error {
     pub(crate) fn endpoint(target: &Target, source: BoxError) -> Self {
         Self::Endpoint { target: target.clone(), source: source.into() }
     }
+
+    /// The endpoint that had the request, if one had.
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::NoEndpoint(_) => None,
+            Self::DeadlineExceeded { target, .. } => target.as_ref(),
+            Self::Endpoint { target, .. } => Some(target),
+        }
+    }
 }
 
 impl fmt::Display for NoEndpointError {

@@ -15,6 +15,9 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
+/// A timeout has at most 8 digits.
+const MOST_DIGITS: u128 = 99_999_999;
+
 const CANCELLED: u8 = 1;
 const UNKNOWN: u8 = 2;
 const DEADLINE_EXCEEDED: u8 = 4;
@@ -48,10 +51,23 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
+/// Writes what is left of the time, in the finest unit that has room for it.
+pub(crate) fn set_timeout(headers: &mut HeaderMap, left: Duration) {
+    let units =
+        [(left.as_nanos(), 'n'), (left.as_micros(), 'u'), (left.as_millis(), 'm'), (left.as_secs().into(), 'S')];
+    let (amount, unit) = units.into_iter().find(|(amount, _)| *amount <= MOST_DIGITS).unwrap_or((MOST_DIGITS, 'S'));
+    let value = HeaderValue::try_from(format!("{amount}{unit}"));
+    headers.insert(GRPC_TIMEOUT, value.expect("digits and a letter are visible ASCII"));
+}
+
+/// The status that headers or trailers carry.
+pub(crate) fn status(headers: &HeaderMap) -> Option<u8> {
+    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
+}
+
 /// Whether headers or trailers carry a status for which the endpoint, not the request, is to blame.
 pub(crate) fn blames_the_endpoint(headers: &HeaderMap) -> bool {
-    let code = headers.get(GRPC_STATUS).and_then(|status| status.to_str().ok()?.parse::<u8>().ok());
-    code.is_some_and(|code| {
+    status(headers).is_some_and(|code| {
         matches!(code, UNKNOWN | DEADLINE_EXCEEDED | RESOURCE_EXHAUSTED | INTERNAL | UNAVAILABLE | DATA_LOSS)
     })
 }
@@ -121,6 +137,21 @@ mod tests {
         assert_eq!(read("99999999n"), Some(Duration::from_nanos(99_999_999)));
         for bad in ["", "S", "1", "123456789S", "-1S", "1.5S", "1x", "S\u{20}"] {
             assert_eq!(read(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_that_was_written_is_read_to_eight_digits() {
+        for (left, written) in [
+            (Duration::from_millis(12), "12000000n"),
+            (Duration::from_millis(2_500), "2500000u"),
+            (Duration::from_secs(3_600), "3600000m"),
+            (Duration::from_secs(1 << 30), "99999999S"),
+        ] {
+            let mut headers = HeaderMap::new();
+            set_timeout(&mut headers, left);
+            assert_eq!(headers[GRPC_TIMEOUT], written);
+            assert!(timeout(&headers).unwrap() <= left);
         }
     }
 

@@ -25,10 +25,11 @@ mod liveness;
 mod load;
 mod picker;
 mod resolve;
+pub mod retry;
 mod target;
 
 pub use backoff::Backoff;
-pub use balance::{Balance, NoEndpoint};
+pub use balance::{Balance, ChannelEnded, NoEndpoint, Pinned, Readiness, Standing};
 pub use balancing::{Affinity, FailurePercentage, OutlierEjection, SuccessRate, Zone};
 pub use body::{RequestBody, ResponseBody};
 pub use connect::{GrpcConnect, GrpcConnection, HttpConnect, HttpConnection};
@@ -52,4 +53,6 @@ const _: () = {
     is_shareable::<HttpChannel>();
     is_shareable::<DiscoveryLayer>();
     is_shareable::<Error>();
+    is_shareable::<Pinned<GrpcConnection>>();
+    is_shareable::<Readiness>();
 };

@@ -115,7 +115,8 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Which endpoint answered; an extension of every response.
+/// Which endpoint had the request; an extension of every response that an endpoint gave, and of those that tell a
+/// gRPC caller how an endpoint failed. [`Error::target`](crate::Error::target) says it of errors.
 ///
 /// ```
 /// # fn example<B>(response: http::Response<B>) {

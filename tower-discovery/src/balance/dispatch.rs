@@ -17,6 +17,7 @@ use tower_service::Service;
 
 use super::Shared;
 use super::no_endpoint::{NoEndpoint, Patience};
+use super::pinned::NotConnected;
 use crate::body::{RequestBody, ResponseBody, Watched};
 use crate::error::{BoxError, Chain, Error, NoEndpointError, Unsent};
 use crate::grpc;
@@ -42,9 +43,10 @@ enum Failure {
     Failed(BoxError),
 }
 
-/// Sends a request and holds the answer to its deadline.
+/// Sends a request, to one endpoint if it has to be that, and holds the answer to its deadline.
 pub(super) async fn call<S, R>(
     shared: Arc<Shared<S>>,
+    only: Option<Target>,
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody<R>>, Error>
 where
@@ -56,8 +58,8 @@ where
     let limit = if is_grpc { grpc::timeout(request.headers()) } else { None };
     let mut current = None;
     let result = match limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit))) {
-        None => shared.attempts(request, &mut current).await.map(|response| (response, None)),
-        Some((at, limit)) => match timeout_at(at, shared.attempts(request, &mut current)).await {
+        None => shared.attempts(only, request, &mut current).await.map(|response| (response, None)),
+        Some((at, limit)) => match timeout_at(at, shared.attempts(only, request, &mut current)).await {
             Ok(result) => result.map(|response| (response, Some((Box::pin(sleep_until(at)), limit)))),
             Err(_) => Err(expired(limit, current.take())),
         },
@@ -83,6 +85,9 @@ fn expired(limit: Duration, mut attempt: Option<Attempt>) -> Error {
 fn told_as_status<R>(error: Error) -> Response<ResponseBody<R>> {
     let mut response = Response::new(ResponseBody::empty());
     *response.headers_mut() = grpc::head(&error);
+    if let Some(target) = error.target() {
+        response.extensions_mut().insert(ServedBy(target.clone()));
+    }
     response.extensions_mut().insert(Arc::new(error));
     response
 }
@@ -106,8 +111,33 @@ fn is_failure(status: StatusCode) -> bool {
 }
 
 impl<S> Shared<S> {
-    /// The answer of the first endpoint, or of the second if the first did nothing with the request.
+    /// The answer of the one endpoint that it has to be, if there is such, or else of an endpoint that is picked.
     async fn attempts<R>(
+        &self,
+        only: Option<Target>,
+        request: Request<RequestBody>,
+        current: &mut Option<Attempt>,
+    ) -> Result<Response<R>, Error>
+    where
+        S: Service<Request<RequestBody>, Response = Response<R>> + Clone,
+        S::Error: Into<BoxError>,
+    {
+        let Some(target) = only else {
+            return self.picked(request, current).await;
+        };
+        let Some(member) = self.board.picker.load().find(target.key()).cloned() else {
+            return Err(Error::endpoint(&target, NotConnected.into()));
+        };
+        send(&member, request, current).await.map_err(|failure| match failure {
+            Failure::NotReady(_) => Error::endpoint(&target, NotConnected.into()),
+            Failure::Unsent(_, source) | Failure::Refused(source) | Failure::Failed(source) => {
+                Error::endpoint(&target, source)
+            }
+        })
+    }
+
+    /// The answer of the first endpoint, or of the second if the first did nothing with the request.
+    async fn picked<R>(
         &self,
         mut request: Request<RequestBody>,
         current: &mut Option<Attempt>,

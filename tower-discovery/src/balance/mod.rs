@@ -6,6 +6,8 @@
 
 mod dispatch;
 mod no_endpoint;
+mod pinned;
+mod readiness;
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,7 +19,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 pub use no_endpoint::NoEndpoint;
-use tokio::sync::Notify;
+pub use pinned::Pinned;
+pub use readiness::{ChannelEnded, Readiness, Standing};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
@@ -58,16 +62,19 @@ pub(crate) struct Board<S> {
     pub(crate) service: Arc<str>,
     picker: ArcSwap<Picker<S>>,
     changed: Notify,
+    standing: watch::Sender<Standing>,
 }
 
 impl<S> Board<S> {
     pub(crate) fn new(service: Arc<str>) -> Self {
         let picker = ArcSwap::from_pointee(Picker::empty());
-        Self { service, picker, changed: Notify::new() }
+        Self { service, picker, changed: Notify::new(), standing: watch::Sender::default() }
     }
 
     pub(crate) fn publish(&self, picker: Picker<S>) {
+        let standing = Standing { known: picker.outlook.known, connected: picker.connected() };
         self.picker.store(Arc::new(picker));
+        self.standing.send_replace(standing);
         self.changed.notify_waiters();
     }
 
@@ -134,7 +141,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        Box::pin(dispatch::call(Arc::clone(&self.shared), request.map(RequestBody::new)))
+        Box::pin(dispatch::call(Arc::clone(&self.shared), None, request.map(RequestBody::new)))
     }
 }
 

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::error::BoxError;
 
-/// What was read of a body is kept up to here; unary calls are smaller, streams outgrow it.
+/// What was read of a body is kept up to here unless told otherwise; unary calls are smaller, streams outgrow it.
 const KEEP_LIMIT_BYTES: usize = 64 * 1024;
 
 /// The body of a request on its way to a connection.
@@ -36,6 +36,7 @@ struct Shared {
     rest: Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>,
     kept: Vec<Kept>,
     kept_bytes: usize,
+    keep_limit_bytes: usize,
     /// Ends when the limit is passed, the body fails or the answer begins.
     keeping: bool,
     /// The attempt that may read.
@@ -60,11 +61,20 @@ impl RequestBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        Self::keeping(KEEP_LIMIT_BYTES, body)
+    }
+
+    /// Takes over a caller's body, of which so much is kept.
+    pub(crate) fn keeping<B>(keep_limit_bytes: usize, body: B) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         if body.is_end_stream() {
             return Self { shared: None, attempt: 0, position: 0 };
         }
         let rest = Box::pin(Boxed { body });
-        let shared = Shared { rest, kept: Vec::new(), kept_bytes: 0, keeping: true, attempt: 0 };
+        let shared = Shared { rest, kept: Vec::new(), kept_bytes: 0, keep_limit_bytes, keeping: true, attempt: 0 };
         Self { shared: Some(Arc::new(Mutex::new(shared))), attempt: 0, position: 0 }
     }
 
@@ -108,7 +118,7 @@ impl Shared {
         if let Kept::Data(data) = &kept {
             self.kept_bytes += data.len();
         }
-        if self.kept_bytes > KEEP_LIMIT_BYTES {
+        if self.kept_bytes > self.keep_limit_bytes {
             return self.stop_keeping();
         }
         self.kept.push(kept);

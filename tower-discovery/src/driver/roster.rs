@@ -155,7 +155,12 @@ impl<S: Clone> Roster<S> {
             let member = Arc::clone(slot.connected()?);
             Some(Candidate { member, weight: weight.max(full.min(1)), standing: standing(slot) })
         };
+        let is_absent = |slot: &&Slot<S>| {
+            let is_gone = slot.connected().is_none_or(|member| member.target.liveness().is_over());
+            slot.is_of_the_subset() && is_gone
+        };
         let outlook = Outlook {
+            absent: self.slots.values().filter(is_absent).map(|slot| slot.target.clone()).collect(),
             known: is_synced.then_some(self.slots.len()),
             untried: self.slots.values().filter(|slot| slot.is_untried()).count(),
             last,

@@ -83,6 +83,8 @@ pub(crate) struct Outlook {
     pub(crate) known: Option<usize>,
     /// Endpoints whose first attempt to connect has not ended.
     pub(crate) untried: usize,
+    /// Endpoints that are not connected now.
+    pub(crate) absent: Box<[Target]>,
     /// The last failure to connect.
     pub(crate) last: Option<Arc<ConnectError>>,
 }
@@ -139,6 +141,11 @@ impl<S> Picker<S> {
 
     pub(crate) fn targets(&self) -> Vec<Target> {
         self.live().map(|member| member.target.clone()).collect()
+    }
+
+    /// The connected endpoint of that key.
+    pub(crate) fn find(&self, key: &Key) -> Option<&Arc<Member<S>>> {
+        self.live().find(|member| member.target.key() == key)
     }
 
     /// The endpoint for a request. `random(n)` draws from `0..n`.

@@ -31,6 +31,8 @@ pub(crate) enum Behaviour {
     Hold,
     /// Requests fail at once with a 500.
     Fail,
+    /// Requests fail with a 503 when they have been read.
+    FailAfterReading,
     /// The connection gives requests back.
     GiveBack,
     /// The connection breaks while it has a request.
@@ -143,6 +145,9 @@ impl Service<Request<RequestBody>> for Connection {
                 _ => {}
             }
             let body = request.into_body().collect().await?.to_bytes();
+            if behaviour == Behaviour::FailAfterReading {
+                return Ok(Response::builder().status(503).body(Full::default())?);
+            }
             Ok(Response::new(Full::new(body)))
         })
     }

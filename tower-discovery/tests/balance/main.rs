@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "the helpers are part of the tests")]
 
 mod discovery;
+mod each;
 mod grpc;
 mod http1;
 mod kit;
 mod picking;
 mod resend;
+mod retry;
 mod sharing;
 mod slow;
