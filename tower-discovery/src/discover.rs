@@ -12,6 +12,8 @@ use tower::discover;
 use crate::diff::Change;
 use crate::resolve::Resolve;
 use crate::target::{Key, Target};
+#[cfg(feature = "tonic")]
+use crate::tonic_feed::TonicSender;
 
 /// Makes streams of changes out of a view of a service.
 ///
@@ -34,6 +36,32 @@ pub trait ServiceWatchExt {
     fn discover<M, S>(&self, make: M) -> Discover<M>
     where
         M: FnMut(&Target) -> S + Unpin;
+
+    /// Feeds tonic's own [`balance_channel`](tonic::transport::Channel::balance_channel) with the endpoints of the view,
+    /// for as long as the channel lives. Feature `tonic`; see [`drive_tonic_with`](Self::drive_tonic_with).
+    #[cfg(feature = "tonic")]
+    fn drive_tonic(&self, sender: TonicSender) -> impl Future<Output = ()> + Send + 'static;
+
+    /// As [`drive_tonic`](Self::drive_tonic), with `configure` saying how each endpoint is connected to: its TLS, its
+    /// timeouts, its keep-alive.
+    ///
+    /// The future is a task to spawn: it ends when the channel is dropped or discovery ends, and dropping it stops the
+    /// feed. An address that tonic cannot read is left out, with a warning in the log.
+    ///
+    /// # What tonic's balancer cannot do
+    /// It takes addresses, and its own rules apply to all else; [`GrpcChannel`](crate::GrpcChannel) has none of these
+    /// limits.
+    /// - It takes changes in when a request comes. While a channel is idle its queue fills up and the feed waits, so the
+    ///   first request after that may go to an endpoint that went long ago. The newest set follows at once.
+    /// - An endpoint that cannot be connected to counts as ready, and has nothing pending: requests go there and fail.
+    /// - Requests wait without a limit while the set is empty: give each a timeout (`grpc-timeout`, or
+    ///   [`Endpoint::timeout`](tonic::transport::Endpoint::timeout) for those that an endpoint has).
+    /// - All requests pass through one task and its queue of 1,024; weights, zones and failures are not looked at, and nothing
+    ///   is sent again that a closing connection gave back.
+    #[cfg(feature = "tonic")]
+    fn drive_tonic_with<F>(&self, sender: TonicSender, configure: F) -> impl Future<Output = ()> + Send + 'static
+    where
+        F: FnMut(&Target, tonic::transport::Endpoint) -> tonic::transport::Endpoint + Send + 'static;
 }
 
 impl ServiceWatchExt for View {
@@ -42,6 +70,19 @@ impl ServiceWatchExt for View {
         M: FnMut(&Target) -> S + Unpin,
     {
         Discover { resolve: Resolve::new(self.clone()), waiting: VecDeque::new(), make }
+    }
+
+    #[cfg(feature = "tonic")]
+    fn drive_tonic(&self, sender: TonicSender) -> impl Future<Output = ()> + Send + 'static {
+        self.drive_tonic_with(sender, |_, endpoint| endpoint)
+    }
+
+    #[cfg(feature = "tonic")]
+    fn drive_tonic_with<F>(&self, sender: TonicSender, configure: F) -> impl Future<Output = ()> + Send + 'static
+    where
+        F: FnMut(&Target, tonic::transport::Endpoint) -> tonic::transport::Endpoint + Send + 'static,
+    {
+        crate::tonic_feed::feed(Resolve::new(self.clone()), sender, configure)
     }
 }
 

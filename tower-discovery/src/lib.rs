@@ -27,11 +27,15 @@ mod picker;
 mod resolve;
 pub mod retry;
 mod target;
+#[cfg(feature = "tonic")]
+mod tonic_feed;
 
 pub use backoff::Backoff;
 pub use balance::{Balance, ChannelEnded, NoEndpoint, Pinned, Readiness, Standing};
 pub use balancing::{Affinity, FailurePercentage, OutlierEjection, SuccessRate, Zone};
 pub use body::{RequestBody, ResponseBody};
+#[cfg(feature = "tls")]
+pub use connect::{ClientTls, TlsError};
 pub use connect::{GrpcConnect, GrpcConnection, HttpConnect, HttpConnection};
 pub use discover::{Discover, ServiceWatchExt};
 pub use error::{BoxError, ConnectError, Error, NoEndpointError, Unsent};
@@ -39,6 +43,8 @@ pub use layer::DiscoveryLayer;
 pub use liveness::{Liveness, LivenessGuard};
 pub use load::LoadMetric;
 pub use target::{Key, ServedBy, Target};
+#[cfg(feature = "tonic")]
+pub use tonic_feed::TonicSender;
 
 /// A balanced gRPC channel; `PayClient::new(channel)` works with any tonic-generated client.
 pub type GrpcChannel = Balance<GrpcConnection>;

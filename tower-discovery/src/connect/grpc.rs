@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::USER_AGENT;
+use http::uri::Authority;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tower_service::Service;
@@ -47,7 +48,7 @@ impl GrpcConnect {
 
     /// How long connecting may take, up to the server's settings; 5 s unless set.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.settings.connect_timeout = limit;
+        self.settings.dial.timeout = limit;
         self
     }
 
@@ -64,6 +65,20 @@ impl GrpcConnect {
     /// Sends no pings. A peer that is silent for ever is then found out by the requests' deadlines only.
     pub fn no_keep_alive(mut self) -> Self {
         self.settings.keep_alive = None;
+        self
+    }
+
+    /// What requests name as their `:authority`, whichever endpoint they go to; the endpoint's host and port unless set.
+    /// For servers, or proxies before them, that tell services apart by name.
+    pub fn origin(mut self, authority: Authority) -> Self {
+        self.settings.authority = Some(authority);
+        self
+    }
+
+    /// How endpoints are secured whose scheme is `https`; without it they cannot be connected to.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: super::ClientTls) -> Self {
+        self.settings.dial.tls = Some(tls);
         self
     }
 
@@ -91,7 +106,7 @@ impl Service<Target> for GrpcConnect {
 
     fn call(&mut self, target: Target) -> Self::Future {
         let agent = self.agent.clone().unwrap_or(HeaderValue::from_static(AGENT));
-        let opening = Http2Connection::open(target, self.settings);
+        let opening = Http2Connection::open(target, self.settings.clone());
         Box::pin(async move { Ok(GrpcConnection { connection: opening.await?, agent }) })
     }
 }

@@ -22,7 +22,8 @@ use crate::target::Target;
 #[must_use = "a connector does nothing until a layer uses it"]
 pub struct HttpConnect {
     pool: PoolSettings,
-    http2: Option<Http2Settings>,
+    /// Whether HTTP/2 is spoken.
+    http2: bool,
 }
 
 /// The connections to one HTTP server. Clones share them.
@@ -43,7 +44,7 @@ impl HttpConnect {
 
     /// Speaks HTTP/2 without asking the server first.
     pub fn http2(mut self) -> Self {
-        self.http2 = Some(Http2Settings { connect_timeout: self.pool.connect_timeout, ..Http2Settings::default() });
+        self.http2 = true;
         self
     }
 
@@ -56,10 +57,20 @@ impl HttpConnect {
 
     /// How long one attempt to connect may take; 5 s unless set.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.pool.connect_timeout = limit;
-        if let Some(settings) = &mut self.http2 {
-            settings.connect_timeout = limit;
-        }
+        self.pool.dial.timeout = limit;
+        self
+    }
+
+    /// Closes HTTP/1.1 connections that nobody has used for so long, but for the last; 90 s unless set.
+    pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.pool.idle_timeout = limit;
+        self
+    }
+
+    /// How endpoints are secured whose scheme is `https`; without it they cannot be connected to.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: super::ClientTls) -> Self {
+        self.pool.dial.tls = Some(tls);
         self
     }
 }
@@ -74,16 +85,13 @@ impl Service<Target> for HttpConnect {
     }
 
     fn call(&mut self, target: Target) -> Self::Future {
-        match self.http2 {
-            Some(settings) => Box::pin(async move {
-                let connection = Http2Connection::open(target, settings).await?;
-                Ok(HttpConnection(Kind::Http2(connection)))
-            }),
-            None => {
-                let opening = Pool::open(target, self.pool);
-                Box::pin(async move { Ok(HttpConnection(Kind::Http1(opening.await?))) })
-            }
+        if self.http2 {
+            let settings = Http2Settings { dial: self.pool.dial.clone(), ..Http2Settings::default() };
+            let opening = Http2Connection::open(target, settings);
+            return Box::pin(async move { Ok(HttpConnection(Kind::Http2(opening.await?))) });
         }
+        let opening = Pool::open(target, self.pool.clone());
+        Box::pin(async move { Ok(HttpConnection(Kind::Http1(opening.await?))) })
     }
 }
 

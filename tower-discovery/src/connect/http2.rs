@@ -13,7 +13,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 
-use super::dial::{DialError, dial};
+use super::dial::{DialError, DialSettings, Protocol, dial};
 use super::greeting::Greeting;
 use crate::body::RequestBody;
 use crate::error::{BoxError, ConnectTimeout, Unsent};
@@ -26,9 +26,11 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 /// How a connection is made and kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Http2Settings {
-    pub(super) connect_timeout: Duration,
+    pub(super) dial: DialSettings,
+    /// What requests name as their origin, instead of the endpoint's address.
+    pub(super) authority: Option<Authority>,
     /// Interval and timeout of pings; none are sent without it.
     pub(super) keep_alive: Option<(Duration, Duration)>,
 }
@@ -36,7 +38,7 @@ pub(super) struct Http2Settings {
 impl Default for Http2Settings {
     fn default() -> Self {
         let keep_alive = Some((Duration::from_secs(10), Duration::from_secs(5)));
-        Self { connect_timeout: Duration::from_secs(5), keep_alive }
+        Self { dial: DialSettings::default(), authority: None, keep_alive }
     }
 }
 
@@ -44,6 +46,7 @@ impl Default for Http2Settings {
 #[derive(Debug, Clone)]
 pub(super) struct Http2Connection {
     sender: SendRequest<RequestBody>,
+    scheme: Scheme,
     authority: Authority,
 }
 
@@ -53,15 +56,13 @@ pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Response<Incoming>, 
 impl Http2Connection {
     /// Dials, starts HTTP/2 and waits for the server's first frame.
     pub(super) async fn open(target: Target, settings: Http2Settings) -> Result<Self, DialError> {
-        let limit = settings.connect_timeout;
+        let limit = settings.dial.timeout;
         timeout(limit, Self::start(target, settings)).await.map_err(|_| ConnectTimeout(limit))?
     }
 
     async fn start(target: Target, settings: Http2Settings) -> Result<Self, DialError> {
-        let authority = target.endpoint().authority();
-        let authority = Authority::try_from(authority)
-            .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
-        let stream = dial(&target, settings.connect_timeout).await?;
+        let (scheme, authority) = origin(&target, settings.authority)?;
+        let stream = dial(&target, &settings.dial, Protocol::Http2).await?;
         let (stream, greeted) = Greeting::new(stream);
         let mut builder = http2::Builder::new(Tracked(target.clone()));
         builder
@@ -84,7 +85,7 @@ impl Http2Connection {
             drop(life);
         });
         greeted.await.map_err(|_| DialError::NoGreeting)?;
-        Ok(Self { sender, authority })
+        Ok(Self { sender, scheme, authority })
     }
 
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
@@ -94,7 +95,7 @@ impl Http2Connection {
     /// Sends the request to this endpoint, whatever authority it came with.
     pub(super) fn send(&mut self, mut request: Request<RequestBody>) -> Answer {
         let mut uri = std::mem::take(request.uri_mut()).into_parts();
-        uri.scheme = Some(Scheme::HTTP);
+        uri.scheme = Some(self.scheme.clone());
         uri.authority = Some(self.authority.clone());
         uri.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
         *request.uri_mut() = Uri::from_parts(uri).expect("scheme, authority and path make a URI");
@@ -102,6 +103,15 @@ impl Http2Connection {
         let answer = self.sender.try_send_request(request);
         Box::pin(async move { answer.await.map_err(given_back) })
     }
+}
+
+/// What requests to the endpoint name as their origin.
+fn origin(target: &Target, authority: Option<Authority>) -> Result<(Scheme, Authority), DialError> {
+    let endpoint = target.endpoint();
+    let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
+    let authority = authority.map_or_else(|| Authority::try_from(endpoint.authority()).map_err(invalid), Ok)?;
+    let scheme = Scheme::try_from(endpoint.scheme()).map_err(|_| DialError::Scheme(endpoint.scheme().to_owned()))?;
+    Ok((scheme, authority))
 }
 
 /// Tells a request that can be sent elsewhere from one whose fate is open.

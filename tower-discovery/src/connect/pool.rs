@@ -14,22 +14,29 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::dial::{DialError, dial};
+use super::dial::{DialError, DialSettings, Protocol, dial};
 use crate::body::RequestBody;
 use crate::error::{BoxError, Unsent};
 use crate::target::Target;
 
+/// Idle connections are not looked for oftener.
+const SHORTEST_LOOK: Duration = Duration::from_millis(10);
+
 /// How many and how long.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct PoolSettings {
     pub(super) connections: usize,
-    pub(super) connect_timeout: Duration,
+    /// Connections that nobody has used for so long are closed, but for the last.
+    pub(super) idle_timeout: Duration,
+    pub(super) dial: DialSettings,
 }
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        Self { connections: 32, connect_timeout: Duration::from_secs(5) }
+        Self { connections: 32, idle_timeout: Duration::from_secs(90), dial: DialSettings::default() }
     }
 }
 
@@ -42,14 +49,22 @@ pub(super) struct Pool {
     /// One permit for each connection that is in use.
     permits: Arc<Semaphore>,
     connections: Mutex<Connections>,
+    /// Ends what looks for idle connections.
+    _reaping: DropGuard,
 }
 
 #[derive(Debug, Default)]
 struct Connections {
     /// Not in use, the one used last at the end.
-    idle: Vec<SendRequest<RequestBody>>,
+    idle: Vec<Idle>,
     /// In use or not.
     open: usize,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    since: Instant,
 }
 
 impl Pool {
@@ -58,9 +73,14 @@ impl Pool {
         let host = HeaderValue::try_from(target.endpoint().authority());
         let host = host.map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
         let permits = Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS)));
-        let pool = Arc::new(Self { target, settings, host, permits, connections: Mutex::default() });
+        let stop = CancellationToken::new();
+        let connections = Mutex::default();
+        let pool = Self { target, settings, host, permits, connections, _reaping: stop.clone().drop_guard() };
+        let pool = Arc::new(pool);
         let sender = pool.dial().await?;
         pool.put_back(sender);
+        let reaping = reap(Arc::downgrade(&pool), pool.settings.idle_timeout);
+        pool.target.spawn(stop.run_until_cancelled_owned(reaping));
         Ok(pool)
     }
 
@@ -105,9 +125,9 @@ impl Pool {
 
     fn take(&self) -> Option<SendRequest<RequestBody>> {
         let idle = &mut self.connections.lock().idle;
-        while let Some(sender) = idle.pop() {
-            if sender.is_ready() {
-                return Some(sender);
+        while let Some(idle) = idle.pop() {
+            if idle.sender.is_ready() {
+                return Some(idle.sender);
             }
         }
         None
@@ -115,7 +135,7 @@ impl Pool {
 
     fn put_back(&self, sender: SendRequest<RequestBody>) {
         if !sender.is_closed() {
-            self.connections.lock().idle.push(sender);
+            self.connections.lock().idle.push(Idle { sender, since: Instant::now() });
         }
     }
 
@@ -135,7 +155,7 @@ impl Pool {
     }
 
     async fn dial(self: &Arc<Self>) -> Result<SendRequest<RequestBody>, DialError> {
-        let stream = dial(&self.target, self.settings.connect_timeout).await?;
+        let stream = dial(&self.target, &self.settings.dial, Protocol::Http1).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         self.connections.lock().open += 1;
         let open = Open(Arc::downgrade(self));
@@ -150,6 +170,18 @@ impl Pool {
     }
 }
 
+/// Closes connections that nobody has used for long, those first that have waited longest.
+async fn reap(pool: Weak<Pool>, limit: Duration) {
+    loop {
+        sleep((limit / 2).max(SHORTEST_LOOK)).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut connections = pool.connections.lock();
+        let spare = connections.open.saturating_sub(1);
+        let stale = connections.idle.iter().take_while(|idle| idle.since.elapsed() >= limit).count();
+        connections.idle.drain(..stale.min(spare));
+    }
+}
+
 /// Counts a connection until it is closed.
 struct Open(Weak<Pool>);
 
@@ -160,7 +192,7 @@ impl Drop for Open {
         };
         let mut connections = pool.connections.lock();
         connections.open -= 1;
-        connections.idle.retain(|sender| !sender.is_closed());
+        connections.idle.retain(|idle| !idle.sender.is_closed());
         if connections.open == 0 {
             pool.target.liveness().end();
         }

@@ -10,5 +10,7 @@ mod kit;
 mod picking;
 mod resend;
 mod retry;
+mod securing;
 mod sharing;
 mod slow;
+mod tonic_feed;
