@@ -23,6 +23,7 @@ pub mod guide;
 mod layer;
 mod liveness;
 mod load;
+mod meters;
 mod picker;
 mod resolve;
 pub mod retry;

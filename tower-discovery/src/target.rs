@@ -6,12 +6,13 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use registry_client::{Discovered, Endpoint};
 use tokio_util::task::TaskTracker;
 
 use crate::liveness::Liveness;
+use crate::meters::EndpointMeters;
 
 /// Which registration of which instance.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -48,12 +49,14 @@ struct Place {
     key: Key,
     instance: Arc<Discovered>,
     endpoint: Endpoint,
+    /// Made when something is counted first.
+    meters: OnceLock<EndpointMeters>,
 }
 
 impl Target {
     /// A target outside a balancer, for connectors used on their own.
     pub fn new(instance: Arc<Discovered>, endpoint: Endpoint) -> Self {
-        let place = Place { key: Key::of(&instance), instance, endpoint };
+        let place = Place { key: Key::of(&instance), instance, endpoint, meters: OnceLock::new() };
         Self { place: Arc::new(place), liveness: Liveness::default(), tasks: TaskTracker::new() }
     }
 
@@ -90,6 +93,11 @@ impl Target {
         F::Output: Send + 'static,
     {
         self.tasks.spawn(task);
+    }
+
+    /// Where what happens to it is counted.
+    pub(crate) fn meters(&self) -> &EndpointMeters {
+        self.place.meters.get_or_init(|| EndpointMeters::of(&self.place.instance))
     }
 
     /// The same place, about to be connected to once more.

@@ -22,6 +22,7 @@ use crate::body::{RequestBody, ResponseBody, Watched};
 use crate::error::{BoxError, Chain, Error, NoEndpointError, Unsent};
 use crate::grpc;
 use crate::load::InFlight;
+use crate::meters::{Metered, Outcome};
 use crate::picker::{Attraction, Member, Picker, Wish};
 use crate::target::{Key, ServedBy, Target};
 
@@ -29,6 +30,7 @@ use crate::target::{Key, ServedBy, Target};
 struct Attempt {
     target: Target,
     in_flight: InFlight,
+    metered: Metered,
 }
 
 /// How an attempt ended without an answer.
@@ -41,6 +43,16 @@ enum Failure {
     Refused(BoxError),
     /// Whether the request had an effect is not known.
     Failed(BoxError),
+}
+
+impl Failure {
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::NotReady(_) | Self::Unsent(..) | Self::Refused(_) => Outcome::Unsent,
+            Self::Failed(error) if is_the_callers(error.as_ref()) => Outcome::Cancelled,
+            Self::Failed(_) => Outcome::Failed,
+        }
+    }
 }
 
 /// Sends a request, to one endpoint if it has to be that, and holds the answer to its deadline.
@@ -65,8 +77,8 @@ where
         },
     };
     match (result, current) {
-        (Ok((response, deadline)), Some(Attempt { target, in_flight })) => {
-            Ok(watch(response, Watched { target, in_flight, deadline, is_grpc }))
+        (Ok((response, deadline)), Some(Attempt { target, in_flight, metered })) => {
+            Ok(watch(response, Watched { target, in_flight, metered, deadline, is_grpc }))
         }
         (Ok((response, _)), None) => Ok(response.map(|_| ResponseBody::empty())),
         (Err(error), _) if is_grpc => Ok(told_as_status(error)),
@@ -77,6 +89,7 @@ where
 fn expired(limit: Duration, mut attempt: Option<Attempt>) -> Error {
     if let Some(attempt) = &mut attempt {
         attempt.in_flight.failed(Instant::now());
+        attempt.metered.set(Outcome::Failed);
     }
     Error::DeadlineExceeded { limit, target: attempt.map(|attempt| attempt.target) }
 }
@@ -94,8 +107,10 @@ fn told_as_status<R>(error: Error) -> Response<ResponseBody<R>> {
 
 fn watch<R: Body>(response: Response<R>, mut watched: Watched) -> Response<ResponseBody<R>> {
     let now = Instant::now();
+    watched.metered.set(Outcome::Answered);
     if is_failure(response.status()) || grpc::blames_the_endpoint(response.headers()) {
         watched.in_flight.answered_with_failure(now);
+        watched.metered.set(Outcome::Failed);
     } else {
         watched.in_flight.answered(now);
     }
@@ -240,8 +255,11 @@ where
         member.target.liveness().end();
         return Err(Failure::NotReady(request));
     }
-    let attempt =
-        current.insert(Attempt { target: member.target.clone(), in_flight: member.load.start(Instant::now()) });
+    let attempt = current.insert(Attempt {
+        target: member.target.clone(),
+        in_flight: member.load.start(Instant::now()),
+        metered: Metered::start(member.target.meters()),
+    });
     let error: BoxError = match connection.call(request).await {
         Ok(response) => return Ok(response),
         Err(error) => error.into(),
@@ -261,6 +279,7 @@ where
             if is_refused(error.as_ref()) { Failure::Refused(error) } else { Failure::Failed(error) }
         }
     };
+    attempt.metered.set(failure.outcome());
     *current = None;
     Err(failure)
 }

@@ -29,6 +29,7 @@ use tower_service::Service;
 use crate::balancing::Affinity;
 use crate::body::{RequestBody, ResponseBody};
 use crate::error::{BoxError, Error};
+use crate::meters::ChannelMeters;
 use crate::picker::Picker;
 use crate::target::Target;
 
@@ -63,18 +64,21 @@ pub(crate) struct Board<S> {
     picker: ArcSwap<Picker<S>>,
     changed: Notify,
     standing: watch::Sender<Standing>,
+    meters: ChannelMeters,
 }
 
 impl<S> Board<S> {
     pub(crate) fn new(service: Arc<str>) -> Self {
         let picker = ArcSwap::from_pointee(Picker::empty());
-        Self { service, picker, changed: Notify::new(), standing: watch::Sender::default() }
+        let meters = ChannelMeters::of(&service);
+        Self { service, picker, changed: Notify::new(), standing: watch::Sender::default(), meters }
     }
 
     pub(crate) fn publish(&self, picker: Picker<S>) {
         let standing = Standing { known: picker.outlook.known, connected: picker.connected() };
         self.picker.store(Arc::new(picker));
         self.standing.send_replace(standing);
+        self.meters.tell(standing);
         self.changed.notify_waiters();
     }
 

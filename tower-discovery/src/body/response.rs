@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 use crate::error::{BoxError, Error};
 use crate::grpc;
 use crate::load::InFlight;
+use crate::meters::{Metered, Outcome};
 use crate::target::Target;
 
 pin_project_lite::pin_project! {
@@ -32,6 +33,7 @@ pin_project_lite::pin_project! {
 pub(crate) struct Watched {
     pub(crate) target: Target,
     pub(crate) in_flight: InFlight,
+    pub(crate) metered: Metered,
     pub(crate) deadline: Option<(Pin<Box<Sleep>>, Duration)>,
     /// Failures are told as trailers.
     pub(crate) is_grpc: bool,
@@ -57,6 +59,7 @@ impl<B> ResponseBody<B> {
         this.inner.set(None);
         let mut watched = this.watched.take()?;
         watched.in_flight.failed(Instant::now());
+        watched.metered.set(Outcome::Failed);
         let error = error(&watched);
         Some(if watched.is_grpc { Ok(Frame::trailers(grpc::trailers(&error))) } else { Err(error) })
     }
@@ -104,6 +107,7 @@ where
                     && grpc::blames_the_endpoint(trailers)
                 {
                     watched.in_flight.failed(Instant::now());
+                    watched.metered.set(Outcome::Failed);
                 }
                 if frame.is_trailers() || this.inner.as_ref().as_pin_ref().is_none_or(|inner| inner.is_end_stream()) {
                     *this.watched = None;

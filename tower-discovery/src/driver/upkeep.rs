@@ -57,7 +57,9 @@ where
         let mut failures = 0_u32;
         loop {
             let target = self.target.renewed(&self.tasks);
-            match self.connect(&target).await {
+            let result = self.connect(&target).await;
+            self.target.meters().tried_to_connect(result.is_ok());
+            match result {
                 Ok(connection) => {
                     let since = Instant::now();
                     let liveness = target.liveness().clone();

@@ -19,7 +19,7 @@ use tower_layer::Layer;
 use crate::kit::{Behaviour, Fleet, alive_tasks, connected, eventually, instance, pay};
 
 /// A health service; `stop` sends GOAWAY and lets what is in flight finish.
-async fn health_server(stop: CancellationToken) -> u16 {
+pub(crate) async fn health_server(stop: CancellationToken) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (_reporter, health) = tonic_health::server::health_reporter();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -14,24 +15,27 @@ use tokio::sync::Notify;
 use tower_discovery::{DiscoveryLayer, HttpChannel, HttpConnect};
 use tower_layer::Layer;
 
-use crate::kit::{Answer, ask, connected, instance, pay};
+use crate::kit::{Answer, ask, connected, eventually, instance, pay};
 
 /// Echoes bodies over HTTP/1.1; counts connections and closes them all when told.
-struct Echo {
-    port: u16,
+pub(crate) struct Echo {
+    pub(crate) port: u16,
     accepted: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
     hang_up: Arc<Notify>,
 }
 
-async fn echo() -> Echo {
+pub(crate) async fn echo() -> Echo {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (accepted, hang_up) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-    let echo = Echo { port, accepted: Arc::clone(&accepted), hang_up: Arc::clone(&hang_up) };
+    let (accepted, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let hang_up = Arc::new(Notify::new());
+    let echo = Echo { port, accepted: Arc::clone(&accepted), open: Arc::clone(&open), hang_up: Arc::clone(&hang_up) };
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             accepted.fetch_add(1, Ordering::Relaxed);
-            let hang_up = Arc::clone(&hang_up);
+            open.fetch_add(1, Ordering::Relaxed);
+            let (hang_up, open) = (Arc::clone(&hang_up), Arc::clone(&open));
             tokio::spawn(async move {
                 let answer = service_fn(|request: Request<Incoming>| async move {
                     assert!(request.headers().contains_key("host") && request.uri().authority().is_none());
@@ -40,6 +44,7 @@ async fn echo() -> Echo {
                 });
                 let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
                 tokio::select! { _ = serving => {}, () = hang_up.notified() => {} }
+                open.fetch_sub(1, Ordering::Relaxed);
             });
         }
     });
@@ -90,4 +95,19 @@ async fn a_server_that_closes_idle_connections_fails_no_request() {
         connected(&channel, &[]).await;
     }
     assert!(echo.accepted.load(Ordering::Relaxed) >= 3);
+}
+
+#[tokio::test]
+async fn connections_that_nobody_uses_are_closed_but_for_the_last() {
+    let echo = echo().await;
+    let (view, mut publisher) = pay();
+    publisher.put(instance("a", echo.port));
+    let connector = HttpConnect::new().connections(8).idle_timeout(Duration::from_millis(100));
+    let channel: HttpChannel = DiscoveryLayer::new(view).layer(connector);
+    futures_util::future::join_all((0..8).map(|_| answer(&channel))).await;
+    assert!(echo.open.load(Ordering::Relaxed) > 1, "several were needed");
+    eventually(|| echo.open.load(Ordering::Relaxed) == 1).await;
+    let accepted = echo.accepted.load(Ordering::Relaxed);
+    assert_eq!(answer(&channel).await, "question");
+    assert_eq!(echo.accepted.load(Ordering::Relaxed), accepted, "the last one serves");
 }

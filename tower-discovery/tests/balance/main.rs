@@ -4,13 +4,17 @@
 
 mod discovery;
 mod each;
+mod footprint;
 mod grpc;
 mod http1;
 mod kit;
+mod metering;
+mod own;
 mod picking;
 mod resend;
 mod retry;
 mod securing;
 mod sharing;
+mod silent;
 mod slow;
 mod tonic_feed;

@@ -61,7 +61,7 @@ async fn g17_a_request_whose_fate_is_open_is_not_sent_again_and_its_error_names_
 
 /// What a frame-level server does with each request.
 #[derive(Clone, Copy)]
-enum Reply {
+pub(crate) enum Reply {
     /// RST_STREAM with this reason.
     Reset(u32),
     /// GOAWAY with stream 0 as the last one that was looked at.
@@ -110,7 +110,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Starts a server that answers as told and gives its port.
-async fn frame_server(reply: Reply) -> u16 {
+pub(crate) async fn frame_server(reply: Reply) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {

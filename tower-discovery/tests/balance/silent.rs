@@ -1,0 +1,93 @@
+//! Endpoints that refuse, that never answer a SYN, and that take a request and say nothing, beside one that serves.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use registry_client::{Selector, ServiceWatch};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout};
+use tower_discovery::{DiscoveryLayer, GrpcChannel, GrpcConnect};
+use tower_layer::Layer;
+
+use crate::kit::{ask, connected, instance, pay};
+use crate::resend::{Reply, frame_server};
+
+/// A port at which the kernel leaves SYNs unanswered: its listener has no room, and nobody accepts.
+struct Deaf {
+    address: SocketAddr,
+    _listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl Deaf {
+    async fn listen() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(connected) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+            waiting.push(connected.unwrap());
+        }
+        Self { address, _listener: listener, _waiting: waiting }
+    }
+}
+
+/// A port at which nobody listens.
+async fn closed_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn g14_endpoints_that_refuse_or_are_silent_get_no_second_request_while_another_is_connected() {
+    let deaf = Deaf::listen().await;
+    let (silent, good) = (frame_server(Reply::Silence).await, frame_server(Reply::Answer).await);
+    let (view, mut publisher) = pay();
+    publisher.replace([
+        instance("refuses", closed_port().await),
+        instance("deaf", deaf.address.port()),
+        instance("silent", silent),
+        instance("good", good),
+    ]);
+    let channel: GrpcChannel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    connected(&channel, &["good", "silent"]).await;
+    let mut lost = 0;
+    for _ in 0..200 {
+        match timeout(Duration::from_millis(500), ask(&channel)).await {
+            Ok(answer) => assert_eq!(answer.unwrap().0, "good"),
+            Err(_) => lost += 1,
+        }
+    }
+    assert!(lost <= 1, "{lost} requests were lost to the endpoint that took them in silence");
+    assert_eq!(channel.readiness().standing().known, Some(4));
+}
+
+#[tokio::test]
+async fn g14_requests_at_once_lose_one_of_them_to_a_silent_endpoint() {
+    let (silent, good) = (frame_server(Reply::Silence).await, frame_server(Reply::Answer).await);
+    let (view, mut publisher) = pay();
+    publisher.replace([instance("silent", silent), instance("good", good)]);
+    let channel: GrpcChannel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    connected(&channel, &["good", "silent"]).await;
+    // The one that serves has to be known as such before many come at once.
+    while timeout(Duration::from_millis(500), ask(&channel)).await.is_err() {}
+    let asking = (0..100).map(|_| timeout(Duration::from_secs(1), ask(&channel)));
+    let answers = futures_util::future::join_all(asking).await;
+    let lost = answers.iter().filter(|answer| answer.is_err()).count();
+    assert!(lost <= 1, "{lost} requests were lost");
+}
+
+#[tokio::test]
+async fn g15_an_endpoint_that_never_answers_a_syn_alone_is_unavailable_at_the_limit() {
+    let deaf = Deaf::listen().await;
+    let (watch, mut publisher) = ServiceWatch::manual("pay");
+    publisher.put(instance("deaf", deaf.address.port()));
+    let limit = Duration::from_secs(1);
+    let channel: GrpcChannel = DiscoveryLayer::new(watch.select(Selector::endpoint("rpc")))
+        .on_no_endpoint(tower_discovery::NoEndpoint::WaitUpTo(limit))
+        .layer(GrpcConnect::new());
+    let since = Instant::now();
+    let error = ask(&channel).await.unwrap_err();
+    let took = since.elapsed();
+    assert!(took >= limit && took <= limit.mul_f64(1.1), "{took:?}: {error}");
+}
