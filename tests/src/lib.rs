@@ -18,6 +18,7 @@ pub mod chronicle;
 mod client;
 mod cluster;
 mod dial;
+pub mod echo;
 mod embedded;
 mod etcd;
 pub mod etcdctl;
