@@ -71,7 +71,7 @@ impl<R: Runtime, V: Vfs> AuthService<R, V> {
             }
             (auth.password_of(user).map(str::to_owned), auth.revision())
         };
-        let is_right = self.0.logins.passwords.is_right::<R>(password.to_owned(), hash).await;
+        let is_right = self.0.logins.passwords.is_right::<R>(user, password.to_owned(), hash).await;
         if !is_right.map_err(|error| password_status(&error))? {
             let user = user.chars().take(MOST_NAME_CHARS).collect::<String>();
             tracing::warn!(user, "a login with a wrong user or password was refused");

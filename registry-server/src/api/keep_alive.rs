@@ -62,7 +62,7 @@ async fn check_renewal<R: Runtime, V: Vfs>(
     let check = |auth: &Auth, author: &Author| {
         auth.check_named(author)?;
         let leases = backend.state.leases.read();
-        let check = |id: i64| lease_keys(auth, &leases, author, LeaseId(id), |rights, key| rights.write(key, b""));
+        let check = |id: i64| lease_keys(auth, &leases, author, LeaseId(id), |rights, keys| rights.write_each(keys));
         // Each once, however often it is kept alive in a round.
         ids.iter().copied().collect::<BTreeSet<_>>().into_iter().try_for_each(check)
     };

@@ -47,7 +47,7 @@ impl<R: Runtime, V: Vfs> LeaseService<R, V> {
                 return Ok(());
             }
             let leases = self.backend.state.leases.read();
-            lease_keys(auth, &leases, author, id, |rights, key| rights.read(key, b""))
+            lease_keys(auth, &leases, author, id, |rights, keys| rights.read_each(keys))
         };
         Ok(Permitted::to(&self.backend.check_caller(caller, check).await?))
     }
@@ -64,7 +64,9 @@ impl<R: Runtime, V: Vfs> LeaseService<R, V> {
             let check = |auth: &Auth, author: &Author| {
                 let leases = self.backend.state.leases.read();
                 let mut some = leases.iter_from(checked).take(LEASES_AT_ONCE);
-                some.try_for_each(|(id, _)| lease_keys(auth, &leases, author, id, |rights, key| rights.read(key, b"")))
+                some.try_for_each(|(id, _)| {
+                    lease_keys(auth, &leases, author, id, |rights, keys| rights.read_each(keys))
+                })
             };
             self.backend.check_caller(caller, check).await?;
             // Writers wait for the lock: some at a time.

@@ -3,6 +3,9 @@
 //! The rules are etcd's. Of a transaction every operation is looked at, of both branches and of all that is nested in
 //! them, whichever is taken.
 
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
 use registry_proto::etcdserverpb::request_op::Request;
 use registry_proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest};
 
@@ -26,7 +29,7 @@ pub fn permit(auth: &Auth, leases: &Leases, author: &Author, command: &Command) 
         Command::LeaseGrant(_) => auth.check_named(author),
         Command::LeaseRevoke(request) => {
             auth.check_named(author)?;
-            lease_keys(auth, leases, author, LeaseId(request.id), |rights, key| rights.write(key, b""))
+            lease_keys(auth, leases, author, LeaseId(request.id), |rights, keys| rights.write_each(keys))
         }
         Command::Compact(_) | Command::Alarm(_) | Command::Member(_) | Command::Auth(_) => auth.check_admin(author),
         // No client can ask for these: what a member does on its own, and a token of which the password was right.
@@ -68,7 +71,7 @@ fn put(rights: &Rights<'_>, leases: &Leases, request: &PutRequest) -> Result<(),
         return Ok(());
     }
     let lease = leases.get(LeaseId(request.lease));
-    lease.map_or(Ok(()), |lease| lease.keys.iter().try_for_each(|key| rights.write(key, b"")))
+    lease.map_or(Ok(()), |lease| rights.write_each(&lease.keys))
 }
 
 fn delete_range(rights: &Rights<'_>, request: &DeleteRangeRequest) -> Result<(), AuthError> {
@@ -82,18 +85,17 @@ fn delete_range(rights: &Rights<'_>, request: &DeleteRangeRequest) -> Result<(),
 /// Checks each key under a lease; the root role needs none of that, and a lease without keys is anybody's.
 ///
 /// # Errors
-/// What `check` says of the first that is not permitted, or who asks.
+/// What `check` says of them, or who asks.
 pub fn lease_keys(
     auth: &Auth,
     leases: &Leases,
     author: &Author,
     id: LeaseId,
-    check: impl Fn(&Rights<'_>, &[u8]) -> Result<(), AuthError>,
+    check: impl Fn(&Rights<'_>, &BTreeSet<Bytes>) -> Result<(), AuthError>,
 ) -> Result<(), AuthError> {
     let Some(lease) = leases.get(id).filter(|lease| !lease.keys.is_empty()) else { return Ok(()) };
     if auth.check_admin(author).is_ok() {
         return Ok(());
     }
-    let rights = auth.rights(author)?;
-    lease.keys.iter().try_for_each(|key| check(&rights, key))
+    check(&auth.rights(author)?, &lease.keys)
 }

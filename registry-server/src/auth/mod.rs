@@ -15,6 +15,7 @@ mod role;
 mod spans;
 mod state;
 mod tokens;
+mod turns;
 
 pub use error::AuthError;
 pub use jwt::{Jwt, JwtAlgorithm, JwtError, JwtKeys};

@@ -1,27 +1,29 @@
 //! Passwords: hashed and compared with bcrypt, which is slow on purpose, away from the threads that serve clients.
 //!
 //! So many are worked on at once, and so many wait; others are refused, so that a flood of logins neither takes all cores
-//! nor grows. An unknown user costs as much as a known one, so that nobody finds out by the time it takes.
+//! nor grows. Users take `turns`, so that a flood under one name leaves the others alone. An unknown user costs as much as a
+//! known one, so that nobody finds out by the time it takes; only while names that nobody has flood this member, one that
+//! somebody has can be told from them, as those share one user's turns: else whoever makes up names would keep all others out.
 
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::Semaphore;
-
+use super::turns::Turns;
 use crate::types::Runtime;
 
 /// bcrypt's cost unless another is set, as in etcd: about 50 ms.
 pub const DEFAULT_COST: u32 = 10;
-/// How many may wait.
-const MOST_WAITING: usize = 64;
+/// How many may wait; of one user half of them at most.
+const MOST_WAITING: usize = 128;
+/// Whose work the hashing of new passwords is: that of whoever may set them. No user has this name.
+const SETTING: &str = "\0set";
+/// Whose work it is when somebody names a user that is not there. All such names take one user's turns.
+const NOBODYS: &str = "\0nobody";
 
 /// Works on passwords.
 #[derive(Debug)]
 pub struct Passwords {
     cost: u32,
-    /// One for each who waits or is worked on.
-    room: Arc<Semaphore>,
-    /// One for each who is worked on.
-    working: Arc<Semaphore>,
+    turns: Turns,
     /// The hash that is compared for users who have none.
     nobodys: Arc<OnceLock<String>>,
 }
@@ -43,12 +45,7 @@ impl Passwords {
     #[must_use]
     pub fn new(cost: u32, at_once: usize) -> Self {
         let at_once = at_once.max(1);
-        Self {
-            cost,
-            room: Arc::new(Semaphore::new(at_once + MOST_WAITING)),
-            working: Arc::new(Semaphore::new(at_once)),
-            nobodys: Arc::default(),
-        }
+        Self { cost, turns: Turns::new(at_once, MOST_WAITING), nobodys: Arc::default() }
     }
 
     /// The hash of a new password.
@@ -57,16 +54,22 @@ impl Passwords {
     /// For one above 72 bytes, of which bcrypt would leave out the rest; and when too many wait.
     pub async fn hash<R: Runtime>(&self, password: String) -> Result<String, PasswordError> {
         let cost = self.cost;
-        self.work::<R, _>(move || bcrypt::non_truncating_hash(password, cost)).await
+        self.work::<R, _>(SETTING, move || bcrypt::non_truncating_hash(password, cost)).await
     }
 
-    /// Whether a password is the one of this hash; without a hash it is not, after the same time.
+    /// Whether a password is the one of a user's hash; without a hash it is not, after the same time. Users take turns.
     ///
     /// # Errors
     /// When too many wait.
-    pub async fn is_right<R: Runtime>(&self, password: String, hash: Option<String>) -> Result<bool, PasswordError> {
+    pub async fn is_right<R: Runtime>(
+        &self,
+        user: &str,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<bool, PasswordError> {
+        let user = if hash.is_some() { user } else { NOBODYS };
         let (cost, nobodys) = (self.cost, self.nobodys.clone());
-        self.work::<R, _>(move || match hash {
+        self.work::<R, _>(user, move || match hash {
             Some(hash) => bcrypt::verify(password, &hash),
             None => {
                 let hash = nobodys.get_or_init(|| bcrypt::hash("", cost).unwrap_or_default());
@@ -78,15 +81,15 @@ impl Passwords {
 
     async fn work<R: Runtime, T: Send + 'static>(
         &self,
+        whose: &str,
         job: impl FnOnce() -> bcrypt::BcryptResult<T> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let room = self.room.clone().try_acquire_owned().map_err(|_| PasswordError::TooMany)?;
+        let turn = self.turns.take(whose).await.map_err(|_| PasswordError::TooMany)?;
         let failed = |error: &dyn std::fmt::Display| PasswordError::Failed(error.to_string());
-        let turn = self.working.clone().acquire_owned().await.map_err(|error| failed(&error))?;
         // Whoever goes away meanwhile leaves its turn to the next only when the work is done.
         let worked = R::spawn_blocking(move || {
             let answer = job();
-            drop((turn, room));
+            drop(turn);
             answer
         });
         match worked.await.map_err(|error| failed(&error))? {
@@ -112,7 +115,7 @@ mod tests {
         for (password, hash, expected) in
             [("secret", Some(&hash), true), ("other", Some(&hash), false), ("", None, false), ("secret", None, false)]
         {
-            let is_right = passwords.is_right::<R>(password.to_owned(), hash.cloned()).await;
+            let is_right = passwords.is_right::<R>("anna", password.to_owned(), hash.cloned()).await;
             assert_eq!(is_right, Ok(expected), "{password:?} {hash:?}");
         }
     }
@@ -129,7 +132,33 @@ mod tests {
         let passwords = Passwords::new(4, 1);
         let answers = join_all((0..200).map(|_| passwords.hash::<R>("p".to_owned()))).await;
         let refused = answers.iter().filter(|answer| **answer == Err(PasswordError::TooMany)).count();
-        assert_eq!(refused, 200 - 1 - MOST_WAITING);
+        assert_eq!(refused, 200 - 1 - MOST_WAITING / 2);
         assert!(passwords.hash::<R>("p".to_owned()).await.is_ok(), "there is room again");
+    }
+
+    /// At bcrypt's cost here a wrong login takes a millisecond or so: the right one must not wait for 64 of them.
+    #[tokio::test]
+    async fn a_flood_of_logins_under_one_name_neither_refuses_nor_holds_up_another() {
+        let passwords = Passwords::new(4, 1);
+        let hash = passwords.hash::<R>("secret".to_owned()).await.unwrap();
+        let ended = std::sync::atomic::AtomicUsize::new(0);
+        let wrong = |name: &'static str| {
+            let (passwords, hash, ended) = (&passwords, hash.clone(), &ended);
+            async move {
+                // A name that exists, and any number that do not.
+                let hash = (name == "root").then_some(hash);
+                let answer = passwords.is_right::<R>(name, "guess".to_owned(), hash).await;
+                ended.fetch_add(usize::from(answer.is_ok()), std::sync::atomic::Ordering::Relaxed);
+            }
+        };
+        let names = ["root", "a", "b", "c"];
+        let flood = join_all((0..400).map(|number| wrong(names[number % names.len()])));
+        let right = async {
+            let answer = passwords.is_right::<R>("anna", "secret".to_owned(), Some(hash.clone())).await;
+            (answer, ended.load(std::sync::atomic::Ordering::Relaxed))
+        };
+        let (_, (answer, before)) = futures_util::join!(flood, right);
+        assert_eq!(answer, Ok(true));
+        assert!(before <= 5, "{before} wrong logins came first");
     }
 }

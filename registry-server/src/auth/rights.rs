@@ -1,8 +1,12 @@
 //! What somebody may do.
 
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
 use super::error::AuthError;
 use super::role::Role;
-use super::spans::{Asked, Spans, cover};
+use super::spans::{Asked, Spans, cover, cover_each};
 use super::state::{Auth, ROOT, User};
 use crate::types::Author;
 
@@ -107,6 +111,28 @@ impl Rights<'_> {
     /// [`AuthError::PermissionDenied`].
     pub fn write(&self, key: &[u8], range_end: &[u8]) -> Result<(), AuthError> {
         self.check(Asked { key, range_end }, Role::write)
+    }
+
+    /// Whether each of these keys may be read, at a cost that depends on the user's permissions and not on the keys.
+    ///
+    /// # Errors
+    /// [`AuthError::PermissionDenied`].
+    pub fn read_each(&self, keys: &BTreeSet<Bytes>) -> Result<(), AuthError> {
+        self.check_each(keys, Role::read)
+    }
+
+    /// Whether each of these keys may be written and deleted, at the same cost.
+    ///
+    /// # Errors
+    /// [`AuthError::PermissionDenied`].
+    pub fn write_each(&self, keys: &BTreeSet<Bytes>) -> Result<(), AuthError> {
+        self.check_each(keys, Role::write)
+    }
+
+    fn check_each(&self, keys: &BTreeSet<Bytes>, of_role: fn(&Role) -> &Spans) -> Result<(), AuthError> {
+        let Some(user) = self.user else { return Ok(()) };
+        let sets = user.roles().filter_map(|name| self.auth.role(name)).map(of_role);
+        if cover_each(&sets, keys) { Ok(()) } else { Err(AuthError::PermissionDenied) }
     }
 
     fn check(&self, asked: Asked<'_>, of_role: fn(&Role) -> &Spans) -> Result<(), AuthError> {

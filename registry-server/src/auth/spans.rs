@@ -1,5 +1,8 @@
 //! Sets of keys, as spans that are sorted and do not touch each other.
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
 use bytes::Bytes;
 
 /// An end that no key reaches.
@@ -72,6 +75,20 @@ pub(super) fn cover<'a>(sets: &(impl Iterator<Item = &'a Spans> + Clone), asked:
     }
 }
 
+/// Whether these together hold each of some keys. Between two steps all keys are passed over that one span holds, so the cost
+/// depends on how many spans there are, not on how many keys: each step ends behind another span.
+pub(super) fn cover_each<'a>(sets: &(impl Iterator<Item = &'a Spans> + Clone), keys: &BTreeSet<Bytes>) -> bool {
+    let mut next = keys.first();
+    while let Some(key) = next {
+        let Some(end) = sets.clone().filter_map(|spans| spans.end_around(key)).max() else { return false };
+        next = match end {
+            End::Open => None,
+            End::Before(end) => keys.range::<[u8], _>((Bound::Included(end.as_slice()), Bound::Unbounded)).next(),
+        };
+    }
+    true
+}
+
 impl Asked<'_> {
     fn end(self) -> End {
         match self.range_end {
@@ -142,7 +159,43 @@ mod tests {
         assert!(is_range(b"a", b"") && is_range(b"a", b"b") && is_range(b"b", b"\0"));
     }
 
+    /// Filling a lease with keys asks about all of them for each.
+    #[test]
+    fn a_hundred_thousand_keys_under_one_permission_cost_one_look() {
+        let looks = std::cell::Cell::new(0);
+        let set = spans(&[("a/", "a0"), ("b", "")]);
+        let counted = std::iter::once(&set).inspect(|_| looks.set(looks.get() + 1));
+        let mut keys: BTreeSet<_> = (0..100_000).map(|number| Bytes::from(format!("a/{number}"))).collect();
+        assert!(cover_each(&counted, &keys));
+        assert_eq!(looks.get(), 1);
+        keys.insert(Bytes::from_static(b"b"));
+        assert!(cover_each(&counted, &keys));
+        for stranger in ["0", "a", "a0", "b0"] {
+            keys.insert(Bytes::from(stranger));
+            assert!(!cover_each(&counted, &keys), "{stranger}");
+            keys.remove(stranger.as_bytes());
+        }
+    }
+
     proptest! {
+        /// Keys anywhere among the ranges: looking at some is looking at each.
+        #[test]
+        fn covering_each_key_is_asking_for_each(
+            ranges in prop::collection::vec((0_u8..12, 0_u8..13, 0_usize..3), 0..12),
+            keys in prop::collection::btree_set(0_u8..14, 0..8),
+        ) {
+            let text = |at: &u8| Bytes::from(vec![b'a' + at]);
+            let set = |number: usize| {
+                let of: Vec<_> = ranges.iter().filter(|range| range.2 == number)
+                    .map(|(from, to, _)| (text(from), text(to))).collect();
+                Spans::of(of.iter().map(|(key, end)| (key, end)))
+            };
+            let sets = [set(0), set(1), set(2)];
+            let keys: BTreeSet<_> = keys.iter().map(text).collect();
+            let expected = keys.iter().all(|key| cover(&sets.iter(), Asked { key, range_end: b"" }));
+            prop_assert_eq!(cover_each(&sets.iter(), &keys), expected);
+        }
+
         /// Keys of one letter, of which a set of ranges permits some: the walk agrees with asking for each.
         #[test]
         fn covering_is_permitting_each_key(

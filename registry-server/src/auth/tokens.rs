@@ -3,8 +3,11 @@
 //! Every member learns of a token by an entry of the log, and forgets it by its own clock when nobody has shown it for its
 //! TTL. Nothing of them is in a snapshot: whoever gets one forgets all, as it does not know which have ended. And what a start
 //! finds in its log is not taken up again. After either a client logs in anew; etcd revives what had ended.
+//!
+//! Whoever never comes back leaves its tokens to a sweep, which looks at some of all at a time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +25,8 @@ pub type Digest = [u8; 32];
 pub const DEFAULT_TTL: Duration = Duration::from_secs(300);
 /// A user's tokens; the oldest goes when one more is granted.
 const MOST_OF_A_USER: usize = 10_000;
+/// What a sweep looks at under one lock: about 50 us.
+const SWEPT_AT_ONCE: usize = 256;
 /// The letters of the secret part: 5.7 bits each.
 const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 /// 182 bits; etcd has 16 letters.
@@ -48,21 +53,37 @@ pub struct Tokens<R: Runtime> {
 struct Table<I> {
     /// Whether what the log says is taken up: not while a start reads what it had.
     is_open: bool,
-    tokens: HashMap<Digest, Token<I>>,
-    /// In the order in which they were granted. Some may have ended.
-    by_user: HashMap<Arc<str>, VecDeque<Digest>>,
+    /// In an order in which a sweep can go on where it was.
+    tokens: BTreeMap<Digest, Token<I>>,
+    /// Each user's, by the order in which they were granted; of users who have one.
+    by_user: HashMap<Arc<str>, BTreeMap<u64, Digest>>,
+    granted: u64,
 }
 
 struct Token<I> {
     user: Arc<str>,
+    /// Its place among all that were granted.
+    number: u64,
     ends: I,
+}
+
+impl<I> Table<I> {
+    fn remove(&mut self, digest: &Digest) {
+        let Some(token) = self.tokens.remove(digest) else { return };
+        if let Some(of_user) = self.by_user.get_mut(&token.user) {
+            of_user.remove(&token.number);
+            if of_user.is_empty() {
+                self.by_user.remove(&token.user);
+            }
+        }
+    }
 }
 
 impl<R: Runtime> Tokens<R> {
     /// No token yet, and none that the log brings is taken up before [`Tokens::open`].
     #[must_use]
     pub fn new(ttl: Duration) -> Self {
-        let table = Table { is_open: false, tokens: HashMap::new(), by_user: HashMap::new() };
+        let table = Table { is_open: false, tokens: BTreeMap::new(), by_user: HashMap::new(), granted: 0 };
         Self { ttl, table: Mutex::new(table) }
     }
 
@@ -79,11 +100,36 @@ impl<R: Runtime> Tokens<R> {
         let mut table = self.table.lock();
         let token = table.tokens.get_mut(&digest)?;
         if token.ends <= now {
-            table.tokens.remove(&digest);
+            table.remove(&digest);
             return None;
         }
         token.ends = now + self.ttl;
         Some(token.user.clone())
+    }
+
+    /// Forgets tokens that have ended, once a TTL; never returns.
+    pub async fn sweep(&self) {
+        loop {
+            R::sleep(self.ttl.max(Duration::from_secs(1))).await;
+            let mut after = None;
+            while let Some(last) = self.sweep_some(after) {
+                after = Some(last);
+                // Whoever shows a token or gets one comes in between.
+                R::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+
+    /// Looks at some tokens behind the one with this digest, and tells the last of them; none when there are no more.
+    fn sweep_some(&self, after: Option<Digest>) -> Option<Digest> {
+        let now = InstantOf::<R>::now();
+        let mut table = self.table.lock();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let some = || table.tokens.range((from, Bound::Unbounded)).take(SWEPT_AT_ONCE);
+        let last = some().last().map(|(digest, _)| *digest);
+        let ended: Vec<_> = some().filter(|(_, token)| token.ends <= now).map(|(digest, _)| *digest).collect();
+        ended.iter().for_each(|digest| table.remove(digest));
+        last
     }
 }
 
@@ -94,23 +140,24 @@ impl<R: Runtime> TokenObserver for Tokens<R> {
         if !table.is_open {
             return;
         }
-        let Table { tokens, by_user, .. } = &mut *table;
+        // The same token twice would be of two users.
+        table.remove(&digest);
         let user: Arc<str> = user.into();
-        let queue = by_user.entry(user.clone()).or_default();
-        let has_ended = |digest: &Digest| tokens.get(digest).is_none_or(|token| token.ends <= now);
-        let ended = queue.iter().take_while(|digest| has_ended(digest)).count();
-        let over = (queue.len() + 1).saturating_sub(MOST_OF_A_USER);
-        for old in queue.drain(..ended.max(over)) {
-            tokens.remove(&old);
+        table.granted += 1;
+        let number = table.granted;
+        let of_user = table.by_user.entry(user.clone()).or_default();
+        of_user.insert(number, digest);
+        let oldest = if of_user.len() > MOST_OF_A_USER { of_user.first_key_value().map(|(_, it)| *it) } else { None };
+        table.tokens.insert(digest, Token { user, number, ends: now + self.ttl });
+        if let Some(oldest) = oldest {
+            table.remove(&oldest);
         }
-        queue.push_back(digest);
-        tokens.insert(digest, Token { user, ends: now + self.ttl });
     }
 
     fn revoked(&self, user: &str) {
         let mut table = self.table.lock();
-        for digest in table.by_user.remove(user).unwrap_or_default() {
-            table.tokens.remove(&digest);
+        for digest in table.by_user.remove(user).unwrap_or_default().values() {
+            table.tokens.remove(digest);
         }
     }
 
@@ -203,9 +250,28 @@ mod tests {
         assert_eq!(tokens.user_of("0"), None);
         assert!(tokens.user_of("1").is_some());
         assert_eq!(tokens.table.lock().tokens.len(), MOST_OF_A_USER);
-        tokio::time::advance(TTL * 2).await;
-        tokens.granted("anna", digest("last"));
-        assert_eq!(tokens.table.lock().tokens.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn users_who_never_come_back_leave_nothing() {
+        let tokens = Arc::new(opened());
+        let sweeping = tokens.clone();
+        tokio::spawn(async move { sweeping.sweep().await });
+        for number in 0..3 * SWEPT_AT_ONCE {
+            tokens.granted(&format!("user {}", number % 7), digest(&number.to_string()));
+        }
+        tokio::time::sleep(TTL / 2).await;
+        tokens.granted("anna", digest("s"));
+        let left = || {
+            let table = tokens.table.lock();
+            (table.tokens.len(), table.by_user.len(), table.by_user.values().map(BTreeMap::len).sum::<usize>())
+        };
+        assert_eq!(left(), (3 * SWEPT_AT_ONCE + 1, 8, 3 * SWEPT_AT_ONCE + 1));
+        tokio::time::sleep(TTL * 3 / 4).await;
+        assert_eq!(left(), (1, 1, 1), "who came later has its token still");
+        assert!(tokens.user_of("s").is_some());
+        tokio::time::sleep(TTL * 2).await;
+        assert_eq!(left(), (0, 0, 0));
     }
 
     #[test]

@@ -227,6 +227,8 @@ impl<R: Runtime, V: Vfs> Clone for Member<R, V> {
 
 impl<R: Runtime, V: Vfs> std::fmt::Debug for Member<R, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (tokens, running) = (self.backend.logins.tokens.clone(), node.clone());
+        drop(R::spawn(async move { running.while_running(tokens.sweep()).await }));
         f.debug_struct("Member").field("member", &self.backend.member).finish_non_exhaustive()
     }
 }
