@@ -3,9 +3,11 @@
 //! It is generic over runtime, file system and transport, so that what serves clients in production also runs, many
 //! members in one process, in a simulation.
 
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 
@@ -45,6 +47,9 @@ use crate::watch::Hub;
 
 /// A cluster of one that cannot find itself leader for this long after its log was read does not start.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Between two looks whether the leader is there.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// All services of a member.
 pub type MemberServices<R, V> =
@@ -140,7 +145,19 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
         let timeout = (!config.has_others()).then_some(READY_TIMEOUT);
         self.backend.node.ready(timeout).await?;
         self.backend.logins.tokens.open();
-        publish(&self.backend, config, peer_urls, bound).await
+        publish(&self.backend, config, peer_urls, bound).await?;
+        // After a restart the leader of before is a memory, and there may be nothing to publish: nobody is told that this
+        // member is ready before its leader has been heard of, which clients can ask for.
+        let node = &self.backend.node;
+        let heard = async {
+            while node.status().leader.is_none() {
+                R::sleep(PAUSE).await;
+            }
+        };
+        match select(pin!(node.failed()), pin!(heard)).await {
+            Either::Left((failure, _)) => Err(ConsensusError::Raft(failure).into()),
+            Either::Right(_) => Ok(()),
+        }
     }
 
     /// What answers probes, and whoever wants figures.
@@ -210,6 +227,8 @@ impl<R: Runtime, V: Vfs> Member<R, V> {
         drop(R::spawn(measure_round_trips(node.clone())));
         drop(R::spawn(compact_by(self.backend.clone(), config.auto_compaction())));
         drop(R::spawn(clear_when_there_is_room(self.backend.clone())));
+        let (tokens, running) = (self.backend.logins.tokens.clone(), node.clone());
+        drop(R::spawn(async move { running.while_running(tokens.sweep()).await }));
         drop(R::spawn(look_for_corruption(self.backend.clone(), config.corrupt_check_time)));
     }
 }
@@ -227,8 +246,6 @@ impl<R: Runtime, V: Vfs> Clone for Member<R, V> {
 
 impl<R: Runtime, V: Vfs> std::fmt::Debug for Member<R, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (tokens, running) = (self.backend.logins.tokens.clone(), node.clone());
-        drop(R::spawn(async move { running.while_running(tokens.sweep()).await }));
         f.debug_struct("Member").field("member", &self.backend.member).finish_non_exhaustive()
     }
 }

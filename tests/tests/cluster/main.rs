@@ -35,6 +35,7 @@ mod partitions;
 mod paused;
 mod pulse;
 mod readings;
+mod ready;
 mod rolling;
 mod settings;
 mod stops;
