@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use futures_core::Stream;
+use futures_util::StreamExt;
 use prost::Message;
 use registry_proto::etcdserverpb::kv_server::Kv;
 use registry_proto::etcdserverpb::{
@@ -17,6 +18,7 @@ use super::backend::{SharedBackend, mismatch, mvcc_status};
 use super::caller::Caller;
 use super::check;
 use super::range::{Ranges, range, range_stream};
+use super::steps::{step, step_named};
 use crate::apply::{Outcome, is_read_only, is_serializable, permit_txn, read_only_txn};
 use crate::auth::Rights;
 use crate::command::Command;
@@ -65,6 +67,7 @@ fn with_share<T>(answer: T, share: Option<Share>) -> Response<T> {
 #[tonic::async_trait]
 impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
+        let _step = step(&request);
         let caller = Caller::of(&request);
         let request = request.into_inner();
         check::range(&request)?;
@@ -75,15 +78,21 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
     type RangeStreamStream = Pin<Box<dyn Stream<Item = Result<RangeStreamResponse, Status>> + Send>>;
 
     async fn range_stream(&self, request: Request<RangeRequest>) -> Result<Response<Self::RangeStreamStream>, Status> {
+        let step = step_named("range_streaming", &request);
         let caller = Caller::of(&request);
         let request = request.into_inner();
         check::range(&request)?;
         check::range_stream(&request)?;
         let ranges = Ranges::begin(&self.0, &caller, &request).await?;
-        Ok(Response::new(Box::pin(range_stream(ranges))))
+        let slices = range_stream(ranges).inspect(move |_| {
+            // The step ends with the stream.
+            let _ = &step;
+        });
+        Ok(Response::new(Box::pin(slices)))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        let _step = step(&request);
         let caller = Caller::of(&request);
         let request = request.into_inner();
         check::put(&request)?;
@@ -98,6 +107,7 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
+        let _step = step(&request);
         let caller = Caller::of(&request);
         let request = request.into_inner();
         check::delete_range(&request)?;
@@ -109,6 +119,7 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        let _step = step(&request);
         let caller = Caller::of(&request);
         let request = request.into_inner();
         check::txn(&request, self.0.limits.max_txn_ops)?;
@@ -123,6 +134,7 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
     }
 
     async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
+        let _step = step(&request);
         let caller = Caller::of(&request);
         let request = request.into_inner();
         let physical = request.physical;

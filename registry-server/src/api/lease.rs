@@ -20,6 +20,7 @@ use super::caller::{Caller, Permitted};
 use super::keep_alive::{KEEP_ALIVES_A_ROUND, keep_alive_round};
 use super::require_leader::RequireLeader;
 use super::status::WireError;
+use super::steps::step;
 use crate::apply::lease_keys;
 use crate::auth::Auth;
 use crate::command::Command;
@@ -85,12 +86,16 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
-    async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
+    async fn lease_grant(
+        &self,
+        mut request: Request<LeaseGrantRequest>,
+    ) -> Result<Response<LeaseGrantResponse>, Status> {
         let caller = Caller::of(&request);
-        let mut request = request.into_inner();
-        while request.id == 0 {
-            request.id = fastrand::i64(1..);
+        while request.get_ref().id == 0 {
+            request.get_mut().id = fastrand::i64(1..);
         }
+        let _step = step(&request);
+        let mut request = request.into_inner();
         request.ttl = request.ttl.max(self.backend.limits.min_lease_ttl_seconds);
         let author = self.backend.author(&caller).await?;
         let (revision, _) = self.backend.propose(&author, &Command::LeaseGrant(request)).await?;
@@ -106,6 +111,7 @@ impl<R: Runtime, V: Vfs> Lease for LeaseService<R, V> {
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
+        let _step = step(&request);
         let author = self.backend.author(&Caller::of(&request)).await?;
         let revoke = Command::LeaseRevoke(request.into_inner());
         let (revision, _) = self.backend.propose(&author, &revoke).await?;

@@ -29,6 +29,7 @@ mod range;
 mod require_leader;
 mod snapshot;
 pub mod status;
+mod steps;
 pub mod version;
 mod watch;
 

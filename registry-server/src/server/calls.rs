@@ -16,6 +16,7 @@ use tonic::{Code, Status};
 use super::client_versions::ClientVersions;
 use super::methods::{CODES, METHODS, MethodKind, WAITING, code_name};
 use super::slow::Throttle;
+use crate::traces::{CallSpan, Parent, Traces};
 use crate::types::{Counter, Histogram};
 
 /// The bounds that Prometheus' libraries have where nothing else is said.
@@ -44,6 +45,8 @@ pub struct Calls {
     /// A unary call that takes longer gets a line in the log.
     slow_after: Duration,
     slow_lines: Throttle,
+    /// None unless calls are traced.
+    traces: Option<Traces>,
 }
 
 /// One method's counts.
@@ -72,6 +75,8 @@ pub struct Call {
     request_bytes: AtomicU64,
     response_bytes: AtomicU64,
     ended: AtomicBool,
+    /// None unless this call is sampled.
+    span: Option<Box<CallSpan>>,
 }
 
 impl Method {
@@ -91,6 +96,12 @@ impl Calls {
     /// No call yet. A unary one that takes longer than `slow_after` is told in the log.
     #[must_use]
     pub fn new(slow_after: Duration) -> Arc<Self> {
+        Self::traced(slow_after, None)
+    }
+
+    /// The same, whose calls are traced.
+    #[must_use]
+    pub fn traced(slow_after: Duration, traces: Option<Traces>) -> Arc<Self> {
         let methods: Vec<_> = METHODS.iter().map(|(path, kind)| Method::new(path, *kind)).collect();
         Arc::new(Self {
             by_path: methods.iter().enumerate().map(|(at, method)| (method.path, at)).collect(),
@@ -100,13 +111,16 @@ impl Calls {
             versions: ClientVersions::default(),
             slow_after,
             slow_lines: Throttle::default(),
+            traces,
         })
     }
 
     /// A call begins; none for a path that is no method.
-    pub(super) fn begin(self: &Arc<Self>, path: &str) -> Option<Arc<Call>> {
+    pub(super) fn begin(self: &Arc<Self>, path: &str, headers: &HeaderMap) -> Option<Arc<Call>> {
         let method = *self.by_path.get(path)?;
         self.methods[method].started.inc();
+        let traces = self.traces.as_ref();
+        let span = traces.and_then(|traces| traces.begin(self.methods[method].path, headers));
         Some(Arc::new(Call {
             calls: self.clone(),
             method,
@@ -116,6 +130,7 @@ impl Calls {
             request_bytes: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            span: span.map(Box::new),
         }))
     }
 
@@ -169,10 +184,30 @@ impl Call {
         self.answered_ns.store(self.since_begun(), Ordering::Relaxed);
     }
 
+    /// Above the spans of this call's steps; none if it is not sampled.
+    pub(super) fn span(&self) -> Option<&Parent> {
+        self.span.as_deref().map(CallSpan::parent)
+    }
+
+    /// The call has ended, if these headers or trailers of its answer have a code.
+    pub(super) fn end_by(&self, headers: &HeaderMap) {
+        if let Some(code) = headers.get(Status::GRPC_STATUS) {
+            let message = || Status::from_header_map(headers).map_or_else(String::new, |it| it.message().to_owned());
+            self.end_saying(Code::from_bytes(code.as_bytes()), message);
+        }
+    }
+
     /// The call has ended with a code; only the first end counts.
     pub(super) fn end(&self, code: Code) {
+        self.end_saying(code, String::new);
+    }
+
+    fn end_saying(&self, code: Code, message: impl FnOnce() -> String) {
         if self.ended.swap(true, Ordering::Relaxed) {
             return;
+        }
+        if let Some(span) = &self.span {
+            span.end(code, message);
         }
         self.method().handled[code as usize].inc();
         self.method().handling.observe(self.begun.elapsed());
@@ -252,7 +287,7 @@ mod tests {
         let log = Log::default();
         let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
         let _guard = tracing::subscriber::set_default(subscriber);
-        let call = Calls::new(LIMIT).begin(path).unwrap();
+        let call = Calls::new(LIMIT).begin(path, &HeaderMap::new()).unwrap();
         tokio::time::advance(sending).await;
         call.received(7);
         tokio::time::advance(handling).await;
@@ -283,11 +318,12 @@ mod tests {
     #[test]
     fn a_call_that_nobody_waits_for_ends_as_cancelled_and_each_ends_once() {
         let calls = Calls::new(LIMIT);
-        drop(calls.begin("/etcdserverpb.KV/Put"));
-        let call = calls.begin("/etcdserverpb.KV/Put").unwrap();
+        let no = HeaderMap::new();
+        drop(calls.begin("/etcdserverpb.KV/Put", &no));
+        let call = calls.begin("/etcdserverpb.KV/Put", &no).unwrap();
         call.end(Code::Ok);
         drop(call);
-        assert!(calls.begin("/etcdserverpb.KV/Nothing").is_none());
+        assert!(calls.begin("/etcdserverpb.KV/Nothing", &no).is_none());
         let put = calls.methods().iter().find(|method| method.names() == ("etcdserverpb.KV", "Put")).unwrap();
         assert_eq!(put.started.get(), 2);
         assert_eq!((put.handled[Code::Ok as usize].get(), put.handled[Code::Cancelled as usize].get()), (1, 1));

@@ -13,6 +13,7 @@ use super::tls_config;
 use super::urls::MemberUrl;
 use crate::http::HttpSettings;
 use crate::tls::{Settings, SettingsError};
+use crate::traces::{TraceSettings, TraceSettingsError};
 use crate::watch::Limits;
 
 /// The largest request that can be allowed: its entry takes an eighth of a segment, which is at most 1 GiB.
@@ -135,6 +136,8 @@ pub struct Config {
     pub log_outputs: Vec<LogOutput>,
     /// When a log's file is renamed and a new one begun. Default: never.
     pub log_rotation: Option<LogRotation>,
+    /// Where traces of calls are sent, and of how many. Default: nowhere.
+    pub traces: Option<TraceSettings>,
     /// How often a client may ask whether this server is alive; one that does so more often is sent away. Zero never does
     /// that. Default: 5 s.
     pub grpc_keepalive_min_time: Duration,
@@ -219,6 +222,8 @@ pub enum ConfigError {
     Tls(#[from] SettingsError),
     #[error(transparent)]
     Auth(#[from] AuthSettingsError),
+    #[error(transparent)]
+    Traces(#[from] TraceSettingsError),
     #[error("--{flag} {url}: members talk over TCP; give an http or https URL")]
     PeerSocket { flag: &'static str, url: MemberUrl },
     #[error("--self-signed-cert-validity {years} is out of bounds: give from 1 to {MAX_VALIDITY_YEARS} years")]
@@ -298,6 +303,7 @@ impl Default for Config {
             log_format: LogFormat::Json,
             log_outputs: vec![LogOutput::Stderr],
             log_rotation: None,
+            traces: None,
             grpc_keepalive_min_time: Duration::from_secs(5),
             grpc_keepalive_interval: Duration::from_secs(2 * 60 * 60),
             grpc_keepalive_timeout: Duration::from_secs(20),
@@ -328,6 +334,7 @@ impl Config {
         if self.log_rotation.is_some() && files != 1 {
             return Err(ConfigError::RotatesNothing);
         }
+        self.traces.as_ref().map_or(Ok(()), TraceSettings::validate)?;
         self.check_timing()
     }
 

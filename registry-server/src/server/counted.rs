@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tonic::{Code, Status};
 
 use super::calls::Call;
 use super::deadline::{Deadline, exceeded};
@@ -95,8 +94,8 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
                 Way::In => this.messages.pass(frame.data_ref(), |bytes| call.received(bytes)),
                 Way::Out => this.messages.pass(frame.data_ref(), |bytes| call.sent(bytes)),
             }
-            if let (Way::Out, Some(code)) = (*this.way, frame.trailers_ref().and_then(code_in)) {
-                call.end(code);
+            if let (Way::Out, Some(trailers)) = (*this.way, frame.trailers_ref()) {
+                call.end_by(trailers);
             }
         }
         let Some(share) = this.share else { return Poll::Ready(frame) };
@@ -110,11 +109,6 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
-}
-
-/// The code in an answer's head or trailers.
-pub(super) fn code_in(headers: &HeaderMap) -> Option<Code> {
-    headers.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
 }
 
 /// Where in the sequence of messages a body is.

@@ -29,7 +29,7 @@ use tower_service::Service as _;
 
 use super::calls::{Call, Calls};
 use super::config::Config;
-use super::counted::{Counted, code_in};
+use super::counted::Counted;
 use super::deadline::{self, Deadline};
 use super::methods::is_served;
 use super::others::Others;
@@ -141,7 +141,7 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
             return Answer::refused(&Status::unimplemented(format!("malformed method name: {path:?}")));
         };
         let unknown_service = || Answer::refused(&Status::unimplemented(format!("unknown service {service}")));
-        let Some(call) = self.calls.begin(path) else {
+        let Some(call) = self.calls.begin(path, request.headers()) else {
             if !is_served(service) {
                 return unknown_service();
             }
@@ -154,9 +154,14 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
         let may = may.and_then(|()| self.leader.check(headers));
         let deadline = match may.and_then(|()| deadline::asked(headers)) {
             Ok(deadline) => deadline,
-            Err(status) => return Answer::refused(&status),
+            Err(status) => return Answer { call: Some(call), ..Answer::refused(&status) },
         };
-        let counted = |request: Request<B>| request.map(|body| Counted::request(body, Some(call.clone())));
+        let counted = |mut request: Request<B>| {
+            if let Some(span) = call.span() {
+                request.extensions_mut().insert(span.clone());
+            }
+            request.map(|body| Counted::request(body, Some(call.clone())))
+        };
         // A generated service is a counted pointer and a few settings: cloning it is cheap.
         let under_way = match service {
             "etcdserverpb.KV" => self.kv.clone().call(counted(request)),
@@ -245,9 +250,7 @@ impl Future for Answer {
         if let Some(call) = &call {
             call.answered();
             // An answer without a body has its code in the head.
-            if let Some(code) = code_in(response.headers()) {
-                call.end(code);
-            }
+            call.end_by(response.headers());
         }
         let deadline = self.deadline.take();
         let mut response = response;

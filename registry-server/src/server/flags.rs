@@ -18,6 +18,7 @@ use super::config_file::ConfigFileError;
 use super::http_flags::HttpFlags;
 use super::log_flags::LogFlags;
 use super::tls_flags::{ClientTlsFlags, PeerTlsFlags};
+use super::trace_flags::TraceFlags;
 use super::urls::MemberUrl;
 use super::{config_file, foreign_flags, go_values};
 
@@ -280,6 +281,8 @@ struct Flags {
     compaction: CompactionFlags,
     #[command(flatten)]
     log: LogFlags,
+    #[command(flatten)]
+    traces: TraceFlags,
 }
 
 /// Several URLs in one value, separated by commas.
@@ -403,7 +406,7 @@ struct LimitFlags {
 
 impl Flags {
     fn into_config(self) -> Config {
-        let Self { member, cluster, client_tls, peer_tls, auth, http, limits, compaction, log } = self;
+        let Self { member, cluster, client_tls, peer_tls, auth, http, limits, compaction, log, traces } = self;
         Config {
             data_dir: member.data_dir.unwrap_or_else(|| format!("{}.etcd", member.name).into()),
             name: member.name,
@@ -449,6 +452,7 @@ impl Flags {
             log_rotation: log.rotation(),
             audit_log: log.audit_log,
             log_outputs: log.log_outputs.0,
+            traces: traces.into_settings(),
             ..Config::default()
         }
     }

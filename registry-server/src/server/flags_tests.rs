@@ -5,6 +5,7 @@ use clap::error::ErrorKind;
 use super::super::config::LogOutput;
 use super::*;
 use crate::tls::TlsVersion;
+use crate::traces::TraceSettings;
 
 fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
@@ -281,6 +282,27 @@ fn flags_that_have_no_effect_are_told_and_nothing_else() {
         let Ok(Parsed { warnings, .. }) = read(&format!("--{name}=false")) else { panic!("--{name}=false is refused") };
         assert!(warnings.iter().all(|line| line.contains(name)), "--{name}: {warnings:?}");
     }
+}
+
+#[test]
+fn traces_go_where_the_flags_say_by_the_names_of_today_and_of_3_5() {
+    let traces = |line: &str| read(line).map(|parsed| (parsed.config.traces, parsed.warnings));
+    assert_eq!(traces("--distributed-tracing-sampling-rate=-1").unwrap(), (None, vec![]), "nothing is traced");
+    assert_eq!(traces("--enable-distributed-tracing").unwrap(), (Some(TraceSettings::default()), vec![]));
+    for prefix in ["", "experimental-"] {
+        let flags = ["address=c:1", "service-name=s", "instance-id=i", "sampling-rate=7"];
+        let flags = flags.map(|flag| format!("--{prefix}distributed-tracing-{flag}")).join(" ");
+        let (settings, warnings) = traces(&format!("--{prefix}enable-distributed-tracing {flags}")).unwrap();
+        let expected = TraceSettings {
+            address: "c:1".to_owned(),
+            service_name: "s".to_owned(),
+            instance_id: Some("i".to_owned()),
+            sampling_per_million: 7,
+        };
+        assert_eq!((settings, warnings), (Some(expected), vec![]), "{prefix}");
+    }
+    let refused = traces("--enable-distributed-tracing --distributed-tracing-sampling-rate=-1").unwrap_err();
+    assert!(refused.to_string().contains("tracing sampling rate must be positive"), "{refused}");
 }
 
 #[test]

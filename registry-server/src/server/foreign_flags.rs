@@ -50,12 +50,9 @@ const FLAGS: &[ForeignFlag] = &[
     boolean("socket-reuse-port", Fate::Tunes), boolean("socket-reuse-address", Fate::Tunes),
     boolean("client-skip-client-san-verification", Fate::Tunes),
     boolean("enable-v2", OFF), value("listen-client-http-urls", EMPTY),
-    // Logs, metrics, tracing.
+    // Logs, metrics.
     value("logger", Fate::Only(&["zap"])),
     value("metrics", Fate::Tunes), boolean("enable-pprof", Fate::Tunes),
-    boolean("enable-distributed-tracing", Fate::Tunes),
-    value("distributed-tracing-address", Fate::Tunes), value("distributed-tracing-service-name", Fate::Tunes),
-    value("distributed-tracing-instance-id", Fate::Tunes), value("distributed-tracing-sampling-rate", Fate::Tunes),
     // Others.
     value("feature-gates", Fate::Tunes), boolean("memory-mlock", Fate::Tunes),
     // Discovery.

@@ -65,6 +65,7 @@ mod sockets;
 mod start;
 mod tls_config;
 mod tls_flags;
+mod trace_flags;
 mod urls;
 mod workers;
 mod yaml;

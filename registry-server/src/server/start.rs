@@ -33,6 +33,7 @@ use crate::cluster::KNOWN_VERSION;
 use crate::consensus::{ConsensusError, HandoverError, Node, Transport};
 use crate::storage::{DataDir, DataDirError, StdVfs};
 use crate::tls::{Connector, TlsError};
+use crate::traces::Exporting;
 use crate::types::ThreadExecutor;
 
 /// The production runtime, file system and executor.
@@ -241,6 +242,8 @@ struct Serving {
     /// Cancelled when this member was removed from the cluster.
     removed: CancellationToken,
     health: HealthReporter,
+    /// Sends what was traced.
+    exporting: Option<Exporting>,
     /// Held until the end: the lock is in it.
     _data_dir: DataDir<StdVfs>,
 }
@@ -284,8 +287,8 @@ impl Serving {
         let opening = open(config, &member, peer_urls, (bound, side_bound), stop);
         let opening = async { removed.run_until_cancelled(opening).await.unwrap_or(Err(StartError::Removed)) };
         match stop.run_until_cancelled(opening).await.unwrap_or(Err(StartError::Stopped)) {
-            Ok(Open { urls, door, side_door, health }) => {
-                Ok(Self { urls, node, door, side_door, peer_door, removed, health, _data_dir: data_dir })
+            Ok(Open { urls, door, side_door, health, exporting }) => {
+                Ok(Self { urls, node, door, side_door, peer_door, removed, health, exporting, _data_dir: data_dir })
             }
             Err(error) => {
                 node.shutdown().await;
@@ -330,6 +333,9 @@ impl Serving {
         if let Some(door) = self.peer_door {
             door.shutdown().await;
         }
+        if let Some(exporting) = self.exporting {
+            exporting.finish().await;
+        }
         tracing::info!("stopped");
         failure.map_or(Ok(()), |failure| Err(RunError::Fatal(failure)))
     }
@@ -358,6 +364,7 @@ struct Open {
     door: FrontDoor,
     side_door: Option<FrontDoor>,
     health: HealthReporter,
+    exporting: Option<Exporting>,
 }
 
 /// Waits for Raft, tells the cluster who this is, and opens the door.
@@ -371,7 +378,8 @@ async fn open(
     member.join(config, peer_urls, bound.urls()).await?;
     let urls = Urls { client: listening_urls(&bound), metrics: listening_urls(&side_bound) };
     let backend = &member.backend;
-    let calls = Calls::new(config.warning_unary_request_duration);
+    let (exporting, traces) = config.traces.as_ref().map(Exporting::start).transpose()?.unzip();
+    let calls = Calls::traced(config.warning_unary_request_duration, traces);
     let paths = member.paths(&calls);
     let side_door = open_side_door(config, side_bound, paths.clone())?;
     // A new reporter says that the server as a whole, "", is serving.
@@ -380,5 +388,5 @@ async fn open(
     let door = FrontDoor::start(bound, services, config)?;
     member.work(config);
     tracing::info!(cluster = %backend.cluster, member = %backend.member, urls = ?urls.client, metrics_urls = ?urls.metrics, "ready to serve client requests");
-    Ok(Open { urls, door, side_door, health })
+    Ok(Open { urls, door, side_door, health, exporting })
 }

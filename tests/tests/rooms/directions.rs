@@ -1,6 +1,6 @@
 //! Directions inside the server: right may use left.
 //!
-//! types, command → storage, bbolt → mvcc, lease, auth, cluster, tls → consensus, watch → apply → api, http → server.
+//! types, command → storage, bbolt → mvcc, lease, auth, cluster, tls, traces → consensus, watch → apply → api, http → server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::sources::{below, root};
 const STEPS: [&[&str]; 7] = [
     &["types", "command"],
     &["storage", "bbolt"],
-    &["mvcc", "lease", "auth", "cluster", "tls"],
+    &["mvcc", "lease", "auth", "cluster", "tls", "traces"],
     &["consensus", "watch"],
     &["apply"],
     &["api", "http"],
@@ -143,6 +143,16 @@ fn only_the_tls_room_knows_the_tls_library() {
         }
         for word in ["rustls::", "tokio_rustls", "webpki", "rcgen"] {
             assert!(!source.code().contains(word), "{path} names {word}");
+        }
+    }
+}
+
+#[test]
+fn only_the_room_of_traces_knows_their_library() {
+    for source in below(&root().join("registry-server/src")) {
+        let path = source.path.to_str().expect("names are text");
+        if source.room() != "traces" && !source.is_test() {
+            assert!(!source.code().contains("opentelemetry"), "{path} names opentelemetry");
         }
     }
 }
