@@ -101,6 +101,17 @@ impl Wire {
         self.send_until(head, body, |_| false).await
     }
 
+    /// Calls a method with a message, and reads nothing of the answer's body.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn unread(&self, path: &str, message: &[u8]) -> http::Response<Body> {
+        let request = self.head(path).body(Body::new(Full::new(Bytes::from(frame(message)))));
+        let mut channel = self.channel.clone();
+        std::future::poll_fn(|cx| channel.poll_ready(cx)).await.expect("the connection lives");
+        channel.call(request.expect("the head is well-formed")).await.expect("the server answers")
+    }
+
     async fn send_until(
         &self,
         head: http::request::Builder,

@@ -1,13 +1,15 @@
 //! How many bytes large answers may hold, all of them together.
 //!
 //! A range can be as large as the store, and its client may read slowly or not at all. So a range takes its share as it
-//! grows, before it grows, and the share is given back when its last byte has been sent, or its client is gone. Whoever
-//! finds too little left is refused: waiting would keep what it has already. Streamed ranges hold a slice at a time and
-//! take nothing.
+//! grows, before it grows, and the share is given back when its last byte has been handed on, its client is gone, or reads
+//! too slowly (`server/patient`). Whoever finds too little left is refused: waiting would keep what it has already. A write
+//! that reads is refused before it is done, when nothing is left; what it did is answered. Streamed ranges hold a slice at a
+//! time and take nothing.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use registry_proto::etcdserverpb::RequestOp;
+use registry_proto::etcdserverpb::request_op::Request as Operation;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
@@ -31,10 +33,16 @@ pub(super) struct Taken {
     bytes: usize,
 }
 
-/// The same when the answer is whole. It rides with the answer's bytes.
+/// The same when the answer is whole: an extension of it, which its body holds until it was read.
 #[derive(Debug, Clone)]
 pub struct Share {
     _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl From<OwnedSemaphorePermit> for Share {
+    fn from(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: Arc::new(permit) }
+    }
 }
 
 impl Answers {
@@ -48,6 +56,16 @@ impl Answers {
     /// An answer that is empty so far.
     pub(super) fn begin(&self) -> Taken {
         Taken { answers: self.clone(), share: None, bytes: 0 }
+    }
+
+    /// The answer of a write that is to be done, and reads something. How large it is shows afterwards, when it is too late to
+    /// refuse it: so it holds a little before, which also bounds how many there are.
+    ///
+    /// # Errors
+    /// When nothing is left.
+    pub(super) fn begin_write(&self) -> Result<Taken, Status> {
+        let share = self.free.clone().try_acquire_owned().map_err(|_| WireError::TooManyRequests)?;
+        Ok(Taken { share: Some(share), ..self.begin() })
     }
 }
 
@@ -78,29 +96,37 @@ impl Taken {
         Ok(())
     }
 
+    /// The answer of a write that was done has so many bytes: it takes what there is for them, and is given all the same.
+    pub(super) fn settle(mut self, bytes: usize) -> Option<Share> {
+        let wanted = bytes / UNIT_BYTES;
+        let free = &self.answers.free;
+        let mut share = self.share.take().filter(|_| wanted > 0)?;
+        // Others may be quicker; what is not there is not waited for.
+        for _ in 0..3 {
+            let more = (wanted - share.num_permits().min(wanted)).min(free.available_permits());
+            if let Some(more) = u32::try_from(more).ok().and_then(|it| free.clone().try_acquire_many_owned(it).ok()) {
+                share.merge(more);
+                break;
+            }
+        }
+        Some(Share::from(share))
+    }
+
     /// The answer is whole; none for a small one.
     pub(super) fn share(self) -> Option<Share> {
-        self.share.map(|share| Share { _permit: Arc::new(share) })
+        self.share.map(Share::from)
     }
 }
 
-impl Share {
-    /// The same bytes, which hold the share as long as anybody holds them.
-    #[must_use]
-    pub fn ride(&self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Riding { bytes, _share: self.clone() })
-    }
-}
-
-struct Riding {
-    bytes: Bytes,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for Riding {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
+/// Whether one of these operations, in a transaction, may be answered with more than a header.
+pub(super) fn read_something(operations: &[RequestOp]) -> bool {
+    operations.iter().any(|operation| match &operation.request {
+        Some(Operation::RequestRange(_)) => true,
+        Some(Operation::RequestPut(put)) => put.prev_kv,
+        Some(Operation::RequestDeleteRange(delete)) => delete.prev_kv,
+        Some(Operation::RequestTxn(txn)) => read_something(&txn.success) || read_something(&txn.failure),
+        None => false,
+    })
 }
 
 #[cfg(test)]
@@ -121,11 +147,24 @@ mod tests {
         second.grow(4 * UNIT_BYTES).unwrap();
         assert_eq!(second.grow(UNIT_BYTES).unwrap_err().message(), "etcdserver: too many requests");
         drop(second);
-        let bytes = first.share().unwrap().ride(Bytes::from_static(b"abc"));
-        let part = bytes.slice(1..2);
-        drop(bytes);
-        assert_eq!((&part[..], answers.free.available_permits()), (&b"b"[..], 4));
-        drop(part);
+        let share = first.share().unwrap();
+        assert_eq!(answers.free.available_permits(), 4);
+        drop(share);
+        assert_eq!(answers.free.available_permits(), 10);
+    }
+
+    #[test]
+    fn a_write_is_refused_before_it_is_done_and_answered_when_it_is() {
+        let answers = Answers::new(10 * UNIT_BYTES as u64);
+        let (one, other, small) =
+            (answers.begin_write().unwrap(), answers.begin_write().unwrap(), answers.begin_write().unwrap());
+        assert!(small.settle(UNIT_BYTES - 1).is_none());
+        let one = one.settle(6 * UNIT_BYTES).unwrap();
+        assert_eq!(answers.free.available_permits(), 3);
+        let other = other.settle(100 * UNIT_BYTES).unwrap();
+        assert_eq!(answers.free.available_permits(), 0);
+        assert_eq!(answers.begin_write().unwrap_err().message(), "etcdserver: too many requests");
+        drop((one, other));
         assert_eq!(answers.free.available_permits(), 10);
     }
 

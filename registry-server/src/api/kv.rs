@@ -12,7 +12,7 @@ use registry_proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status};
 
-use super::answers::{Answers, Share};
+use super::answers::{Answers, Share, Taken, read_something};
 use super::audit::Wanted;
 use super::backend::{SharedBackend, mismatch, mvcc_status};
 use super::caller::Caller;
@@ -53,6 +53,12 @@ impl<R: Runtime, V: Vfs> KvService<R, V> {
         taken.grow(response.encoded_len())?;
         Ok(with_share(response, taken.share()))
     }
+}
+
+/// The answer of a write that was done; if it reads, with its share.
+fn settled<T: Message>(answer: T, taken: Option<Taken>) -> Response<T> {
+    let share = taken.and_then(|taken| taken.settle(answer.encoded_len()));
+    with_share(answer, share)
 }
 
 /// An answer whose bytes hold a share, if it is large.
@@ -96,11 +102,12 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
         let caller = Caller::of(&request);
         let request = request.into_inner();
         check::put(&request)?;
+        let taken = request.prev_kv.then(|| self.1.begin_write()).transpose()?;
         let author = self.0.author(&caller).await?;
         let (revision, outcome) = self.0.propose(&author, &Command::Put(request)).await?;
         let Outcome::Put(mut response) = outcome else { return Err(mismatch()) };
         response.header = Some(self.0.header(revision));
-        Ok(Response::new(response))
+        Ok(settled(response, taken))
     }
 
     async fn delete_range(
@@ -111,11 +118,12 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
         let caller = Caller::of(&request);
         let request = request.into_inner();
         check::delete_range(&request)?;
+        let taken = request.prev_kv.then(|| self.1.begin_write()).transpose()?;
         let author = self.0.author(&caller).await?;
         let (revision, outcome) = self.0.propose(&author, &Command::DeleteRange(request)).await?;
         let Outcome::DeleteRange(mut response) = outcome else { return Err(mismatch()) };
         response.header = Some(self.0.header(revision));
-        Ok(Response::new(response))
+        Ok(settled(response, taken))
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
@@ -126,11 +134,13 @@ impl<R: Runtime, V: Vfs> Kv for KvService<R, V> {
         if is_read_only(&request) {
             return self.read_txn(&caller, &request).await;
         }
+        let reads = read_something(&request.success) || read_something(&request.failure);
+        let taken = reads.then(|| self.1.begin_write()).transpose()?;
         let author = self.0.author(&caller).await?;
         let (revision, outcome) = self.0.propose(&author, &Command::Txn(request)).await?;
         let Outcome::Txn(mut response) = outcome else { return Err(mismatch()) };
         response.header = Some(self.0.header(revision));
-        Ok(Response::new(response))
+        Ok(settled(response, taken))
     }
 
     async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {

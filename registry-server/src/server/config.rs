@@ -94,6 +94,9 @@ pub struct Config {
     pub max_request_bytes: usize,
     /// How many bytes large answers may hold, all of them together, until their clients have read them. Default: 2 GiB.
     pub max_answers_bytes: u64,
+    /// How long a client may read nothing of a large answer, and how far it may lag behind 64 KiB a second, before the answer is
+    /// given up; no flag sets it. Default: 30 s.
+    pub answer_patience: Duration,
     /// How many requests and streams one connection may have open; more wait at the client. etcd has no
     /// bound here, and a client that opens a million streams takes it down. Default: 8,192.
     pub max_concurrent_streams: u32,
@@ -284,6 +287,7 @@ impl Default for Config {
             max_txn_ops: 128,
             max_request_bytes: 1536 * 1024,
             max_answers_bytes: DEFAULT_QUOTA_BYTES,
+            answer_patience: Duration::from_secs(30),
             max_concurrent_streams: 8192,
             max_connections: 10_000,
             worker_threads: None,

@@ -14,7 +14,6 @@ use pin_project_lite::pin_project;
 use super::calls::Call;
 use super::deadline::{Deadline, exceeded};
 use super::pings::UnderWay;
-use crate::api::Share;
 
 /// Which way a body goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +35,6 @@ pin_project! {
         deadline: Option<Deadline>,
         expired: bool,
         under_way: Option<UnderWay>,
-        // What the answer takes of what answers may.
-        share: Option<Share>,
     }
 }
 
@@ -54,17 +51,12 @@ impl<B> Counted<B> {
 
     fn new(body: B, way: Way, call: Option<Arc<Call>>, deadline: Option<Deadline>) -> Self {
         let messages = Messages::default();
-        Self { body, way, call, messages, deadline, expired: false, under_way: None, share: None }
+        Self { body, way, call, messages, deadline, expired: false, under_way: None }
     }
 
     /// The same, whose call counts as under way on its connection until this body has ended.
     pub(super) fn with_call_under_way(self, under_way: Option<UnderWay>) -> Self {
         Self { under_way, ..self }
-    }
-
-    /// The same, whose bytes hold `share`: HTTP/2 keeps them longer than the body.
-    pub(super) fn with_share(self, share: Option<Share>) -> Self {
-        Self { share, ..self }
     }
 }
 
@@ -98,8 +90,7 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
                 call.end_by(trailers);
             }
         }
-        let Some(share) = this.share else { return Poll::Ready(frame) };
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|data| share.ride(data)))))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

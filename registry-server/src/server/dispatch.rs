@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -33,6 +34,7 @@ use super::counted::Counted;
 use super::deadline::{self, Deadline};
 use super::methods::is_served;
 use super::others::Others;
+use super::patient::Patient;
 use super::plain::Plain;
 use crate::api::{LearnerCalls, RequireLeader};
 use crate::consensus::PeerService;
@@ -52,6 +54,8 @@ pub struct Services<K, W, L, C, M> {
     calls: Arc<Calls>,
     leader: Arc<RequireLeader>,
     learner: LearnerCalls,
+    /// How long a client may read nothing of a large answer.
+    patience: Duration,
 }
 
 /// Only the plain HTTP paths, for probes on ports of their own.
@@ -80,7 +84,7 @@ impl Service<Request<Incoming>> for Peers {
             return Answer::refused(&Status::unimplemented("this port is for the members of the cluster"));
         }
         let under_way = self.0.clone().call(request.map(|body| Counted::request(body, None)));
-        Answer { under_way, call: None, deadline: None }
+        Answer { under_way, call: None, deadline: None, patience: None }
     }
 }
 
@@ -128,6 +132,7 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
             calls: parts.calls,
             leader: parts.leader,
             learner: parts.learner,
+            patience: config.answer_patience,
         }
     }
 
@@ -175,7 +180,7 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
                 route.call(counted(request).map(Body::new))
             }
         };
-        Answer { under_way, call: Some(call), deadline }
+        Answer { under_way, call: Some(call), deadline, patience: None }
     }
 }
 
@@ -186,9 +191,9 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Service<Request<Inco
 
     fn call(&self, request: Request<Incoming>) -> Answer {
         if is_grpc(&request) {
-            return self.grpc(request);
+            return self.grpc(request).patient(self.patience);
         }
-        self.plain.answer(request, |call| self.grpc(call))
+        self.plain.answer(request, |call| self.grpc(call)).patient(self.patience)
     }
 }
 
@@ -208,6 +213,8 @@ pub struct Answer {
     under_way: BoxFuture<Response<Body>, Infallible>,
     call: Option<Arc<Call>>,
     deadline: Option<Deadline>,
+    /// How long a client may read nothing of a large one; none where somebody else makes another answer of it.
+    patience: Option<Duration>,
 }
 
 impl std::fmt::Debug for Answer {
@@ -228,7 +235,12 @@ impl Answer {
 
     /// What is no call, and under way.
     pub(super) fn later(response: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
-        Self { under_way: Box::pin(async move { Ok(response.await) }), call: None, deadline: None }
+        Self { under_way: Box::pin(async move { Ok(response.await) }), call: None, deadline: None, patience: None }
+    }
+
+    /// The same for a client, which may read nothing for so long.
+    fn patient(self, patience: Duration) -> Self {
+        Self { patience: Some(patience), ..self }
     }
 }
 
@@ -254,8 +266,12 @@ impl Future for Answer {
         }
         let deadline = self.deadline.take();
         let mut response = response;
-        let share = response.extensions_mut().remove();
-        Poll::Ready(Ok(response.map(|body| Counted::answer(body, call, deadline).with_share(share))))
+        let share = self.patience.and_then(|patience| Some((response.extensions_mut().remove()?, patience)));
+        let patient = |body| match share {
+            Some((share, patience)) => Body::new(Patient::new(body, share, patience)),
+            None => body,
+        };
+        Poll::Ready(Ok(response.map(|body| Counted::answer(patient(body), call, deadline))))
     }
 }
 

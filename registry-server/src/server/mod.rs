@@ -48,6 +48,7 @@ mod metrics;
 mod newcomers;
 mod notify;
 mod others;
+mod patient;
 mod peer_tls;
 mod pings;
 mod plain;

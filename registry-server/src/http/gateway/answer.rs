@@ -66,6 +66,8 @@ impl Exchange {
         };
         let headers: &mut HeaderMap = response.headers_mut();
         headers.extend(metadata);
+        // What the server knows of the answer, it knows of its JSON.
+        *response.extensions_mut() = head.extensions;
         response
     }
 
