@@ -2,12 +2,13 @@
 //! nobody who logs.
 //!
 //! What always holds: the queue is bounded in lines and bytes; a line that finds no room, or that an output does not take, is
-//! counted, and the count is told once lines can be written again; at the end everything that waits is written, unless that
+//! counted, and the count is told once lines can be written again, and in the metrics; at the end everything that waits is written, unless that
 //! takes too long.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +22,26 @@ const MOST_LINES: usize = 8192;
 const MOST_BYTES: usize = 8 << 20;
 /// How long the end waits for the last lines.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Lines of this process that were lost, of its own log and of `--audit-log`: what logs is of the process, not of a node.
+static LOST: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+
+/// Which lines these are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Log {
+    /// What the server tells of itself.
+    #[default]
+    Own,
+    /// Who did what.
+    Audit,
+}
+
+impl Log {
+    /// How many lines were lost since the process began.
+    pub(super) fn lost(self) -> u64 {
+        LOST[self as usize].load(Ordering::Relaxed)
+    }
+}
 
 /// Where lines end up.
 #[derive(Debug)]
@@ -41,6 +62,7 @@ pub(super) struct LogGuard(Lines);
 
 #[derive(Debug, Default)]
 struct Shared {
+    log: Log,
     waiting: Mutex<Waiting>,
     /// Something has come, or nothing more will.
     changed: Condvar,
@@ -64,8 +86,8 @@ impl Lines {
     ///
     /// # Errors
     /// The system has no thread left.
-    pub(super) fn start(outputs: Vec<Output>) -> io::Result<(Self, LogGuard)> {
-        let lines = Self::default();
+    pub(super) fn start(log: Log, outputs: Vec<Output>) -> io::Result<(Self, LogGuard)> {
+        let lines = Self(Arc::new(Shared { log, ..Shared::default() }));
         let writing = lines.clone();
         drop(thread::Builder::new().name("log".to_owned()).spawn(move || writing.write(outputs))?);
         Ok((lines.clone(), LogGuard(lines)))
@@ -75,6 +97,7 @@ impl Lines {
         let mut waiting = self.0.waiting.lock();
         if waiting.lines.len() >= MOST_LINES || waiting.bytes + line.len() > MOST_BYTES || waiting.is_closing {
             waiting.lost += 1;
+            LOST[self.0.log as usize].fetch_add(1, Ordering::Relaxed);
             return;
         }
         waiting.bytes += line.len();
@@ -91,6 +114,7 @@ impl Lines {
             let failed = outputs.iter_mut().filter_map(|output| output.append(&bytes).err()).count();
             if failed > 0 {
                 self.0.waiting.lock().lost += count;
+                LOST[self.0.log as usize].fetch_add(count, Ordering::Relaxed);
             } else {
                 self.tell();
             }
@@ -117,8 +141,12 @@ impl Lines {
             waiting.told = waiting.lost;
             lost
         };
-        if lost > 0 {
-            tracing::warn!(lost, "log lines were lost: the outputs did not take them in time");
+        match self.0.log {
+            _ if lost == 0 => {}
+            Log::Own => tracing::warn!(lost, "log lines were lost: the outputs did not take them in time"),
+            Log::Audit => {
+                tracing::warn!(lost, "lines of the audit log were lost: its output did not take them in time")
+            }
         }
     }
 }
@@ -139,7 +167,7 @@ impl Output {
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
-        let Shared { waiting, changed, ended } = &*self.0.0;
+        let Shared { waiting, changed, ended, .. } = &*self.0.0;
         let mut waiting = waiting.lock();
         waiting.is_closing = true;
         changed.notify_one();
@@ -196,7 +224,7 @@ mod tests {
     #[test]
     fn all_outputs_get_all_lines_before_the_end() {
         let dir = tempfile::TempDir::new().unwrap();
-        let (lines, guard) = Lines::start(vec![file(&dir, "a"), file(&dir, "b")]).unwrap();
+        let (lines, guard) = Lines::start(Log::Own, vec![file(&dir, "a"), file(&dir, "b")]).unwrap();
         for line in 0..1_000 {
             lines.push(format!("{line}\n").as_bytes());
         }
@@ -239,11 +267,11 @@ mod tests {
     #[test]
     fn an_output_that_takes_nothing_loses_lines_and_not_the_thread() {
         let (lines, guard) =
-            Lines::start(vec![Output::File(LogFile::open("/dev/full".as_ref(), None).unwrap())]).unwrap();
+            Lines::start(Log::Audit, vec![Output::File(LogFile::open("/dev/full".as_ref(), None).unwrap())]).unwrap();
         lines.push(b"line\n");
         until(|| lines.0.waiting.lock().lost > 0);
         lines.push(b"line\n");
         drop(guard);
-        assert_eq!(lines.0.waiting.lock().lost, 2);
+        assert_eq!((lines.0.waiting.lock().lost, Log::Audit.lost()), (2, 2));
     }
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use super::config::{Config, LogFormat, LogLevel, LogOutput};
-use super::log_lines::{Lines, LogGuard, Output};
+use super::log_lines::{Lines, Log, LogGuard, Output};
 use super::log_rotation::{LogFile, LogRotation};
 use crate::api::audit::TARGET;
 
@@ -56,7 +56,7 @@ pub fn init(config: &Config) -> Result<LogGuards, LoggingError> {
     let rotation = || config.log_rotation.clone();
     let outputs = config.log_outputs.iter().map(|output| open("--log-outputs", output, rotation()));
     let outputs: Result<Vec<_>, _> = outputs.collect();
-    let (writer, guard) = Lines::start(outputs?)?;
+    let (writer, guard) = Lines::start(Log::Own, outputs?)?;
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.log_format {
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
         // Colours only where a person reads: never into a file or a pipe.
@@ -68,7 +68,7 @@ pub fn init(config: &Config) -> Result<LogGuards, LoggingError> {
     let (audit, audit_guard) = match &config.audit_log {
         None => (None, None),
         Some(output) => {
-            let (writer, guard) = Lines::start(vec![open("--audit-log", output, None)?])?;
+            let (writer, guard) = Lines::start(Log::Audit, vec![open("--audit-log", output, None)?])?;
             let layer = fmt::layer().json().flatten_event(true).with_level(false).with_writer(writer);
             (Some(layer.with_filter(Targets::new().with_target(TARGET, LevelFilter::INFO))), Some(guard))
         }

@@ -6,7 +6,8 @@ use std::fs;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
-use crate::http::exposition::Exposition;
+use super::log_lines::Log;
+use crate::http::exposition::{Exposition, Kind};
 
 /// Adds the families of the process. Several nodes in one process tell the same.
 pub(super) fn add(text: &mut Exposition) {
@@ -24,6 +25,10 @@ pub(super) fn add(text: &mut Exposition) {
     text.gauge("os_fd_limit", "The file descriptor limit.", figure(max_fds));
     let help = "Maximum amount of virtual memory available in bytes.";
     text.gauge("process_virtual_memory_max_bytes", help, figure(max_bytes));
+    let help = "Lines that an output of the log did not take in time, and that were lost.";
+    let mut lost = text.family(Kind::Counter, "registry_log_lines_lost_total", help);
+    lost.sample(&[("log", "server")], Log::Own.lost());
+    lost.sample(&[("log", "audit")], Log::Audit.lost());
 }
 
 fn add_stat(text: &mut Exposition, stat: &Stat) {
