@@ -145,7 +145,7 @@ impl Lines {
             _ if lost == 0 => {}
             Log::Own => tracing::warn!(lost, "log lines were lost: the outputs did not take them in time"),
             Log::Audit => {
-                tracing::warn!(lost, "lines of the audit log were lost: its output did not take them in time")
+                tracing::warn!(lost, "lines of the audit log were lost: its output did not take them in time");
             }
         }
     }
