@@ -4,7 +4,7 @@
 //! turn, waits with growing, jittered pauses when none answers, and leaves a connection that
 //! [`Channel::condemn`] names. `failure` turns an answer's status into what the SDK does about it. Calls are
 //! never repeated here, but for those that were refused for their token, once: `token` gets another from the
-//! [`Credentials`], `refusal` knows the words of refusals, `inspected` looks for them at the end of streams. A
+//! [`Credentials`], `refusal` knows the words of refusals, `inspected` looks for them at the end of streams. `members` adds endpoints that the registry names. A
 //! [`Connector`] opens the connections: `http2` in production, with `tls` where the feature is on.
 
 mod connection;
@@ -14,6 +14,7 @@ mod credentials;
 mod failure;
 mod http2;
 mod inspected;
+mod members;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -42,7 +43,7 @@ pub(crate) use refusal::refuses_token;
 #[cfg(feature = "tls")]
 pub use tls::TlsConfig;
 use token::{TokenNumber, Tokens};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tower_service::Service;
@@ -88,7 +89,11 @@ pub(crate) struct Channel {
 #[derive(Debug)]
 struct Shared {
     connector: Arc<dyn Connector>,
+    /// As they were configured.
     endpoints: Vec<Endpoint>,
+    follow_members: bool,
+    /// Told of each new connection.
+    connected: Notify,
     dial: Mutex<Dial>,
     /// Only with credentials do calls carry a token.
     login: Option<Login>,
@@ -104,6 +109,8 @@ struct Login {
 #[derive(Debug)]
 struct Dial {
     current: Option<Connection>,
+    /// Endpoints beside the configured ones.
+    learnt: Vec<Endpoint>,
     /// The endpoint to try next.
     next: usize,
     delays: Delays,
@@ -116,17 +123,24 @@ impl Channel {
         connector: Arc<dyn Connector>,
         endpoints: Vec<Endpoint>,
         credentials: Option<Credentials>,
+        follow_members: bool,
     ) -> Self {
         let next = fastrand::usize(..endpoints.len().max(1));
-        let dial = Dial { current: None, next, delays: Delays::random(), not_before: now() };
+        let dial = Dial { current: None, learnt: Vec::new(), next, delays: Delays::random(), not_before: now() };
         let login = credentials.map(|credentials| Login { credentials, tokens: Tokens::new() });
-        Self { shared: Arc::new(Shared { connector, endpoints, dial: Mutex::new(dial), login }) }
+        let (connected, dial) = (Notify::new(), Mutex::new(dial));
+        Self { shared: Arc::new(Shared { connector, endpoints, follow_members, connected, dial, login }) }
     }
 
     /// What has to run on the SDK's thread for calls to have a token, if they are to have one.
     pub(crate) fn log_in(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
         let login = self.shared.login.as_ref()?;
         Some(token::provide(login.tokens.clone(), login.credentials.clone(), self.clone()))
+    }
+
+    /// What has to run on the SDK's thread for members to be looked up, if they are to be.
+    pub(crate) fn follow_members(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        self.shared.follow_members.then(|| members::follow(self.clone()))
     }
 
     /// Which token a call carried, from the extensions of its answer.
@@ -169,13 +183,15 @@ impl Channel {
         dial.current = None;
         tokio::time::sleep_until(dial.not_before).await;
         let mut last = String::from("no endpoint is configured");
-        for _ in 0..self.shared.endpoints.len() {
-            let endpoint = &self.shared.endpoints[dial.next % self.shared.endpoints.len()];
+        let endpoints: Vec<_> = self.shared.endpoints.iter().chain(&dial.learnt).cloned().collect();
+        for _ in 0..endpoints.len() {
+            let endpoint = &endpoints[dial.next % endpoints.len()];
             dial.next = dial.next.wrapping_add(1);
             match Connection::open(&*self.shared.connector, endpoint).await {
                 Ok(connection) => {
                     dial.delays = Delays::random();
                     dial.current = Some(connection.clone());
+                    self.shared.connected.notify_one();
                     // An endpoint that accepts and breaks at once must not be dialled in a circle.
                     dial.not_before = now() + dial.delays.next();
                     return Ok(connection);

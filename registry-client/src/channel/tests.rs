@@ -99,7 +99,7 @@ fn channel() -> (Channel, Network) {
     let network = Network::default();
     let credentials = Credentials::password("pay".to_owned(), "hunter2".to_owned());
     let endpoints = vec![Endpoint::parse("http://10.0.0.1:2379").unwrap()];
-    let channel = Channel::over(Arc::new(network.clone()), endpoints, Some(credentials));
+    let channel = Channel::over(Arc::new(network.clone()), endpoints, Some(credentials), false);
     drop(tokio::spawn(channel.log_in().unwrap()));
     (channel, network)
 }

@@ -24,6 +24,7 @@ pub struct RegistryBuilder {
     namespace: String,
     cache_dir: Option<PathBuf>,
     credentials: Option<Credentials>,
+    follow_members: bool,
     #[cfg(feature = "tls")]
     tls: Option<TlsConfig>,
 }
@@ -35,6 +36,7 @@ impl RegistryBuilder {
             namespace: String::new(),
             cache_dir: None,
             credentials: None,
+            follow_members: false,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -91,6 +93,16 @@ impl RegistryBuilder {
         self
     }
 
+    /// Looks up the registry's members, and calls those that join later as well: after each connection, and every five minutes.
+    ///
+    /// The configured endpoints are always kept, so give some that last. Members are called where they say that clients
+    /// find them, if that is spoken to as the configured endpoints are (`http` or `https`) and is not their own loopback;
+    /// learners are left out.
+    pub fn follow_members(mut self) -> Self {
+        self.follow_members = true;
+        self
+    }
+
     /// Secures all connections; the endpoints are `https://` then, all of them.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: TlsConfig) -> Self {
@@ -110,7 +122,7 @@ impl RegistryBuilder {
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
         };
-        let channel = Channel::over(Arc::new(network), endpoints, self.credentials.clone());
+        let channel = Channel::over(Arc::new(network), endpoints, self.credentials.clone(), self.follow_members);
         let outstanding = Arc::new(Outstanding::default());
         let workplace = Workplace::on_thread(channel, Arc::clone(&outstanding))?;
         Ok(self.on(workplace, outstanding))
@@ -132,7 +144,7 @@ impl RegistryBuilder {
         if self.cache_dir.is_some() {
             return Err(Error::Setting("a simulated client has no cache on disk".to_owned()));
         }
-        let channel = Channel::over(connector, self.checked()?, self.credentials.clone());
+        let channel = Channel::over(connector, self.checked()?, self.credentials.clone(), self.follow_members);
         let outstanding = Arc::new(Outstanding::default());
         // Waiting would block the one thread that everything runs on.
         outstanding.abandon();

@@ -79,8 +79,8 @@ struct Shared {
 impl Registry {
     /// Starts with the endpoints of the registry's members, as in `http://10.0.0.1:2379`.
     ///
-    /// No others are ever called: members that join later are not looked up, as what they advertise need not be reachable
-    /// from here. Names are resolved anew for each connection, so give names that a replaced machine hands on, or
+    /// No others are called, unless [`RegistryBuilder::follow_members`] has members that join later looked up: what they
+    /// advertise need not be reachable from here. Names are resolved anew for each connection, so give names that a replaced machine hands on, or
     /// addresses of which one stays.
     pub fn builder<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> RegistryBuilder {
         RegistryBuilder::new(endpoints.into_iter().map(Into::into).collect())

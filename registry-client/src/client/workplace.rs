@@ -65,5 +65,6 @@ fn tools(channel: Channel, clock: Clock, resumed: watch::Receiver<u64>) -> (Tool
     let (watches, watch_stream) = WatchHub::new(channel.clone());
     let mut streams: Vec<Task> = vec![Box::pin(keepalive_stream), Box::pin(watch_stream)];
     streams.extend(channel.log_in().map(|login| Box::pin(login) as Task));
+    streams.extend(channel.follow_members().map(|members| Box::pin(members) as Task));
     (Tools { clock, channel, keepalives, watches, resumed }, streams)
 }

@@ -229,3 +229,24 @@ async fn g04_endpoints_are_taken_in_turn() {
     let mut state = registration.state();
     soon("active", state.wait_for(|state| *state == registry_client::LeaseState::Active)).await.unwrap();
 }
+
+#[tokio::test]
+async fn g04_a_member_that_nobody_configured_is_found_where_the_registry_says() {
+    let Some(server) = own_server() else { return };
+    drop(Calls::connect(&server.endpoint).await);
+    // The only way that is configured; the server names its own address.
+    let proxy = Proxy::new(&server.endpoint).await;
+    let connect = |builder: registry_client::RegistryBuilder| builder.build().unwrap();
+    let following = connect(Registry::builder([proxy.endpoint.clone()]).follow_members());
+    let faithful = connect(Registry::builder([proxy.endpoint.clone()]));
+    soon("it connects", faithful.connect()).await.unwrap();
+    eventually("the member is found", || async {
+        // Members are looked up beside the call that connected, and may not be known when the way is cut.
+        proxy.open();
+        following.connect().await.unwrap();
+        proxy.cut();
+        following.connect().await.is_ok()
+    })
+    .await;
+    assert!(soon("only what is configured is called", faithful.connect()).await.is_err());
+}
