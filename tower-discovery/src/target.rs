@@ -39,7 +39,10 @@ impl Key {
 
 /// An endpoint of an instance. Clones are cheap and are the same target.
 #[derive(Clone)]
-pub struct Target {
+pub struct Target(Arc<Inner>);
+
+/// Behind one pointer, as each request clones it.
+struct Inner {
     place: Arc<Place>,
     liveness: Liveness,
     tasks: TaskTracker,
@@ -57,33 +60,37 @@ impl Target {
     /// A target outside a balancer, for connectors used on their own.
     pub fn new(instance: Arc<Discovered>, endpoint: Endpoint) -> Self {
         let place = Place { key: Key::of(&instance), instance, endpoint, meters: OnceLock::new() };
-        Self { place: Arc::new(place), liveness: Liveness::default(), tasks: TaskTracker::new() }
+        Self::at(Arc::new(place), Liveness::default(), TaskTracker::new())
+    }
+
+    fn at(place: Arc<Place>, liveness: Liveness, tasks: TaskTracker) -> Self {
+        Self(Arc::new(Inner { place, liveness, tasks }))
     }
 
     /// Which registration it is.
     pub fn key(&self) -> &Key {
-        &self.place.key
+        &self.0.place.key
     }
 
     /// The service's name.
     pub fn service(&self) -> &str {
-        self.place.instance.service()
+        self.0.place.instance.service()
     }
 
     /// The instance as it was registered when it was last seen before connecting.
     pub fn instance(&self) -> &Discovered {
-        &self.place.instance
+        &self.0.place.instance
     }
 
     /// Where to connect to.
     pub fn endpoint(&self) -> &Endpoint {
-        &self.place.endpoint
+        &self.0.place.endpoint
     }
 
     /// The life of the connection that is made to it. A connector ends it when the connection is lost; a
     /// connection whose `poll_ready` fails is ended by the balancer.
     pub fn liveness(&self) -> &Liveness {
-        &self.liveness
+        &self.0.liveness
     }
 
     /// Runs a task of the connection, counted among the balancer's.
@@ -92,22 +99,22 @@ impl Target {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tasks.spawn(task);
+        self.0.tasks.spawn(task);
     }
 
     /// Where what happens to it is counted.
     pub(crate) fn meters(&self) -> &EndpointMeters {
-        self.place.meters.get_or_init(|| EndpointMeters::of(&self.place.instance))
+        self.0.place.meters.get_or_init(|| EndpointMeters::of(&self.0.place.instance))
     }
 
     /// The same place, about to be connected to once more.
     pub(crate) fn renewed(&self, tasks: &TaskTracker) -> Self {
-        Self { place: Arc::clone(&self.place), liveness: Liveness::default(), tasks: tasks.clone() }
+        Self::at(Arc::clone(&self.0.place), Liveness::default(), tasks.clone())
     }
 
     /// This place with the connection of `other`.
     pub(crate) fn with_life_of(&self, other: &Self) -> Self {
-        Self { place: Arc::clone(&self.place), ..other.clone() }
+        Self::at(Arc::clone(&self.0.place), other.0.liveness.clone(), other.0.tasks.clone())
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tower_service::Service;
 
 use super::Shared;
+use super::head::Head;
 use super::no_endpoint::{NoEndpoint, Patience};
 use super::pinned::NotConnected;
 use crate::body::{RequestBody, ResponseBody, Watched};
@@ -23,7 +24,7 @@ use crate::error::{BoxError, Chain, Error, NoEndpointError, Unsent};
 use crate::grpc;
 use crate::load::InFlight;
 use crate::meters::{Metered, Outcome};
-use crate::picker::{Attraction, Member, Picker, Wish};
+use crate::picker::{Member, Picker, Wish};
 use crate::target::{Key, ServedBy, Target};
 
 /// Who has the request now; kept outside the future that a deadline drops.
@@ -143,7 +144,7 @@ impl<S> Shared<S> {
         let Some(member) = self.board.picker.load().find(target.key()).cloned() else {
             return Err(Error::endpoint(&target, NotConnected.into()));
         };
-        send(&member, request, current).await.map_err(|failure| match failure {
+        send(&member, request, Instant::now(), current).await.map_err(|failure| match failure {
             Failure::NotReady(_) => Error::endpoint(&target, NotConnected.into()),
             Failure::Unsent(_, source) | Failure::Refused(source) | Failure::Failed(source) => {
                 Error::endpoint(&target, source)
@@ -162,19 +163,22 @@ impl<S> Shared<S> {
         S::Error: Into<BoxError>,
     {
         let replay = request.body().replay();
-        let head = request_head(&request);
-        let patience = Patience::new(self.on_no_endpoint);
+        let head = Head::of(&request);
+        // The clock is read once on the way to an endpoint.
+        let mut now = Instant::now();
+        let patience = Patience::new(self.on_no_endpoint, now);
         let attraction = self.affinity.as_ref().and_then(|affinity| affinity.attraction(request.headers()));
         let mut avoid: Option<Key> = None;
         loop {
-            let member = self.member(avoid.as_ref(), attraction, &patience).await?;
-            let failure = match send(&member, request, current).await {
+            let member = self.member(Wish { now, avoid: avoid.as_ref(), attraction }, &patience).await?;
+            let failure = match send(&member, request, now, current).await {
                 Ok(response) => {
                     replay.forget();
                     return Ok(response);
                 }
                 Err(failure) => failure,
             };
+            now = Instant::now();
             let is_first = avoid.is_none();
             request = match failure {
                 Failure::NotReady(request) => request,
@@ -188,7 +192,7 @@ impl<S> Shared<S> {
                         return Err(Error::endpoint(&member.target, source));
                     };
                     avoid = Some(key.clone());
-                    head.clone().map(|()| body)
+                    head.with(body)
                 }
                 Failure::Unsent(_, source) | Failure::Refused(source) | Failure::Failed(source) => {
                     return Err(Error::endpoint(&member.target, source));
@@ -197,24 +201,20 @@ impl<S> Shared<S> {
         }
     }
 
-    /// Picks an endpoint; waits for one if there is none, as long as `patience` lasts. Another than `avoid`
-    /// is taken if there is one.
-    async fn member(
-        &self,
-        avoid: Option<&Key>,
-        attraction: Option<Attraction>,
-        patience: &Patience,
-    ) -> Result<Arc<Member<S>>, Error> {
-        let pick = |picker: &Picker<S>| {
-            let wish = Wish { now: Instant::now(), avoid, attraction };
+    /// Picks an endpoint; waits for one if there is none, as long as `patience` lasts. Another than the one to
+    /// avoid is taken if there is one.
+    async fn member(&self, wish: Wish<'_>, patience: &Patience) -> Result<Arc<Member<S>>, Error> {
+        let pick = |picker: &Picker<S>, wish: Wish<'_>| {
             let other = picker.pick(wish, |n| fastrand::u64(..n));
-            other.or_else(|| picker.pick(Wish { avoid: None, ..wish }, |n| fastrand::u64(..n))).cloned()
+            let other = other
+                .or_else(|| wish.avoid.and_then(|_| picker.pick(Wish { avoid: None, ..wish }, |n| fastrand::u64(..n))));
+            other.cloned()
         };
-        if let Some(member) = pick(&self.board.picker.load()) {
+        if let Some(member) = pick(&self.board.picker.load(), wish) {
             return Ok(member);
         }
         let fails_fast = self.on_no_endpoint == NoEndpoint::FailFast;
-        let found = self.board.wait_for(|picker| match pick(picker) {
+        let found = self.board.wait_for(|picker| match pick(picker, Wish { now: Instant::now(), ..wish }) {
             None if fails_fast && picker.outlook.is_settled() => Some(None),
             None => None,
             member => Some(member),
@@ -244,6 +244,7 @@ impl<S> Shared<S> {
 async fn send<S, R>(
     member: &Member<S>,
     request: Request<RequestBody>,
+    since: Instant,
     current: &mut Option<Attempt>,
 ) -> Result<Response<R>, Failure>
 where
@@ -257,7 +258,7 @@ where
     }
     let attempt = current.insert(Attempt {
         target: member.target.clone(),
-        in_flight: member.load.start(Instant::now()),
+        in_flight: member.load.start(since),
         metered: Metered::start(member.target.meters()),
     });
     let error: BoxError = match connection.call(request).await {
@@ -296,15 +297,4 @@ fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
 /// The caller's own body failed; the endpoint is not to blame.
 fn is_the_callers(error: &(dyn std::error::Error + 'static)) -> bool {
     Chain(error).links().any(|link| link.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user))
-}
-
-/// What is needed to make the request again; the body is kept by its own means.
-fn request_head(request: &Request<RequestBody>) -> Request<()> {
-    let mut head = Request::new(());
-    *head.method_mut() = request.method().clone();
-    *head.uri_mut() = request.uri().clone();
-    *head.version_mut() = request.version();
-    *head.headers_mut() = request.headers().clone();
-    *head.extensions_mut() = request.extensions().clone();
-    head
 }

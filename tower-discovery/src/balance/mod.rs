@@ -5,6 +5,7 @@
 //! When the last clone is dropped and the last answer was begun, the driver and its connections end.
 
 mod dispatch;
+mod head;
 mod no_endpoint;
 mod pinned;
 mod readiness;

@@ -31,8 +31,7 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn new(on_no_endpoint: NoEndpoint) -> Self {
-        let since = Instant::now();
+    pub(super) fn new(on_no_endpoint: NoEndpoint, since: Instant) -> Self {
         let limit = match on_no_endpoint {
             NoEndpoint::WaitUpTo(limit) => limit,
             NoEndpoint::FailFast => SETTLE_LIMIT,
