@@ -43,6 +43,7 @@
 //! | `registry_client_instances` | gauge | `service` | in the newest snapshot |
 //! | `registry_client_undecodable_records` | gauge | `service` | in the newest snapshot |
 //! | `registry_client_stale_since_seconds` | gauge | `service` | Unix time since when the snapshot may be old; 0 while it is current |
+//! The [`guide`] shows how to register, how to shut down, and what happens when something goes wrong.
 //!
 //! # What outlives the process
 //! No lease outlives its registration by more than its TTL plus one election, as long as the cluster has
@@ -53,6 +54,7 @@ mod channel;
 pub mod client;
 mod clock;
 pub mod error;
+pub mod guide;
 pub mod instance;
 mod meters;
 #[doc(hidden)]

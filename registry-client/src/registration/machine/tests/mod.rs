@@ -358,3 +358,22 @@ fn g10_a_shutdown_is_visible_drains_and_revokes_under_one_deadline() {
     world.pass(TTL / 2);
     assert!(matches!(world.calls.last(), Some(Action::Revoke { .. })), "the deadline ends a drain nobody saw");
 }
+
+#[test]
+fn g08_a_late_revoke_of_a_former_lease_leaves_the_key_of_the_present_one() {
+    let mut world = standing();
+    let former = world.machine.live().unwrap();
+    // A member says that the lease is gone; it is not, and the key still stands under it.
+    world.tell(Event::KeptAlive { id: former, ttl: Duration::ZERO });
+    let revoke = world.calls.iter().position(|call| matches!(call, Action::Revoke { .. })).unwrap();
+    let revoke = world.calls.remove(revoke);
+    settle_all(&mut world);
+    let holder = world.keys[0].clone();
+    assert_eq!(holder.as_ref().map(|holder| holder.lease), world.machine.live());
+    assert!(world.leases.contains(&former) && world.machine.live() != Some(former));
+    let answer = world.serve(&revoke);
+    world.tell(answer);
+    settle_all(&mut world);
+    assert_eq!((&world.keys[0], state(&world)), (&holder, LeaseState::Active));
+    assert_eq!(world.leases.len(), 1);
+}
