@@ -4,8 +4,9 @@
 //! turn, waits with growing, jittered pauses when none answers, and leaves a connection that
 //! [`Channel::condemn`] names. `failure` turns an answer's status into what the SDK does about it. Calls are
 //! never repeated here, but for those that were refused for their token, once: `token` gets another from the
-//! [`Credentials`], `refusal` knows the words of refusals, `inspected` looks for them at the end of streams. `members` adds endpoints that the registry names. A
-//! [`Connector`] opens the connections: `http2` in production, with `tls` where the feature is on.
+//! [`Credentials`], `refusal` knows the words of refusals, `inspected` looks for them at the end of streams.
+//! `members` adds endpoints that the registry names. A [`Connector`] opens the connections: `http2` in production, with
+//! `tls` where the feature is on.
 
 mod connection;
 #[cfg_attr(not(feature = "simulation"), expect(unreachable_pub, reason = "public in a simulation"))]

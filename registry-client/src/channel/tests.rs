@@ -1,17 +1,22 @@
 //! Tokens on a network in memory: how often the registry is asked for one, and what becomes of calls meanwhile.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::StreamExt;
 use futures_util::future::join_all;
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use parking_lot::Mutex;
 use prost::Message;
 use registry_proto::etcdserverpb::kv_client::KvClient;
 use registry_proto::etcdserverpb::lease_client::LeaseClient;
+use registry_proto::etcdserverpb::watch_request::RequestUnion;
 use registry_proto::etcdserverpb::{
-    AuthenticateResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, RangeRequest, RangeResponse,
+    AuthenticateResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, RangeRequest, RangeResponse, WatchRequest,
+    WatchResponse,
 };
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -20,8 +25,11 @@ use super::connector::{BoxFuture, Connector, Link, SendError};
 use super::{Channel, Credentials, failure};
 use crate::error::Error;
 use crate::instance::Endpoint;
+use crate::watch::hub::{Message as WatchMessage, WatchHub};
+use crate::watch::span::Span;
 
 const LOGIN: &str = "/etcdserverpb.Auth/Authenticate";
+const WATCH: &str = "/etcdserverpb.Watch/Watch";
 const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
 
 /// A registry that gives out the tokens `t1`, `t2`, ... and takes the one whose number is `valid`.
@@ -53,24 +61,19 @@ impl Link for Network {
     }
 
     fn send(&self, request: Request<Body>) -> BoxFuture<Result<Response<Body>, SendError>> {
-        let registry = Arc::clone(&self.0);
+        let network = self.clone();
         Box::pin(async move {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            if registry.lock().says_nothing && request.uri().path() != LOGIN {
+            let path = request.uri().path().to_owned();
+            let token = request.headers().get("token").map(|token| token.to_str().unwrap().to_owned());
+            if network.0.lock().says_nothing && path != LOGIN {
                 return std::future::pending().await;
             }
-            let mut registry = registry.lock();
-            if request.uri().path() == LOGIN {
-                registry.logins += 1;
-                registry.says_nothing = false;
-                registry.valid = registry.logins;
-                let token = format!("t{}", registry.logins);
-                return Ok(answer(&AuthenticateResponse { token, ..Default::default() }, &Status::ok("")));
-            }
-            let token = request.headers().get("token").map(|token| token.to_str().unwrap().to_owned());
-            let good = token == Some(format!("t{}", registry.valid)) && !registry.takes_none;
+            let good = network.takes(token.as_deref());
             let refusal = Status::unauthenticated("etcdserver: invalid auth token");
-            Ok(match request.uri().path() {
+            Ok(match path.as_str() {
+                LOGIN => network.log_in(),
+                WATCH => watched(request, good).await,
                 // A stream that is answered, and then told that its token is bad.
                 KEEP_ALIVE => answer(&LeaseKeepAliveResponse { id: 1, ttl: 9, ..Default::default() }, &refusal),
                 _ if good => answer(&RangeResponse::default(), &Status::ok("")),
@@ -80,15 +83,52 @@ impl Link for Network {
     }
 }
 
-fn answer(message: &impl Message, status: &Status) -> Response<Body> {
+impl Network {
+    fn takes(&self, token: Option<&str>) -> bool {
+        let registry = self.0.lock();
+        token == Some(&format!("t{}", registry.valid)) && !registry.takes_none
+    }
+
+    fn log_in(&self) -> Response<Body> {
+        let mut registry = self.0.lock();
+        registry.logins += 1;
+        registry.says_nothing = false;
+        registry.valid = registry.logins;
+        let token = format!("t{}", registry.logins);
+        answer(&AuthenticateResponse { token, ..Default::default() }, &Status::ok(""))
+    }
+}
+
+/// The answer to a stream's first watch; the stream stays open. It is refused as etcd 3.4 does it.
+async fn watched(request: Request<Body>, good: bool) -> Response<Body> {
+    let first = request.into_body().frame().await.unwrap().unwrap().into_data().unwrap();
+    let Some(RequestUnion::CreateRequest(create)) = WatchRequest::decode(&first[5..]).unwrap().request_union else {
+        panic!("a stream begins with a watch")
+    };
+    let cancel_reason = "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token".to_owned();
+    let created = WatchResponse { watch_id: create.watch_id, created: true, ..Default::default() };
+    let refused = WatchResponse { watch_id: -1, created: true, canceled: true, cancel_reason, ..Default::default() };
+    let message = framed(if good { &created } else { &refused });
+    let frames = futures_util::stream::iter([Ok::<_, Infallible>(Frame::data(message))]);
+    let body = StreamBody::new(frames.chain(futures_util::stream::pending()));
+    let mut answer = Response::new(Body::new(body));
+    answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    answer
+}
+
+fn framed(message: &impl Message) -> Bytes {
     let message = message.encode_to_vec();
     let mut framed = BytesMut::new();
     framed.put_u8(0);
     framed.put_u32(u32::try_from(message.len()).unwrap());
     framed.put_slice(&message);
+    framed.freeze()
+}
+
+fn answer(message: &impl Message, status: &Status) -> Response<Body> {
     let mut trailers = HeaderMap::new();
     status.add_header(&mut trailers).unwrap();
-    let body = Full::<Bytes>::new(framed.freeze()).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let body = Full::<Bytes>::new(framed(message)).with_trailers(std::future::ready(Some(Ok(trailers))));
     let mut answer = Response::new(Body::new(body));
     answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
     answer
@@ -169,4 +209,20 @@ async fn g04_a_token_is_given_up_when_a_new_connection_says_nothing_to_it_and_on
     assert!(calls(&channel, 1).await[0].is_ok());
     let registry = network.0.lock();
     assert_eq!((registry.logins, registry.connections), (2, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn g04_a_watch_that_is_refused_for_its_token_moves_to_a_stream_with_another() {
+    let (channel, network) = channel();
+    assert!(calls(&channel, 1).await[0].is_ok());
+    let (hub, stream) = WatchHub::new(channel.clone());
+    drop(tokio::spawn(stream));
+    // The token ends, and the watch is the first to meet that.
+    network.0.lock().valid = 0;
+    let span = Span::prefix("/services/pay/");
+    let mut watch = hub.watch(span.clone(), 1).await;
+    assert!(matches!(watch.next().await, Some(WatchMessage::Moved)));
+    let mut watch = hub.watch(span, 1).await;
+    assert!(matches!(watch.next().await, Some(WatchMessage::Created { .. })));
+    assert_eq!(network.0.lock().logins, 2);
 }
