@@ -20,7 +20,7 @@
 //! # }
 //! ```
 //!
-//! With the feature `server` there is [`TestRegistry`], the real registry of one member or three in the test's own
+//! With the feature `server` there is `TestRegistry`, the real registry of one member or three in the test's own
 //! process, with the faults that a client has to live through: see there.
 
 #[cfg(feature = "server")]

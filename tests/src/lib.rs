@@ -22,6 +22,7 @@ pub mod echo;
 mod embedded;
 mod etcd;
 pub mod etcdctl;
+pub mod figures;
 mod footprint;
 pub mod ledger;
 pub mod model;

@@ -1,5 +1,7 @@
 //! Watches: what they see, and what they keep when the registry is away.
 
+mod pings;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -2,9 +2,14 @@
 //!
 //! `registry-client`'s own suite makes many more claims, against a real etcd where one is installed.
 
+#![expect(clippy::unwrap_used, reason = "the helpers are part of the tests")]
+
 mod finding;
 mod footprint;
+mod herd;
+mod idle;
 mod leaks;
+mod stopped;
 
 use std::time::Duration;
 
