@@ -1,5 +1,6 @@
 //! The command line.
 
+mod instances;
 mod scale;
 mod stall;
 mod upkeep;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+pub(crate) use instances::InstancesArgs;
 use registry_bench::load::{Amount, KeyOrder, Load, Work};
 use registry_bench::process::Program;
 pub(crate) use scale::ScaleArgs;
@@ -53,6 +55,9 @@ pub(crate) enum Command {
     /// Compares the latency of puts in quiet times and beside defragmentation, compaction and snapshots.
     #[command(after_help = upkeep::EXAMPLES)]
     Upkeep(Box<UpkeepArgs>),
+    /// Measures a service with thousands of instances: registering, first snapshots, changes, rest.
+    #[command(after_help = instances::EXAMPLES)]
+    Instances(Box<InstancesArgs>),
 }
 
 /// The servers of a comparison that always starts them.

@@ -23,6 +23,9 @@ pub enum BenchError {
         /// What the system or the peer said.
         reason: String,
     },
+    /// The SDK's client.
+    #[error("a client: {0}")]
+    Client(#[source] registry_client::Error),
     /// An operation was refused.
     #[error("{operation} failed: {:?}: {}", status.code(), status.message())]
     Operation {

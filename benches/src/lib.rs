@@ -10,9 +10,9 @@
 //! turn on fresh data, gives each the same load, and samples what it costs them ([`usage`]); [`figures`] makes
 //! ratios of it and [`report`] shows them. [`scale`] loads two servers with millions of revisions and looks at
 //! what that costs to hold and to start again; [`stall`] compares a server with itself, without and with watchers
-//! that stop reading; [`upkeep`] with itself while it defragments, compacts or sends a snapshot. The generator shares
-//! the machine with the server, so it keeps its own costs low: one runtime a thread, no locks between threads, no
-//! allocation for values.
+//! that stop reading; [`upkeep`] with itself while it defragments, compacts or sends a snapshot; [`instances`] is about the
+//! SDK's clients of one large service. The generator shares the machine with the server, so it keeps its own costs low: one
+//! runtime a thread, no locks between threads, no allocation for values.
 
 mod channel;
 mod clients;
@@ -21,6 +21,7 @@ mod error;
 pub mod figures;
 pub mod generator;
 mod home;
+pub mod instances;
 mod keys;
 pub mod load;
 mod pace;

@@ -6,10 +6,11 @@ mod args;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Args, Command, RunArgs, ScaleArgs, StallArgs, UpkeepArgs};
+use args::{Args, Command, InstancesArgs, RunArgs, ScaleArgs, StallArgs, UpkeepArgs};
 use clap::Parser;
 use registry_bench::figures::{Figures, Ratios};
 use registry_bench::pairs::{measure_endpoint, measure_in_turn};
+use registry_bench::process::ServerProcess;
 use registry_bench::progress::Progress;
 use registry_bench::report::{self, Report};
 use registry_bench::{BenchError, load::Load};
@@ -50,6 +51,7 @@ async fn carry_out(command: &Command) -> Result<(), BenchError> {
         Command::Scale(args) => scale(args).await,
         Command::Stall(args) => stall(args).await,
         Command::Upkeep(args) => upkeep(args).await,
+        Command::Instances(args) => instances(args).await,
     }
 }
 
@@ -103,6 +105,16 @@ async fn upkeep(args: &UpkeepArgs) -> Result<(), BenchError> {
     let comparison =
         registry_bench::upkeep::compare(&args.plan(), &args.programs(), &data_root, &progress, say).await?;
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &comparison))
+}
+
+async fn instances(args: &InstancesArgs) -> Result<(), BenchError> {
+    let (progress, data_root, plan) = (Progress::new(), args.data_root(), args.plan());
+    warn_of_memory(&data_root);
+    let server = ServerProcess::start(&args.program(), &data_root).await?;
+    let figures = registry_bench::instances::measure(server.url(), server.pid(), &plan, &progress).await?;
+    server.stop().await?;
+    registry_bench::instances::rows(&plan, &figures).iter().for_each(|row| println!("{row}"));
+    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &figures))
 }
 
 async fn at_endpoint(load: &Load, endpoint: &str) -> Result<Figures, BenchError> {

@@ -76,6 +76,12 @@ impl ServerProcess {
         self.home.url()
     }
 
+    /// The process's id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// From before it was started until it had answered its first linearizable read.
     #[must_use]
     pub fn served_after(&self) -> Duration {
