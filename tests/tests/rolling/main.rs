@@ -2,7 +2,7 @@
 //!
 //! Real processes (`servers`), a real registry of one member or of three whose leader is killed meanwhile, and a
 //! `load` that does not wait for answers: unary calls and server streams. `ROLLING_RATE` sets the requests a
-//! second (200 unless set, which unoptimized programs carry on a busy machine), and `ROLLING_NOTICE_MS` how long
+//! second (100 unless set, which unoptimized programs carry on a busy machine), and `ROLLING_NOTICE_MS` how long
 //! clients have to see that a server drains before it stops (500; with 0 they learn of it by GOAWAY only):
 //!
 //! ```text
@@ -33,7 +33,7 @@ const CLIENTS: usize = 5;
 const TTL: Duration = Duration::from_secs(30);
 /// The lease is gone well before it would expire by itself, an election included.
 const GONE: Duration = Duration::from_secs(20);
-const RATE_UNLESS_SET: u64 = 200;
+const RATE_UNLESS_SET: u64 = 100;
 const NOTICE_MS_UNLESS_SET: u64 = 500;
 
 /// Whose turn it is: two loads at once would say nothing about either.

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::dial::{DialError, DialSettings, Protocol, dial};
 use super::greeting::Greeting;
+use super::last_words::LastWords;
 use crate::body::RequestBody;
 use crate::error::{BoxError, ConnectTimeout, Unsent};
 use crate::target::Target;
@@ -63,7 +64,7 @@ impl Http2Connection {
     async fn start(target: Target, settings: Http2Settings) -> Result<Self, DialError> {
         let (scheme, authority) = origin(&target, settings.authority)?;
         let stream = dial(&target, &settings.dial, Protocol::Http2).await?;
-        let (stream, greeted) = Greeting::new(stream);
+        let (stream, greeted) = Greeting::new(LastWords::new(stream));
         let mut builder = http2::Builder::new(Tracked(target.clone()));
         builder
             .timer(TokioTimer::new())

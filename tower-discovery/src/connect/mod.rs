@@ -13,6 +13,7 @@ mod greeting;
 mod grpc;
 mod http;
 mod http2;
+mod last_words;
 mod pool;
 #[cfg(feature = "tls")]
 mod tls;
