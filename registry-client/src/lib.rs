@@ -71,6 +71,10 @@ pub use channel::TlsConfig;
 pub use client::{Register, RegisterAll, Registry, RegistryBuilder, RegistryGuard, Remove, WatchBuilder};
 pub use error::{Error, LeaseTrouble};
 pub use instance::{Endpoint, EndpointError, Instance, InstanceBuilder, InstanceError, Status};
-pub use registration::{Conflict, HealthCheck, LeaseState, Registration, Registrations, Removed, Shutdown, StateReceiver, shutdown_signal};
+pub use registration::{
+    Conflict, HealthCheck, LeaseState, Registration, Registrations, Removed, Shutdown, StateReceiver, shutdown_signal,
+};
 pub use serve::{Advertise, AdvertiseError, Serve, ServeError, Stop};
-pub use watch::{Changes, Discovered, EmptyPolicy, Freshness, LossPolicy, Publisher, Selector, ServiceWatch, Snapshot, View};
+pub use watch::{
+    Changes, Discovered, EmptyPolicy, Freshness, LossPolicy, Publisher, Selector, ServiceWatch, Snapshot, View,
+};

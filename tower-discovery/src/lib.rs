@@ -36,7 +36,8 @@ pub use balance::{Balance, ChannelEnded, NoEndpoint, Pinned, Readiness, Standing
 pub use balancing::{Affinity, FailurePercentage, OutlierEjection, SuccessRate, Zone};
 pub use body::{RequestBody, ResponseBody};
 #[cfg(feature = "tls")]
-pub use connect::{ClientTls, GrpcConnect, GrpcConnection, HttpConnect, HttpConnection, TlsError};
+pub use connect::{ClientTls, TlsError};
+pub use connect::{GrpcConnect, GrpcConnection, HttpConnect, HttpConnection};
 pub use discover::{Discover, ServiceWatchExt};
 pub use error::{BoxError, ConnectError, Error, NoEndpointError, Unsent};
 pub use layer::DiscoveryLayer;
