@@ -8,10 +8,9 @@ use axum::Router;
 use axum::routing::get;
 use clap::{Parser, Subcommand};
 use http_body_util::{BodyExt, Empty};
-use registry_client::{Instance, Registry, Selector, Shutdown, Status, shutdown_signal};
+use registry_client::{HealthCheck, Instance, Registry, Selector, Shutdown};
 use registry_examples::{BoxError, RegistryArgs, exit_code};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt};
 use tower_discovery::{DiscoveryLayer, HttpChannel, HttpConnect, ServedBy};
 
@@ -57,22 +56,19 @@ async fn run(args: &Args) -> Result<(), BoxError> {
 async fn serve(registry: &Registry) -> Result<(), BoxError> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let instance = Instance::builder("hello").endpoint("http", format!("http://{address}")).build()?;
-    let router = Router::new().route("/", get(move || async move { format!("hello from {address}\n") }));
+    let hello = move || async move { format!("hello from {address}\n") };
+    let router = Router::new().route("/", get(hello)).route("/healthz", get(|| async { "well\n" }));
+    println!("{address} serves hello");
 
-    let stop = CancellationToken::new();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let serving = tokio::spawn(serving.into_future());
-    let registration = registry.register(instance).await?;
-    println!("{address} is registered as hello/{}", registration.instance().id());
-
-    shutdown_signal().await;
-    // Visible as draining → clients have had time → what is under way ends → the lease goes.
-    registration.set_status(Status::Draining).await?;
-    tokio::time::sleep(NOTICE).await;
-    stop.cancel();
-    serving.await??;
-    registration.shutdown(Shutdown::new().drain(Duration::ZERO)).await?;
+    // Registered while it serves, up once /healthz answers; at the end visible as draining, clients have had time,
+    // what is under way ends, the lease goes.
+    registry
+        .serve(Instance::builder("hello").build()?, listener, |listener, stop| {
+            axum::serve(listener, router).with_graceful_shutdown(stop.stopped()).into_future()
+        })
+        .health(HealthCheck::http(format!("http://{address}"), "/healthz")?)
+        .shutdown(Shutdown::new().drain(NOTICE))
+        .await?;
     Ok(())
 }
 

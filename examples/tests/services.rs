@@ -1,0 +1,128 @@
+//! The examples that serve: found, called, and ended without a failed request or a lease left behind.
+#![expect(clippy::unwrap_used, reason = "the helpers are part of the tests")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use registry_client::{Registry, Selector, Status, View};
+use registry_proto::etcdserverpb::LeaseLeasesRequest;
+use registry_proto::etcdserverpb::lease_client::LeaseClient;
+use registry_server::server::{Config, Running, Server};
+use rustix::process::{Pid, Signal, kill_process};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn start_registry(data: &tempfile::TempDir) -> Running {
+    let config = Config {
+        data_dir: data.path().join("node"),
+        listen_client_urls: vec!["http://127.0.0.1:0".parse().unwrap()],
+        worker_threads: Some(1),
+        ..Config::default()
+    };
+    Server::start(config).await.unwrap()
+}
+
+/// Killed if the test fails.
+struct Service {
+    process: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Service {
+    fn start(program: &str, arguments: &[&str], registry: &Running) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).env("REGISTRY", registry.client_url()).env("POD_IP", "127.0.0.1");
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, lines }
+    }
+
+    fn terminate(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}: not in time"));
+}
+
+fn view(registry: &Running, service: &str) -> View {
+    let registry = Registry::builder([registry.client_url()]).build().unwrap();
+    let all = [Status::Starting, Status::Up, Status::Draining];
+    registry.watch(service).start().unwrap().select(Selector::endpoint("http").statuses(all))
+}
+
+fn status(view: &View) -> Option<Status> {
+    view.snapshot().instances().first().map(|found| found.status())
+}
+
+async fn leases(registry: &Running) -> usize {
+    let channel = tonic::transport::Endpoint::from_shared(registry.client_url().to_owned()).unwrap().connect_lazy();
+    LeaseClient::new(channel).lease_leases(LeaseLeasesRequest {}).await.unwrap().into_inner().leases.len()
+}
+
+fn get(authority: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(authority)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_is_terminated_finishes_what_is_under_way_and_leaves_no_lease() {
+    let data = tempfile::tempdir().unwrap();
+    let registry = start_registry(&data).await;
+    let arguments = ["--port", "0", "--drain-ms", "500", "--deadline-ms", "10000"];
+    let mut service = Service::start(env!("CARGO_BIN_EXE_graceful_shutdown"), &arguments, &registry);
+    let view = view(&registry, "sleeper");
+    until("it is registered", || status(&view) == Some(Status::Up)).await;
+    let authority = view.snapshot().instances()[0].endpoint("http").unwrap().authority();
+    assert!(authority.starts_with("127.0.0.1:"), "{authority}: not every interface, but POD_IP");
+
+    let slow = {
+        let authority = authority.clone();
+        std::thread::spawn(move || get(&authority, "/sleep/2000"))
+    };
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    service.terminate();
+    until("it is seen to drain", || status(&view) == Some(Status::Draining)).await;
+    assert!(get(&authority, "/sleep/0").unwrap().contains("slept for 0 ms"), "who has not seen it is served");
+    until("its instance is gone", || status(&view).is_none()).await;
+    assert!(slow.join().unwrap().unwrap().contains("slept for 2000 ms"));
+    assert!(service.process.wait().unwrap().success());
+    assert!(service.lines.any(|line| line.unwrap() == "ended in order"));
+    assert_eq!(leases(&registry).await, 0);
+    registry.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_axum_service_is_up_once_it_is_healthy_and_its_client_finds_it() {
+    let data = tempfile::tempdir().unwrap();
+    let registry = start_registry(&data).await;
+    let mut service = Service::start(env!("CARGO_BIN_EXE_http_service"), &["serve"], &registry);
+    let view = view(&registry, "hello");
+    until("it is up", || status(&view) == Some(Status::Up)).await;
+    let mut client = Service::start(env!("CARGO_BIN_EXE_http_service"), &["call", "--times", "3"], &registry);
+    let answers: Vec<_> = client.lines.by_ref().map(Result::unwrap).collect();
+    assert!(answers.len() == 3 && answers.iter().all(|answer| answer.contains("hello from")), "{answers:?}");
+    service.terminate();
+    assert!(service.process.wait().unwrap().success());
+    assert_eq!(leases(&registry).await, 0);
+    registry.shutdown().await.unwrap();
+}
