@@ -32,7 +32,7 @@ const START_ATTEMPTS: usize = 3;
 /// ```
 /// use std::time::Duration;
 ///
-/// use registry_client::{Instance, LeaseState};
+/// use registry_client::Instance;
 /// use registry_testing::TestRegistry;
 ///
 /// # #[tokio::main]
@@ -42,7 +42,7 @@ const START_ATTEMPTS: usize = 3;
 /// let registry = line.client().build()?;
 ///
 /// let instance = Instance::builder("pay").id("a").endpoint("grpc", "http://10.0.0.7:9000").build()?;
-/// let registration = registry.register(instance).await?;
+/// let _registration = registry.register(instance).await?;
 /// let watch = registry.watch("pay").start()?;
 /// watch.synced().await?;
 ///
@@ -51,9 +51,9 @@ const START_ATTEMPTS: usize = 3;
 /// line.open();
 ///
 /// servers.expire("/services/pay/a").await?; // the lease is lost: the SDK registers again by itself
-/// let mut state = registration.state();
-/// state.wait_for(|state| *state != LeaseState::Active).await?;
-/// state.wait_for(|state| *state == LeaseState::Active).await?;
+/// while servers.get("/services/pay/a").await?.is_none() {
+///     tokio::time::sleep(Duration::from_millis(20)).await;
+/// }
 /// # Ok(())
 /// # }
 /// ```
