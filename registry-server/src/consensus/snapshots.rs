@@ -223,14 +223,25 @@ impl<V: Vfs> Snapshots<V> {
 
     /// Makes it count.
     async fn finish<R: Runtime>(&self, writer: SnapshotWriter<V>, meta: RaftSnapshotMeta) -> io::Result<RaftSnapshot> {
-        let newest = self.newest.clone();
-        let finish = move || -> Result<SnapshotFile, SnapshotError> {
+        let (vfs, newest) = (self.vfs.clone(), self.newest.clone());
+        let finish = move || -> Result<Option<SnapshotFile>, SnapshotError> {
             let file = writer.finish()?;
+            let mut newest = newest.lock();
+            // One that came from the leader meanwhile may be ahead, and the log purged up to there: this one must not take its
+            // place. Names are in the order of their indexes.
+            if newest.as_ref().is_some_and(|known| *known > file.path) {
+                vfs.remove_file(&file.path).map_err(|source| SnapshotError::Io { path: file.path.clone(), source })?;
+                return Ok(None);
+            }
             // At once: whoever asks for the newest next finds one that is there. openraft stops at one that is not.
-            *newest.lock() = Some(file.path.clone());
-            Ok(file)
+            *newest = Some(file.path.clone());
+            Ok(Some(file))
         };
-        let file = self.lane.run(finish).await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        let finished = self.lane.run(finish).await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        let Some(file) = finished else {
+            let current = self.on_disk().await?;
+            return current.ok_or_else(|| io::Error::other("the newest snapshot is gone"));
+        };
         tracing::info!(index = file.index, bytes = file.bytes, path = %file.path.display(), "saved snapshot");
         self.set_due_behind(file.bytes);
         let snapshot = RaftSnapshot { meta, snapshot: file.path.clone() };
@@ -334,4 +345,46 @@ fn blocks_and_end(blocks: Vec<Bytes>, error: Option<RestoreError>) -> BlocksAndE
 
 fn unreadable(why: impl ToString) -> RestoreError {
     RestoreError::new("a snapshot", why)
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::impls::TokioRuntime;
+    use openraft::impls::leader_id_adv::LeaderId;
+
+    use super::super::types::RaftLogId;
+    use super::*;
+    use crate::storage::MemVfs;
+
+    struct NoBlocks;
+
+    impl SnapshotSource for NoBlocks {
+        fn next_block(&mut self) -> Option<Bytes> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_was_overtaken_while_it_was_written_does_not_count() {
+        let (vfs, dir) = (MemVfs::new(), PathBuf::from("/snap"));
+        vfs.create_dir_all(&dir).unwrap();
+        let lane = Lane::new(|job| {
+            job();
+            Ok(())
+        });
+        let snapshots = Snapshots::new(vfs.clone(), dir.clone(), lane, Arc::default(), 1 << 20, 0).unwrap();
+        let meta = |index| RaftSnapshotMeta {
+            last_log_id: Some(RaftLogId { leader_id: LeaderId { term: 1, node_id: 1 }, index }),
+            ..RaftSnapshotMeta::default()
+        };
+        let index = |snapshot: RaftSnapshot| snapshot.meta.last_log_id.map(|last| last.index);
+        let ahead = snapshots.write::<TokioRuntime>(meta(0x20), NoBlocks).await.unwrap();
+        assert_eq!(index(ahead), Some(0x20));
+        let behind = snapshots.write::<TokioRuntime>(meta(0x1f), NoBlocks).await.unwrap();
+        assert_eq!(index(behind), Some(0x20));
+        assert_eq!(index(snapshots.current().unwrap().unwrap()), Some(0x20));
+        assert_eq!(vfs.list(&dir).unwrap().len(), 1);
+        let next = snapshots.write::<TokioRuntime>(meta(0x100), NoBlocks).await.unwrap();
+        assert_eq!((index(next), vfs.list(&dir).unwrap().len()), (Some(0x100), 1));
+    }
 }

@@ -367,7 +367,7 @@ struct Open {
     exporting: Option<Exporting>,
 }
 
-/// Waits for Raft, tells the cluster who this is, and opens the door.
+/// Opens the side door, waits for Raft, tells the cluster who this is, and opens the door.
 async fn open(
     config: &Config,
     member: &Member<Production, StdVfs>,
@@ -375,13 +375,18 @@ async fn open(
     (bound, side_bound): (Bound, Bound),
     stop: &CancellationToken,
 ) -> Result<Open, StartError> {
-    member.join(config, peer_urls, bound.urls()).await?;
     let urls = Urls { client: listening_urls(&bound), metrics: listening_urls(&side_bound) };
     let backend = &member.backend;
-    let (exporting, traces) = config.traces.as_ref().map(Exporting::start).transpose()?.unzip();
+    let started = match &config.traces {
+        Some(settings) => Some(Exporting::start(settings).await?),
+        None => None,
+    };
+    let (exporting, traces) = started.unzip();
     let calls = Calls::traced(config.warning_unary_request_duration, traces);
     let paths = member.paths(&calls);
+    // Before there is a leader: whoever restarts what does not answer would restart a member that waits for its majority.
     let side_door = open_side_door(config, side_bound, paths.clone())?;
+    member.join(config, peer_urls, bound.urls()).await?;
     // A new reporter says that the server as a whole, "", is serving.
     let health = HealthReporter::new();
     let services = member.services(config, (paths, calls), health.clone(), stop);

@@ -17,6 +17,7 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData, SpanExporter as Exporter,
     SpanProcessor,
 };
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -49,19 +50,19 @@ impl Exporting {
     ///
     /// # Errors
     /// When the system has no thread or no file descriptor left.
-    pub fn start(settings: &TraceSettings) -> io::Result<(Self, Traces)> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let provider = {
-            // The connection belongs to the runtime in which it is made.
-            let _entered = runtime.enter();
-            provider(settings)?
-        };
-        let traces = Traces::new(provider.tracer(SCOPE));
+    pub async fn start(settings: &TraceSettings) -> io::Result<(Self, Traces)> {
         let stop = CancellationToken::new();
         let (end, ended) = oneshot::channel::<()>();
-        let token = stop.clone();
+        let (made, provider) = oneshot::channel();
+        let (token, settings) = (stop.clone(), settings.clone());
         let stop = stop.drop_guard();
-        thread::Builder::new().name("traces".to_owned()).spawn(move || {
+        // The runtime is made and dropped on the thread: one that is dropped on an async thread panics.
+        let main = move || {
+            let (runtime, provider) = match sending(&settings) {
+                Ok(sending) => sending,
+                Err(error) => return drop(made.send(Err(error))),
+            };
+            drop(made.send(Ok(provider.clone())));
             runtime.block_on(async {
                 token.cancelled().await;
                 // It waits for the sending thread, whose connection needs this one meanwhile.
@@ -73,8 +74,10 @@ impl Exporting {
             drop(runtime);
             // Nothing is sent: whoever waits sees that the thread is done.
             drop(end);
-        })?;
-        Ok((Self { stop, ended }, traces))
+        };
+        thread::Builder::new().name("traces".to_owned()).spawn(main)?;
+        let provider = provider.await.map_err(|_| io::Error::other("the thread of the traces has ended"))??;
+        Ok((Self { stop, ended }, Traces::new(provider.tracer(SCOPE))))
     }
 
     /// Sends the spans that have ended, for two seconds at most. Dropping the future ends the threads all the same.
@@ -83,6 +86,16 @@ impl Exporting {
         drop(stop);
         drop(ended.await);
     }
+}
+
+/// What sends, and the runtime that its connection belongs to.
+fn sending(settings: &TraceSettings) -> io::Result<(Runtime, SdkTracerProvider)> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let provider = {
+        let _entered = runtime.enter();
+        provider(settings)?
+    };
+    Ok((runtime, provider))
 }
 
 fn provider(settings: &TraceSettings) -> io::Result<SdkTracerProvider> {
