@@ -1,0 +1,102 @@
+//! A new version of a service takes a small share of the requests, then a larger one: a canary by weight.
+//!
+//! Both versions run in this process. The weights stand in the registry, where any operator can change them; a
+//! changed weight keeps every connection.
+#![expect(clippy::print_stdout, reason = "the program's output")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use clap::Parser;
+use http_body_util::{BodyExt, Empty};
+use registry_client::{Instance, Registration, Registry, Selector, Shutdown};
+use registry_examples::{BoxError, RegistryArgs, exit_code};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tower::{Layer, ServiceExt};
+use tower_discovery::{DiscoveryLayer, HttpChannel, HttpConnect, LoadMetric, ServedBy};
+
+/// The service's name.
+const SERVICE: &str = "canary-demo";
+
+/// Shares requests between two versions of a service by their weights.
+#[derive(Parser)]
+#[command(after_help = "Examples:\n  canary\n  canary --weights 1,10,50 --requests 5000")]
+struct Args {
+    #[command(flatten)]
+    registry: RegistryArgs,
+
+    /// The weights that the new version is given, one after the other; the old one keeps 95.
+    #[arg(long, value_delimiter = ',', default_values_t = [5, 95])]
+    weights: Vec<u32>,
+
+    /// How many requests are sent with each weight.
+    #[arg(long, default_value_t = 1000)]
+    requests: u32,
+}
+
+fn main() -> ExitCode {
+    exit_code(run(&Args::parse()))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(args: &Args) -> Result<(), BoxError> {
+    let registry = args.registry.build()?;
+    let _guard = registry.guard();
+    let mut servers = JoinSet::new();
+    let old = start(&registry, "1.0.0", 95, &mut servers).await?;
+    let new = start(&registry, "1.1.0", args.weights.first().copied().unwrap_or(5), &mut servers).await?;
+
+    let view = registry.watch(SERVICE).start()?.select(Selector::endpoint("http"));
+    // By pending requests: by latency, the faster of two versions would get more than its weight says, which is what a service
+    // wants and somebody who compares versions does not.
+    let layer = DiscoveryLayer::new(view).load(LoadMetric::pending_requests());
+    let channel: HttpChannel = layer.layer(HttpConnect::new());
+    for &weight in &args.weights {
+        new.update(|instance| instance.set_weight(weight)).await?;
+        // Both are connected, and the client has seen the weight.
+        let seen = |targets: &[tower_discovery::Target]| {
+            targets.len() == 2 && targets.iter().any(|target| is_new(target) && target.instance().weight() == weight)
+        };
+        tokio::time::timeout(Duration::from_secs(10), channel.wait_until(seen)).await?;
+        let served = count(&channel, args.requests).await?;
+        println!("weight {weight}: {served} of {} requests to 1.1.0", args.requests);
+    }
+
+    for registration in [new, old] {
+        registration.shutdown(Shutdown::new().drain(Duration::ZERO)).await?;
+    }
+    Ok(())
+}
+
+/// Serves a version of the service on a free port, and registers it.
+async fn start(
+    registry: &Registry,
+    version: &'static str,
+    weight: u32,
+    servers: &mut JoinSet<std::io::Result<()>>,
+) -> Result<Registration, BoxError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let router = Router::new().route("/", get(move || async move { version }));
+    servers.spawn(axum::serve(listener, router).into_future());
+    let instance = Instance::builder(SERVICE).endpoint("http", endpoint).version(version).weight(weight).build()?;
+    Ok(registry.register(instance).await?)
+}
+
+fn is_new(target: &tower_discovery::Target) -> bool {
+    target.instance().version() == Some("1.1.0")
+}
+
+/// Sends requests, and counts those that the new version answered.
+async fn count(channel: &HttpChannel, requests: u32) -> Result<u32, BoxError> {
+    let mut by_new = 0;
+    for _ in 0..requests {
+        let response = channel.clone().oneshot(http::Request::get("/").body(Empty::new())?).await?;
+        by_new += u32::from(response.extensions().get::<ServedBy>().is_some_and(|served| is_new(served.target())));
+        response.into_body().collect().await?;
+    }
+    Ok(by_new)
+}
