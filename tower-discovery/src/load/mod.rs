@@ -135,6 +135,7 @@ impl Load {
         self.tally.take()
     }
 
+    /// Counts a request that got no answer: a failure, and a time that an answer takes at least.
     fn punish(&self, since: Instant, now: Instant) {
         self.penalty.add(now);
         if let Some(rtt) = &self.rtt {
@@ -159,11 +160,13 @@ impl InFlight {
         self.failed(now);
     }
 
-    /// The endpoint failed the request.
+    /// The endpoint failed the request. If its answer had begun, how long that took is known already: the age of
+    /// a stream says nothing about it.
     pub(crate) fn failed(&mut self, now: Instant) {
-        if self.outcome != Outcome::Failed {
-            self.outcome = Outcome::Failed;
-            self.load.punish(self.since, now);
+        match std::mem::replace(&mut self.outcome, Outcome::Failed) {
+            Outcome::Failed => {}
+            Outcome::Answered => self.load.penalty.add(now),
+            Outcome::Open | Outcome::Excused => self.load.punish(self.since, now),
         }
     }
 
@@ -262,6 +265,20 @@ mod tests {
         }
         assert_eq!(load.read(Instant::now()).rtt, before);
         assert_eq!(load.take_counts(), Counts { succeeded: 1, failed: 100 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_age_of_a_stream_that_breaks_does_not_count_as_the_time_to_an_answer() {
+        let load = load();
+        let mut stream = load.start(Instant::now());
+        stream.answered(Instant::now());
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let before = load.read(Instant::now()).rtt;
+        stream.failed(Instant::now());
+        assert_eq!(load.read(Instant::now()).rtt, before);
+        assert!(penalty(&load) > 5.0);
+        drop(stream);
+        assert_eq!(load.take_counts(), Counts { succeeded: 0, failed: 1 });
     }
 
     #[test]
