@@ -170,8 +170,9 @@ impl<S> Shared<S> {
         let attraction = self.affinity.as_ref().and_then(|affinity| affinity.attraction(request.headers()));
         let mut avoid: Option<Key> = None;
         loop {
-            let member = self.member(Wish { now, avoid: avoid.as_ref(), attraction }, &patience).await?;
-            let failure = match send(&member, request, now, current).await {
+            let wish = Wish { now, avoid: avoid.as_ref(), attraction };
+            let (member, found_at) = self.member(wish, &patience).await?;
+            let failure = match send(&member, request, found_at, current).await {
                 Ok(response) => {
                     replay.forget();
                     return Ok(response);
@@ -202,8 +203,8 @@ impl<S> Shared<S> {
     }
 
     /// Picks an endpoint; waits for one if there is none, as long as `patience` lasts. Another than the one to
-    /// avoid is taken if there is one.
-    async fn member(&self, wish: Wish<'_>, patience: &Patience) -> Result<Arc<Member<S>>, Error> {
+    /// avoid is taken if there is one. Also answers when it was found: the wait is not the endpoint's.
+    async fn member(&self, wish: Wish<'_>, patience: &Patience) -> Result<(Arc<Member<S>>, Instant), Error> {
         let pick = |picker: &Picker<S>, wish: Wish<'_>| {
             let other = picker.pick(wish, |n| fastrand::u64(..n));
             let other = other
@@ -211,7 +212,7 @@ impl<S> Shared<S> {
             other.cloned()
         };
         if let Some(member) = pick(&self.board.picker.load(), wish) {
-            return Ok(member);
+            return Ok((member, wish.now));
         }
         let fails_fast = self.on_no_endpoint == NoEndpoint::FailFast;
         let found = self.board.wait_for(|picker| match pick(picker, Wish { now: Instant::now(), ..wish }) {
@@ -220,7 +221,7 @@ impl<S> Shared<S> {
             member => Some(member),
         });
         let found = timeout_at(patience.until, found).await.ok().flatten();
-        found.ok_or_else(|| self.no_endpoint(patience))
+        found.map(|member| (member, Instant::now())).ok_or_else(|| self.no_endpoint(patience))
     }
 
     fn has_other_than(&self, key: &Key) -> bool {
@@ -240,7 +241,8 @@ impl<S> Shared<S> {
     }
 }
 
-/// One attempt. What an attempt did to the endpoint's standing is settled here.
+/// One attempt. What an attempt did to the endpoint's standing is settled here. `since` is when the endpoint was found;
+/// the time that it takes to answer begins there, or when its connection had room at last.
 async fn send<S, R>(
     member: &Member<S>,
     request: Request<RequestBody>,
@@ -252,13 +254,19 @@ where
     S::Error: Into<BoxError>,
 {
     let mut connection = member.connection.clone();
-    if poll_fn(|cx| connection.poll_ready(cx)).await.is_err() {
+    let mut has_waited = false;
+    let readiness = poll_fn(|cx| {
+        let polled = connection.poll_ready(cx);
+        has_waited |= polled.is_pending();
+        polled
+    });
+    if readiness.await.is_err() {
         member.target.liveness().end();
         return Err(Failure::NotReady(request));
     }
     let attempt = current.insert(Attempt {
         target: member.target.clone(),
-        in_flight: member.load.start(since),
+        in_flight: member.load.start(if has_waited { Instant::now() } else { since }),
         metered: Metered::start(member.target.meters()),
     });
     let error: BoxError = match connection.call(request).await {

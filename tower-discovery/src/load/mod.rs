@@ -92,7 +92,7 @@ impl Load {
         }
     }
 
-    /// Counts a request that began to look for an endpoint at `since`.
+    /// Counts a request that the endpoint has from `since` on.
     pub(crate) fn start(self: &Arc<Self>, since: Instant) -> InFlight {
         self.pending.fetch_add(1, Ordering::Relaxed);
         if let Some(total) = &self.total {

@@ -17,4 +17,5 @@ mod securing;
 mod sharing;
 mod silent;
 mod slow;
+mod timing;
 mod tonic_feed;
