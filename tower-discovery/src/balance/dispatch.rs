@@ -89,7 +89,7 @@ where
 
 fn expired(limit: Duration, mut attempt: Option<Attempt>) -> Error {
     if let Some(attempt) = &mut attempt {
-        attempt.in_flight.failed(Instant::now());
+        attempt.in_flight.expired(Instant::now());
         attempt.metered.set(Outcome::Failed);
     }
     Error::DeadlineExceeded { limit, target: attempt.map(|attempt| attempt.target) }

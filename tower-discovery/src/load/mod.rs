@@ -43,7 +43,7 @@ pub(crate) struct Load {
     penalty: Penalty,
     tally: Tally,
     total: Option<Total>,
-    /// When a caller gave up on it while it was unproven.
+    /// When a caller gave up on it, or a deadline passed, while it was unproven.
     swallowed: Mutex<Option<Instant>>,
 }
 
@@ -170,6 +170,14 @@ impl InFlight {
         }
     }
 
+    /// The request's time was over before the endpoint began to answer. One that never did is not trusted after it.
+    pub(crate) fn expired(&mut self, now: Instant) {
+        if !self.load.proven.load(Ordering::Relaxed) {
+            *self.load.swallowed.lock() = Some(now);
+        }
+        self.failed(now);
+    }
+
     /// It did not come to an answer, and the endpoint is not to blame.
     pub(crate) fn excused(&mut self) {
         self.outcome = Outcome::Excused;
@@ -239,6 +247,17 @@ mod tests {
         assert!(!load.is_trusted(Instant::now()));
         tokio::time::advance(DISTRUST).await;
         assert!(load.is_trusted(Instant::now()));
+    }
+
+    #[test]
+    fn an_endpoint_whose_first_request_ran_out_of_time_is_not_trusted_with_another() {
+        let load = load();
+        let now = Instant::now();
+        load.start(now).expired(now);
+        assert!(!load.is_trusted(now) && load.is_swallowing(now));
+        load.start(now).answered(now);
+        load.start(now).expired(now);
+        assert!(load.is_trusted(now), "it has answered before");
     }
 
     #[tokio::test(start_paused = true)]

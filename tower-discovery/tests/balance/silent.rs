@@ -3,10 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use registry_client::{Selector, ServiceWatch};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
-use tower_discovery::{DiscoveryLayer, GrpcChannel, GrpcConnect};
+use tower::ServiceExt;
+use tower_discovery::{DiscoveryLayer, GrpcChannel, GrpcConnect, ServedBy};
 use tower_layer::Layer;
 
 use crate::kit::{ask, connected, instance, pay};
@@ -60,6 +64,30 @@ async fn g14_endpoints_that_refuse_or_are_silent_get_no_second_request_while_ano
     }
     assert!(lost <= 1, "{lost} requests were lost to the endpoint that took them in silence");
     assert_eq!(channel.readiness().standing().known, Some(4));
+}
+
+#[tokio::test]
+async fn g14_an_endpoint_that_let_a_calls_deadline_pass_in_silence_gets_no_second_request() {
+    let (silent, good) = (frame_server(Reply::Silence).await, frame_server(Reply::Answer).await);
+    let (view, mut publisher) = pay();
+    publisher.replace([instance("silent", silent), instance("good", good)]);
+    let channel: GrpcChannel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    connected(&channel, &["good", "silent"]).await;
+    let mut lost = 0;
+    let mut served = 0;
+    // Longer than a failure is held against an endpoint.
+    let until = Instant::now() + Duration::from_secs(7);
+    while Instant::now() < until {
+        let call = Request::post("/ask").header("content-type", "application/grpc").header("grpc-timeout", "300m");
+        let answer = channel.clone().oneshot(call.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+        match answer.extensions().get::<ServedBy>().unwrap().target().key().id() {
+            "silent" => lost += 1,
+            _ => served += 1,
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(served > 100, "{served} requests were served");
+    assert!(lost <= 1, "{lost} requests were lost to the endpoint that took them in silence");
 }
 
 #[tokio::test]
