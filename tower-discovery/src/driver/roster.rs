@@ -180,10 +180,17 @@ impl<S: Clone> Roster<S> {
             return SpillOver::NONE;
         };
         let known = || self.slots.values().filter(|slot| slot.is_of_the_subset() && self.is_near(slot));
-        let available = || known().filter(|slot| slot.connected().is_some() && (is_panic || !slot.record.is_ejected()));
+        let is_available = |slot: &&Slot<S>| slot.connected().is_some() && (is_panic || !slot.record.is_ejected());
+        let available = || known().filter(is_available);
+        let elsewhere = || self.slots.values().filter(|slot| !self.is_near(slot)).filter(is_available);
         let weigh = |slot: &Slot<S>| self.balancing.weight(slot.target.instance().weight()) as f64;
         let whole: f64 = known().map(weigh).sum();
-        let presence = if whole > 0.0 { available().map(weigh).sum::<f64>() / whole } else { 1.0 };
+        let presence = match () {
+            () if whole > 0.0 => available().map(weigh).sum::<f64>() / whole,
+            // A weight of 0 is for when nobody else is there.
+            () if elsewhere().any(|slot| weigh(slot) > 0.0) => 0.0,
+            () => 1.0,
+        };
         SpillOver { share: zone.share(available().count(), presence), pending: f64::from(zone.spill_over_at) }
     }
 }

@@ -65,17 +65,22 @@ impl<S> Group<S> {
     /// The rare way: the candidates are gone or unproven. The least pending takes it, where an unproven one counts as
     /// having some more: else, while one alone has answered, it would get all that comes in a burst. Weights
     /// of 0 are taken only as the last resort.
-    pub(super) fn search(&self, wish: Wish<'_>, random: &mut impl FnMut(u64) -> u64) -> Option<&Arc<Member<S>>> {
+    pub(super) fn search(&self, wish: Wish<'_>, random: &mut impl FnMut(u64) -> u64) -> Option<usize> {
         let count = self.members.len();
         let start = random(count.max(1) as u64) as usize;
         let usable = (start..count).chain(0..start).filter(|&index| wish.is_usable(&self.members[index]));
         let cost = |&index: &usize| {
             let load = &self.members[index].load;
             let doubt = if load.is_trusted(wish.now) { 0 } else { UNPROVEN };
-            let is_last_resort = self.lottery.weight(index) == 0;
+            let is_last_resort = !self.has_weight(index);
             (is_last_resort, load.is_swallowing(wish.now), load.pending().saturating_add(doubt))
         };
-        usable.min_by_key(cost).map(|index| &self.members[index])
+        usable.min_by_key(cost)
+    }
+
+    /// Whether a member has any weight at this moment.
+    pub(super) fn has_weight(&self, index: usize) -> bool {
+        self.lottery.weight(index) > 0
     }
 }
 

@@ -162,13 +162,36 @@ impl<S> Picker<S> {
             let other = if stays { self.less_loaded_far(index, wish, &mut random) } else { None };
             return other.or(Some(&first.members[index]));
         }
-        if let Some(found) = first.search(wish, &mut random).filter(|member| member.load.is_trusted(wish.now)) {
-            return Some(found);
+        self.last_resort([first, second], wish, random)
+    }
+
+    /// Nobody that was drawn in the first group is proven and free.
+    fn last_resort<'a>(
+        &'a self,
+        [first, second]: [&'a Group<S>; 2],
+        wish: Wish<'_>,
+        mut random: impl FnMut(u64) -> u64,
+    ) -> Option<&'a Arc<Member<S>>> {
+        let is_trusted = |index: &usize| first.members[*index].load.is_trusted(wish.now);
+        let here = first.search(wish, &mut random);
+        let weighted_here = here.filter(|&index| first.has_weight(index));
+        if let Some(index) = weighted_here.filter(is_trusted) {
+            return Some(&first.members[index]);
         }
-        // Nobody there is proven and free; better one elsewhere than one that owes an answer.
-        let elsewhere = second.better_of_two(wish, &mut random).map(|index| &second.members[index]);
-        let groups = [first, second, &self.ejected];
-        elsewhere.or_else(|| groups.into_iter().find_map(|group| group.search(wish, &mut random)))
+        // Better one elsewhere than one that owes an answer.
+        if let Some(index) = second.better_of_two(wish, &mut random) {
+            return Some(&second.members[index]);
+        }
+        // A weight of 0 is the last resort of both.
+        let found = match weighted_here {
+            Some(index) => Some((first, index)),
+            None => match second.search(wish, &mut random) {
+                Some(index) if here.is_none() || second.has_weight(index) => Some((second, index)),
+                _ => here.map(|index| (first, index)),
+            },
+        };
+        let found = found.or_else(|| self.ejected.search(wish, &mut random).map(|index| (&self.ejected, index)));
+        found.map(|(group, index)| &group.members[index])
     }
 
     /// Whether a near endpoint is to be taken: by lot, or by the key, so that a key always has the same lot.

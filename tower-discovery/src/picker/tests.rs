@@ -220,6 +220,28 @@ fn a_zone_whose_connections_have_ended_is_left_before_the_picker_is_replaced() {
 }
 
 #[test]
+fn an_endpoint_of_weight_0_gets_nothing_while_one_elsewhere_has_a_weight() {
+    let near = |index| if index < 2 { Standing::Near } else { Standing::Far };
+    let picker = picker_of(members(&[100, 0, 100]), near, SpillOver { share: 1.0, pending: 10.0 });
+    assert_eq!(shares(&picker), [10_000, 0, 0]);
+    picker.near.members[0].target.liveness().end();
+    assert_eq!(shares(&picker), [0, 0, 10_000]);
+    picker.far.members[0].target.liveness().end();
+    assert_eq!(shares(&picker), [0, 10_000, 0]);
+}
+
+#[test]
+fn an_endpoint_of_weight_0_gets_nothing_while_one_elsewhere_that_owes_an_answer_has_a_weight() {
+    let near = |index| if index < 1 { Standing::Near } else { Standing::Far };
+    let mut members = members(&[0, 100]);
+    let silent = Arc::new(Load::new(LoadMetric::peak_ewma(), Instant::now(), None));
+    let _first = silent.start(Instant::now());
+    members[1] = Arc::new(Member::new(members[1].target.clone(), (), silent));
+    let picker = picker_of(members, near, SpillOver { share: 1.0, pending: 10.0 });
+    assert_eq!(shares(&picker), [0, 10_000]);
+}
+
+#[test]
 fn an_ejected_endpoint_serves_only_when_no_other_can() {
     let ejected = |index| if index == 0 { Standing::Ejected } else { Standing::Near };
     let picker = picker_of(members(&[100, 100]), ejected, SpillOver::NONE);

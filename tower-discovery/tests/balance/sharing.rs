@@ -182,6 +182,34 @@ async fn requests_stay_in_the_zone_until_it_has_too_few_endpoints() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_zone_that_was_given_no_weight_gets_no_requests_while_another_has_some() {
+    let fleet = Fleet::default();
+    let (view, mut publisher) = pay();
+    let of_zone = |id: &str, zone: &str, weight| {
+        let mut instance = weighing(id, weight);
+        instance.set_zone(zone);
+        instance
+    };
+    publisher.replace([of_zone("a1", "a", 0), of_zone("a2", "a", 0), of_zone("b1", "b", 10)]);
+    let channel = DiscoveryLayer::new(view).locality(Zone::prefer("a")).layer(fleet.clone());
+    let ids = ["a1", "a2", "b1"];
+    connected(&channel, &ids).await;
+    assert_eq!(shares(&channel, ids, 500).await, [0, 0, 500]);
+
+    publisher.put(of_zone("b1", "b", 0));
+    channel.wait_until(|targets| targets.iter().all(|target| target.instance().weight() == 0)).await;
+    let [.., b1] = shares(&channel, ids, 500).await;
+    assert_eq!(b1, 0, "where no weight tells them apart, the zone does");
+
+    publisher.put(of_zone("b1", "b", 10));
+    channel.wait_until(|targets| targets.iter().any(|target| target.instance().weight() == 10)).await;
+    fleet.set("b1", Behaviour::Refuse);
+    fleet.cut("b1");
+    let [.., b1] = shares(&channel, ids, 500).await;
+    assert_eq!(b1, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_subset_is_connected_and_one_that_is_down_is_stood_in_for() {
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
