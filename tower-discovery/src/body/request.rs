@@ -84,7 +84,13 @@ impl RequestBody {
 }
 
 impl Replay {
-    /// The body from its beginning, unless too much of it was read to have been kept.
+    /// Whether [`again`](Self::again) would give the body now. The attempt under way goes on.
+    pub(crate) fn can_repeat(&self) -> bool {
+        self.0.as_ref().is_none_or(|shared| shared.lock().keeping)
+    }
+
+    /// The body from its beginning, unless too much of it was read to have been kept. The attempt under way is cut
+    /// off.
     pub(crate) fn again(&self) -> Option<RequestBody> {
         let Some(shared) = &self.0 else {
             return Some(RequestBody { shared: None, attempt: 0, position: 0 });

@@ -205,10 +205,12 @@ where
                 return result;
             }
         };
-        let Some(again) = replay.again() else { return result };
-        if !budget.withdraw() {
+        // An answer that is handed on may still be reading the request, so nothing is cut off before it is sure.
+        if !replay.can_repeat() || !budget.withdraw() {
+            replay.forget();
             return result;
         }
+        let Some(again) = replay.again() else { return result };
         drop(result);
         body = again;
         sleep(pause).await;

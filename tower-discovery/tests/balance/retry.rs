@@ -142,3 +142,15 @@ async fn a_calls_deadline_covers_all_attempts_and_each_is_told_what_is_left() {
     let left: u64 = seen[1].0.as_deref().unwrap().trim_end_matches(['n', 'u']).parse().unwrap();
     assert!(seen[1].1.as_deref() == Some("1") && left < 150_000_000, "{seen:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_the_budget_leaves_to_the_caller_goes_on_reading_the_request() {
+    // Says at once that it failed, and sends back what it is sent.
+    let server = tower::service_fn(|request: Request<tower_discovery::RequestBody>| async {
+        Ok::<_, std::io::Error>(Response::builder().status(503).body(request.into_body()).unwrap())
+    });
+    let broke = RetryLayer::new().budget(RetryBudget::new(0, 0.0));
+    let answer = broke.layer(server).oneshot(request(Method::PUT, 1000)).await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes().len(), 1000);
+}
