@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use budget::Bucket;
 pub use budget::RetryBudget;
 use bytes::Bytes;
 use futures_util::future::poll_fn;
@@ -27,7 +28,6 @@ use http_body::Body;
 pub use policy::Idempotent;
 use policy::{Outcome, Policy};
 use tokio::time::{Instant, sleep};
-use tower::retry::budget::{Budget, TpsBudget};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -81,7 +81,7 @@ pub struct RetryLayer {
 pub struct Retry<S> {
     inner: S,
     policy: Arc<Policy>,
-    budget: Arc<TpsBudget>,
+    budget: Arc<Bucket>,
 }
 
 impl RetryLayer {
@@ -187,7 +187,7 @@ async fn send<S, R>(
     head: Parts,
     mut body: RequestBody,
     policy: Arc<Policy>,
-    budget: Arc<TpsBudget>,
+    budget: Arc<Bucket>,
 ) -> Result<Response<R>, S::Error>
 where
     S: Service<Request<RequestBody>, Response = Response<R>>,
