@@ -3,6 +3,7 @@
 //! A [`Pinned`] is the channel to a single endpoint, over the balancer's own connection, so a client that was
 //! generated for the channel works with it as well. Nothing is sent twice from here.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,8 +41,12 @@ impl<S> Balance<S> {
     /// its own.
     pub fn endpoints(&self) -> Vec<Pinned<S>> {
         let picker = self.shared.board.picker.load();
-        let targets = picker.targets().into_iter().chain(picker.outlook.absent.iter().cloned());
-        targets.map(|target| Pinned { shared: Arc::clone(&self.shared), target }).collect()
+        // A connection that has ended since is in neither list of the others, or, if that was seen when the picker
+        // was published, in both.
+        let targets = picker.members().map(|member| &member.target).chain(&picker.outlook.absent);
+        let mut seen = HashSet::new();
+        let once = targets.filter(|target| seen.insert(target.key()));
+        once.map(|target| Pinned { shared: Arc::clone(&self.shared), target: target.clone() }).collect()
     }
 
     /// Makes a call to each endpoint, `at_once` at a time (at least 1), and answers what became of each, as they

@@ -130,9 +130,13 @@ impl<S> Picker<S> {
         Self::new(Vec::new(), SpillOver::NONE, Outlook::default())
     }
 
+    /// All endpoints that were connected when the picker was published, those included that have ended since.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Arc<Member<S>>> {
+        [&self.near, &self.far, &self.ejected].into_iter().flat_map(|group| &group.members)
+    }
+
     fn live(&self) -> impl Iterator<Item = &Arc<Member<S>>> {
-        let groups = [&self.near, &self.far, &self.ejected].into_iter();
-        groups.flat_map(|group| &group.members).filter(|member| member.is_live())
+        self.members().filter(|member| member.is_live())
     }
 
     pub(crate) fn connected(&self) -> usize {

@@ -37,6 +37,29 @@ async fn broadcast_asks_each_endpoint_once_and_tells_what_became_of_each() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn broadcast_tells_of_an_endpoint_whose_connection_has_just_ended() {
+    let fleet = Fleet::default();
+    let (view, mut publisher) = pay();
+    publisher.replace([instance("a", 1), instance("b", 2)]);
+    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    connected(&channel, &["a", "b"]).await;
+    fleet.set("b", Behaviour::Refuse);
+    fleet.cut("b");
+    // Before the balancer has seen it, and after.
+    for _ in 0..2 {
+        let answers = channel.broadcast(2, |endpoint| async move { ask(&endpoint).await.map(|(id, _)| id) });
+        let mut answers: Vec<_> =
+            answers.map(|(target, answer)| (target.key().id().to_owned(), answer)).collect().await;
+        answers.sort_by(|(one, _), (two, _)| one.cmp(two));
+        let told: Vec<_> = answers.iter().map(|(_, answer)| answer.as_ref().map_err(ToString::to_string)).collect();
+        let lost = "pay/b at http://127.0.0.1:2 failed: it is not connected".to_owned();
+        assert_eq!(told, [Ok(&"a".to_owned()), Err(lost)]);
+        connected(&channel, &["a"]).await;
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn broadcast_has_no_more_calls_under_way_than_allowed() {
     let (view, mut publisher) = pay();
     publisher.replace((0..20).map(|number| instance(&format!("{number:02}"), 1)));
