@@ -107,7 +107,7 @@ async fn tell_all(channel: &Channel, run: &Run, route: &mpsc::Sender<Event>) -> 
         // Both are in the order of keys.
         while kvs.next_if(|kv| kv.key < *key).is_some() {}
         let holder = kvs.next_if(|kv| kv.key == *key).map(holder);
-        route.send(Event::Key { place: run.first + index, revision, holder }).await.ok()?;
+        route.send(Event::KeyRead { place: run.first + index, revision, holder }).await.ok()?;
     }
     Some(revision)
 }

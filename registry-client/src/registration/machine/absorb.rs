@@ -23,6 +23,7 @@ impl Machine {
             Event::KeptAlive { id, ttl } => self.kept_alive(id, ttl),
             Event::StreamLost(trouble) => self.stream_lost(trouble, now),
             Event::Key { place, revision, holder } => self.key_told(place, revision, holder),
+            Event::KeyRead { place, revision, holder } => self.key_read(place, revision, holder),
             Event::Update { changes, number } => self.update(changes, number),
             Event::Health { status } => self.health_changed(status),
             Event::Shutdown { drain, deadline } => self.shut_down(drain, deadline),
@@ -69,7 +70,14 @@ impl Machine {
         match outcome {
             PutOutcome::Stored { revision } => self.stored(&flight, revision),
             PutOutcome::Conflict { revision, found } => {
-                found.into_iter().for_each(|found| self.conflicted(revision, found, &flight, now));
+                let changed = found.into_iter().fold(false, |changed, found| {
+                    // Each of them has to be taken in.
+                    self.conflicted(revision, found, &flight, now) | changed
+                });
+                if !changed {
+                    // The same txn would fail in the same way, as fast as it can be sent.
+                    self.retry.fail(now);
+                }
             }
             PutOutcome::NoLease => {
                 if self.lease.as_ref().is_some_and(|lease| lease.id == flight.lease) {
@@ -86,6 +94,9 @@ impl Machine {
         for (place, (revision, holder)) in flight.held_back {
             self.key_seen(place, revision, holder);
         }
+        for (place, (revision, holder)) in flight.reads_held_back {
+            self.key_read(place, revision, holder);
+        }
         self.stored = self.stored.max(self.places.stored(self.wanted));
         if !self.places.is_any_due() {
             self.gate_stored = self.gate;
@@ -96,7 +107,8 @@ impl Machine {
         let live = self.live();
         for (place, sent) in &flight.sent {
             let found = self.places.get_mut(*place);
-            found.seen_revision = found.seen_revision.max(mod_revision);
+            // Lower than what was seen before in a registry that was restored.
+            found.seen_revision = mod_revision;
             found.tombstone = false;
             self.places.note_stored(*place, sent.version, flight.update);
             self.places.set_key(*place, Key::Ours { mod_revision, lease: flight.lease }, live);
@@ -108,10 +120,12 @@ impl Machine {
         self.retry.reset();
     }
 
-    /// A comparison of the put did not hold; what stands at each of its places decides.
-    fn conflicted(&mut self, revision: i64, found: Found, flight: &Flight, now: Moment) {
+    /// A comparison of the put did not hold; what stands at each of its places decides. Says whether anything about
+    /// the place has changed.
+    fn conflicted(&mut self, revision: i64, found: Found, flight: &Flight, now: Moment) -> bool {
         let Found { place, holder, tombstone } = found;
-        let Some(sent) = flight.sent.get(&place) else { return };
+        let Some(sent) = flight.sent.get(&place) else { return false };
+        let before = (self.places.get(place).key.clone(), self.places.is_to_be_put(place));
         if let Some(holder) = holder.as_ref().filter(|holder| self.is_ours(holder.lease))
             && holder.lease == flight.lease
             && holder.value == sent.value
@@ -119,8 +133,14 @@ impl Machine {
             // An earlier attempt, whose answer was lost, had been carried out.
             self.places.note_stored(place, sent.version, flight.update);
         }
+        if revision < self.places.get(place).seen_revision && holder.as_ref().is_none_or(|it| it.value != sent.value) {
+            // What was stored was lost with what came after the backup.
+            self.places.note_lost(place);
+        }
         let waiting = matches!(self.places.get(place).key, Key::Foreign { .. });
-        self.key_seen(place, revision, holder);
+        // All that was seen of the key before the txn was sent is older, and what came since is held back: a lower
+        // revision is that of a registry that was restored.
+        self.key_stands(place, revision, holder);
         let takes_at_once = self.settings.conflict == Conflict::TakeOver && !waiting;
         if matches!(self.places.get(place).key, Key::Foreign { .. }) && !takes_at_once {
             let pause = (self.settings.ttl / 3).max(Duration::from_secs(1));
@@ -130,6 +150,7 @@ impl Machine {
         if tombstone {
             self.entombed(place, now);
         }
+        before != (self.places.get(place).key.clone(), self.places.is_to_be_put(place))
     }
 
     /// An operator keeps the instance away: a first registration fails, a later one looks again now and then.
@@ -152,13 +173,45 @@ impl Machine {
         }
     }
 
-    /// The key stands, or does not, at `revision`: by a watch or by a put's answer.
-    fn key_seen(&mut self, place: usize, revision: i64, holder: Option<Holder>) {
-        let live = self.live();
-        let found = self.places.get_mut(place);
-        if revision < found.seen_revision {
+    /// A key as a linearizable read found it. At a revision below what was seen before, either a put's answer has
+    /// overtaken the read's, or the registry was restored from a backup. If the key is not as we know it, a put finds
+    /// out which: in the first case it changes nothing but the revision.
+    fn key_read(&mut self, place: usize, revision: i64, holder: Option<Holder>) {
+        if let Some(flight) = self.put.as_mut().filter(|flight| flight.sent.contains_key(&place)) {
+            flight.reads_held_back.insert(place, (revision, holder));
             return;
         }
+        let found = self.places.get_mut(place);
+        if revision >= found.seen_revision {
+            return self.key_stands(place, revision, holder);
+        }
+        let same = match (&found.key, &holder) {
+            (Key::Absent, None) => true,
+            (Key::Ours { mod_revision, lease }, Some(holder)) => {
+                (*mod_revision, *lease) == (holder.mod_revision, holder.lease)
+            }
+            (Key::Foreign { mod_revision }, Some(holder)) => *mod_revision == holder.mod_revision,
+            _ => false,
+        };
+        if same {
+            // Nothing has happened to the key since, so that no event is older than what we know and newer than this.
+            found.seen_revision = revision;
+        } else {
+            self.places.doubt(place);
+        }
+    }
+
+    /// The key stood, or did not, at `revision`, as a watch says: maybe less than what is known already.
+    fn key_seen(&mut self, place: usize, revision: i64, holder: Option<Holder>) {
+        if revision >= self.places.get(place).seen_revision {
+            self.key_stands(place, revision, holder);
+        }
+    }
+
+    /// The key stands, or does not, at `revision`.
+    fn key_stands(&mut self, place: usize, revision: i64, holder: Option<Holder>) {
+        let live = self.live();
+        let found = self.places.get_mut(place);
         found.seen_revision = revision;
         let Some(holder) = holder else {
             if found.key != Key::Absent {

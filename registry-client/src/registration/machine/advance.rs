@@ -131,7 +131,13 @@ impl Machine {
             (put.place, Sent { value: put.value.clone(), version: self.places.get(put.place).version() })
         };
         let sent = puts.iter().map(sent).collect();
-        self.put = Some(Flight { lease, update: self.wanted, sent, held_back: BTreeMap::new() });
+        self.put = Some(Flight {
+            lease,
+            update: self.wanted,
+            sent,
+            held_back: BTreeMap::new(),
+            reads_held_back: BTreeMap::new(),
+        });
         actions.push(Action::Put { lease, puts });
     }
 

@@ -95,8 +95,14 @@ pub(crate) enum Event {
     },
     /// The keep-alive stream ended or broke; what was asked on it will not be answered.
     StreamLost(LeaseTrouble),
-    /// An own key as somebody saw it at `revision`: `None` if it is not there.
+    /// An own key as a watch saw it at `revision`: `None` if it is not there. It may be old.
     Key {
+        place: usize,
+        revision: i64,
+        holder: Option<Holder>,
+    },
+    /// The same as a linearizable read found it, whose answer may have been overtaken by that of a put.
+    KeyRead {
         place: usize,
         revision: i64,
         holder: Option<Holder>,

@@ -81,6 +81,8 @@ struct Flight {
     sent: BTreeMap<usize, Sent>,
     /// The keys as they were seen meanwhile.
     held_back: BTreeMap<usize, (i64, Option<Holder>)>,
+    /// The same as they were read.
+    reads_held_back: BTreeMap<usize, (i64, Option<Holder>)>,
 }
 
 #[derive(Debug)]

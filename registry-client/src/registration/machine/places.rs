@@ -1,7 +1,7 @@
 //! The keys of a registration: what stands under each, as far as is known, and which are to be put.
 //!
 //! What always holds: a place is current if its key stands under the lease that is held; a place that is
-//! not, or whose newest value is not stored, is either due or set aside, and no other is. Every change
+//! not, or whose newest value is not stored, is either due or set aside, and no other is but for doubts. Every change
 //! costs the same however many places there are, except what concerns all of them.
 
 use std::collections::BTreeSet;
@@ -29,7 +29,7 @@ pub(super) struct Place {
     stored_version: u64,
     /// The number of the newest update that is stored, or had nothing to do with this place.
     pub(super) stored: u64,
-    /// The newest revision at which the key was seen.
+    /// The newest revision at which the key was seen; it falls when an answer shows that the registry was restored.
     pub(super) seen_revision: i64,
     pub(super) tombstone: bool,
     current: bool,
@@ -132,6 +132,11 @@ impl Places {
         found.stored = found.stored.max(update);
     }
 
+    /// What had been stored is not there any more, though the key may stand.
+    pub(super) fn note_lost(&mut self, place: usize) {
+        self.all[place].stored_version = 0;
+    }
+
     /// What stands there now; `live` is the lease that is held.
     pub(super) fn set_key(&mut self, place: usize, key: Key, live: Option<LeaseId>) {
         let found = &mut self.all[place];
@@ -155,6 +160,18 @@ impl Places {
         self.aside_until = if self.aside.is_empty() { until } else { until.min(self.aside_until) };
         self.due.remove(&place);
         self.aside.insert(place);
+    }
+
+    /// What stands there may not be what we know: the next put finds out.
+    pub(super) fn doubt(&mut self, place: usize) {
+        if !self.aside.contains(&place) {
+            self.due.insert(place);
+        }
+    }
+
+    /// It is due, and not set aside.
+    pub(super) fn is_to_be_put(&self, place: usize) -> bool {
+        self.due.contains(&place)
     }
 
     /// It may be tried again at once.

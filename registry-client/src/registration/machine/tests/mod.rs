@@ -3,6 +3,7 @@
 
 mod bulk;
 mod clock;
+mod restored;
 mod world;
 
 use std::time::Duration;
