@@ -74,7 +74,7 @@ mod tests {
     use crate::clock::Clock;
 
     #[test]
-    fn g03_all_that_live_are_closed_and_a_held_one_stops_nobody() {
+    fn g03_all_that_live_are_closed_also_by_who_panics_in_a_change() {
         let outstanding = Arc::new(Outstanding::default());
         let slot = || {
             let instance = Instance::builder("pay").build().unwrap();
@@ -82,10 +82,10 @@ mod tests {
             outstanding.watch_over(&slot);
             slot
         };
-        let (held, free) = (slot(), slot());
-        held.update(0..1, |_| outstanding.close_all(Duration::from_millis(1)));
-        assert!(!held.take_wishes().closed && free.take_wishes().closed);
-        assert!(!outstanding.wait(Duration::ZERO), "one is to be revoked");
+        let (changed, free) = (slot(), slot());
+        changed.update(0..1, |_| outstanding.close_all(Duration::from_millis(1)));
+        assert!(changed.take_wishes().closed && free.take_wishes().closed);
+        assert!(!outstanding.wait(Duration::ZERO), "both are to be revoked");
         outstanding.abandon();
         outstanding.wait(Duration::from_secs(60));
     }

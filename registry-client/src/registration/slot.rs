@@ -41,6 +41,8 @@ struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Slot {
     wanted: Mutex<Wanted>,
+    /// Held while a user's change is made, so that changes follow each other; the thread never takes it.
+    updating: Mutex<()>,
     wake: Notify,
     progress: watch::Sender<Progress>,
     outstanding: Arc<Outstanding>,
@@ -55,7 +57,7 @@ impl Slot {
         let state = LeaseState::Registering(None);
         let progress = Progress { state, stored: 0, health: None, refused: None, released: false };
         let (wanted, progress) = (Mutex::new(wanted), watch::Sender::new(progress));
-        Self { wanted, wake: Notify::new(), progress, outstanding, clock }
+        Self { wanted, updating: Mutex::new(()), wake: Notify::new(), progress, outstanding, clock }
     }
 
     pub(super) fn instances(&self) -> Vec<Arc<Instance>> {
@@ -67,15 +69,19 @@ impl Slot {
     }
 
     /// Changes the instances at these places; says the number under which the change is stored.
+    ///
+    /// `change` is the user's and may take its time, read the instances or panic: it is given copies, and the thread,
+    /// which keeps all leases alive, never waits for it. After a panic nothing is changed.
     pub(super) fn update(&self, places: Range<usize>, mut change: impl FnMut(&mut Instance)) -> u64 {
+        let updating = self.updating.lock();
+        let mut changed = self.wanted.lock().instances[places.clone()].to_vec();
+        changed.iter_mut().for_each(|instance| change(Arc::make_mut(instance)));
         let mut wanted = self.wanted.lock();
-        for place in places {
-            change(Arc::make_mut(&mut wanted.instances[place]));
-            wanted.changed.insert(place);
-        }
+        wanted.instances[places.clone()].clone_from_slice(&changed);
+        wanted.changed.extend(places);
         wanted.update += 1;
         let update = wanted.update;
-        drop(wanted);
+        drop((wanted, updating));
         self.wake.notify_one();
         update
     }
@@ -183,4 +189,44 @@ impl Slot {
 fn ended(state: &LeaseState) -> Option<Error> {
     let LeaseState::Closed(error) = state else { return None };
     Some(error.as_deref().cloned().unwrap_or(Error::Closed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot() -> Slot {
+        let instance = |id: &str| Arc::new(Instance::builder("pay").id(id).build().unwrap());
+        Slot::new(vec![instance("1"), instance("2")], Arc::default(), Clock::default())
+    }
+
+    #[test]
+    fn g04_a_change_that_takes_its_time_or_reads_the_instances_stops_nobody() {
+        let slot = slot();
+        let number = slot.update(0..2, |instance| {
+            // What the thread does meanwhile, and a user who asks the handle.
+            assert!(slot.wanted.try_lock().is_some(), "the thread would wait");
+            let weight = u32::try_from(slot.instances().len()).unwrap();
+            instance.set_weight(weight);
+        });
+        let (changes, taken) = slot.take_wishes().update.unwrap();
+        assert_eq!((number, taken), (2, 2));
+        assert_eq!(changes.iter().map(|(place, one)| (*place, one.weight())).collect::<Vec<_>>(), [(0, 2), (1, 2)]);
+    }
+
+    #[test]
+    fn g04_a_change_that_panics_changes_nothing() {
+        let slot = slot();
+        let before = slot.instances();
+        let panics = std::panic::AssertUnwindSafe(|| {
+            slot.update(0..2, |instance| {
+                instance.set_weight(7);
+                assert!(instance.id() == "1", "at the second");
+            })
+        });
+        assert!(std::panic::catch_unwind(panics).is_err());
+        assert_eq!(slot.instances(), before);
+        assert!(slot.take_wishes().update.is_none());
+        assert_eq!(slot.update(1..2, |instance| instance.set_weight(8)), 2, "the next one is made as always");
+    }
 }
