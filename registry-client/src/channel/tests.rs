@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -136,8 +137,11 @@ fn answer(message: &impl Message, status: &Status) -> Response<Body> {
 
 /// A channel to it with somebody who logs in.
 fn channel() -> (Channel, Network) {
+    channel_of(Credentials::password("pay".to_owned(), "hunter2".to_owned()))
+}
+
+fn channel_of(credentials: Credentials) -> (Channel, Network) {
     let network = Network::default();
-    let credentials = Credentials::password("pay".to_owned(), "hunter2".to_owned());
     let endpoints = vec![Endpoint::parse("http://10.0.0.1:2379").unwrap()];
     let channel = Channel::over(Arc::new(network.clone()), endpoints, Some(credentials), false);
     drop(tokio::spawn(channel.log_in().unwrap()));
@@ -225,4 +229,28 @@ async fn g04_a_watch_that_is_refused_for_its_token_moves_to_a_stream_with_anothe
     let mut watch = hub.watch(span, 1).await;
     assert!(matches!(watch.next().await, Some(WatchMessage::Created { .. })));
     assert_eq!(network.0.lock().logins, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn g04_a_source_of_tokens_that_panics_is_asked_again() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let source = move || {
+        let times = counted.fetch_add(1, Ordering::Relaxed);
+        assert!(times > 0, "the first call itself panics");
+        async move {
+            assert!(times > 1, "so does the second one's future");
+            Ok::<_, Error>("t1".to_owned())
+        }
+    };
+    let (channel, network) = channel_of(Credentials::source(source));
+    network.0.lock().valid = 1;
+    for _ in 0..2 {
+        let status = calls(&channel, 1).await.remove(0).unwrap_err();
+        assert!(failure(&status).error.to_string().contains("panicked"), "{status:?}");
+        // It is not asked again before a pause.
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    }
+    assert!(calls(&channel, 1).await[0].is_ok());
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
 }

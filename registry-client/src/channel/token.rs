@@ -6,9 +6,11 @@
 //! connection on which none had. While the registry knows no users, calls carry none. A user whom the registry refuses makes calls fail at
 //! once; it is asked again with growing pauses, as operators mend that without telling anybody.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::HeaderValue;
 use registry_proto::etcdserverpb::AuthenticateRequest;
 use registry_proto::etcdserverpb::auth_client::AuthClient;
@@ -158,7 +160,7 @@ pub(super) async fn provide(tokens: Tokens, credentials: Credentials, channel: C
             pauses = Delays::random();
         }
         tokio::time::sleep_until(not_before).await;
-        let answer = ask(&credentials, &channel).await;
+        let answer = ask_unharmed(&credentials, &channel).await;
         not_before = Instant::now() + pauses.next();
         meters::logged_in(&answer);
         let failed = answer.as_ref().err().cloned();
@@ -178,6 +180,13 @@ pub(super) async fn provide(tokens: Tokens, credentials: Credentials, channel: C
             None => tracing::debug!(number, "calls carry a new token"),
         }
     }
+}
+
+/// As `ask`, also where the user's source of tokens panics: the one task that asks for tokens has to go on. What is
+/// dropped for want of time may panic, too.
+async fn ask_unharmed(credentials: &Credentials, channel: &Channel) -> Result<Option<HeaderValue>, Error> {
+    let asked = AssertUnwindSafe(ask(credentials, channel)).catch_unwind().await;
+    asked.unwrap_or_else(|_| Err(Error::Unavailable { message: "the source of tokens has panicked".to_owned() }))
 }
 
 /// A token, or none when the registry knows no users.

@@ -72,8 +72,8 @@ impl RegistryBuilder {
     /// As [`RegistryBuilder::auth`], with tokens that are made elsewhere, as JWTs are: `source` is called for the first
     /// one and for another whenever the registry says that the last is no good.
     ///
-    /// It is polled on the SDK's thread, where it must not block, for 10 s at most. What it fails with shows in the errors of
-    /// calls, and it is called again with growing pauses.
+    /// It is polled on the SDK's thread, where it must not block, for 10 s at most. What it fails with, or that it
+    /// panics, shows in the errors of calls, and it is called again with growing pauses.
     ///
     /// ```
     /// # fn main() -> Result<(), registry_client::Error> {
