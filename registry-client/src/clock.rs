@@ -7,6 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+/// What nobody waits for.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// So much later, or far away where a user's time is more than the clock can count.
+pub(crate) fn later(from: Instant, by: Duration) -> Instant {
+    from.checked_add(by).unwrap_or_else(|| from + FAR)
+}
+
 /// Where a client takes its times from.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum Clock {

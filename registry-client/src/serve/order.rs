@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{ServeError, Stop, Until};
 use crate::client::Register;
+use crate::clock::later;
 use crate::error::Error;
 use crate::instance::Status;
 use crate::registration::machine::Machine;
@@ -28,7 +29,7 @@ pub(super) async fn run(
         () = &mut until => {
             // It never stood for sure: nobody has to be told. The drop revokes what has been granted.
             drop(register);
-            return finish(serving, &stop, Instant::now() + shutdown.limit()).await;
+            return finish(serving, &stop, later(Instant::now(), shutdown.limit())).await;
         }
         ended = &mut serving => return ended,
         registered = &mut register => registered.map_err(ServeError::Registration)?,
@@ -37,9 +38,9 @@ pub(super) async fn run(
     tokio::select! {
         biased;
         () = &mut until => drain(registration, serving, &stop, shutdown).await,
-        ended = &mut serving => revoke(registration, Instant::now() + shutdown.limit()).await.and(ended),
+        ended = &mut serving => revoke(registration, later(Instant::now(), shutdown.limit())).await.and(ended),
         error = lost(&mut state) => {
-            finish(serving, &stop, Instant::now() + shutdown.limit()).await?;
+            finish(serving, &stop, later(Instant::now(), shutdown.limit())).await?;
             Err(ServeError::Registration(error))
         }
     }
@@ -60,7 +61,7 @@ async fn drain(
     stop: &Stop,
     shutdown: Shutdown,
 ) -> Result<(), ServeError> {
-    let deadline = Instant::now() + shutdown.limit();
+    let deadline = later(Instant::now(), shutdown.limit());
     let finished_by = deadline - Machine::revoke_reserve(shutdown.limit());
     let early = tokio::select! {
         biased;
@@ -78,12 +79,12 @@ async fn drain(
 /// Shows the instance as draining and gives clients the time to see it. A registry that is away is not waited for
 /// beyond a quarter of the whole time.
 async fn notice(registration: &Registration, shutdown: Shutdown, finished_by: Instant) {
-    let visible_by = Instant::now() + shutdown.limit() / 4;
+    let visible_by = later(Instant::now(), shutdown.limit() / 4);
     let shown = timeout_at(visible_by.min(finished_by), registration.set_status(Status::Draining)).await;
     if let Ok(Err(error)) | Err(error) = shown.map_err(|_| Error::Deadline) {
         tracing::warn!(%error, "the instance could not be shown as draining");
     }
-    sleep_until((Instant::now() + shutdown.drain_time()).min(finished_by)).await;
+    sleep_until(later(Instant::now(), shutdown.drain_time()).min(finished_by)).await;
 }
 
 async fn finish(serving: Serving, stop: &Stop, by: Instant) -> Result<(), ServeError> {

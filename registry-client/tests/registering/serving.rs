@@ -119,6 +119,21 @@ async fn g10_the_deadline_holds_whatever_is_under_way() {
 }
 
 #[tokio::test]
+async fn g10_a_deadline_longer_than_any_clock_is_one() {
+    let Some(mut corner) = Corner::alone("serving-endless").await else { return };
+    let shutdown = Shutdown::new().drain(Duration::from_millis(10)).deadline(Duration::MAX);
+    let Served { end, serving, .. } = served(&corner.registry(), shutdown).await;
+    eventually("it stands", || {
+        let mut calls = corner.calls.clone();
+        async move { !calls.leases().await.is_empty() }
+    })
+    .await;
+    end.send(()).unwrap();
+    soon("the end", serving).await.unwrap().unwrap();
+    assert!(corner.calls.leases().await.is_empty());
+}
+
+#[tokio::test]
 async fn g10_a_server_that_ends_by_itself_takes_its_registration_with_it() {
     let Some(corner) = Corner::alone("serving-fails").await else { return };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

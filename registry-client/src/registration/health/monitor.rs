@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::gate::Gate;
 use super::{BoxError, PlacedCheck, Probe};
+use crate::clock::later;
 use crate::instance::Status;
 use crate::registration::machine::Event;
 
@@ -42,7 +43,7 @@ pub(crate) async fn monitor(check: PlacedCheck, route: mpsc::Sender<Event>) {
         }
         let first = gate.status() == Status::Starting;
         let interval = if first { check.interval.min(START_INTERVAL) } else { check.interval };
-        sleep_until(began + interval).await;
+        sleep_until(later(began, interval)).await;
     }
 }
 
@@ -87,5 +88,22 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::HealthCheck;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interval_longer_than_any_clock_is_waited_for() {
+        let check = HealthCheck::callback(|| async { Ok::<(), std::io::Error>(()) }).interval(Duration::MAX);
+        let (route, mut told) = mpsc::channel(1);
+        let asking = tokio::spawn(monitor(check.checked().unwrap(), route));
+        assert!(matches!(told.recv().await, Some(Event::Health { status: Status::Up })));
+        assert!(timeout(Duration::from_secs(3600), told.recv()).await.is_err(), "it waits");
+        assert!(!asking.is_finished());
+        asking.abort();
     }
 }
