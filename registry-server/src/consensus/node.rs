@@ -164,7 +164,6 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         transport: Arc<dyn Transport>,
         machine: S,
     ) -> Result<Self, ConsensusError> {
-        let config = Arc::new(options.raft_config()?);
         let counts = Arc::<Counts>::default();
         let transport: Arc<dyn Transport> = Arc::new(CountedTransport { inner: transport, counts: counts.clone() });
         let [snapshot_lane, apply_lane, read_lane] = lanes(executor)?;
@@ -195,9 +194,7 @@ impl<S: StateMachine, R: Runtime, V: Vfs> Node<S, R, V> {
         let files = Files { vfs, lane: read_lane.clone() };
         let peers = Peers::new(transport.clone(), files, options.election_timeout);
         let sending = peers.sending();
-        let raft = Raft::new(options.member.0, config, peers, log_store, applier).await.map_err(stopped)?;
-        let raft: RaftHandle<S, R, V> = Arc::new(raft);
-        form_cluster(&raft, options).await?;
+        let raft = open_raft(options, peers, log_store, applier).await?;
         let leaders = Leaders::new(raft.clone(), transport);
 
         let receiver = Receiver {
@@ -504,6 +501,19 @@ pub(super) fn open_wal<V: Vfs>(
     let open = move || Wal::open(vfs, &dir, settings, &executor).map(|(wal, _)| wal).map_err(std::io::Error::other);
     lane.submit(move || drop(opened.send(open()))).map_err(stopped)?;
     Ok(opening)
+}
+
+/// openraft over all that was opened, in a cluster that is formed if it was not.
+async fn open_raft<S: StateMachine, R: Runtime, V: Vfs>(
+    options: &NodeOptions,
+    peers: Peers<V>,
+    log: LogStore<S, R, V>,
+    applier: Applier<S, R, V>,
+) -> Result<RaftHandle<S, R, V>, ConsensusError> {
+    let config = Arc::new(options.raft_config()?);
+    let raft = Arc::new(Raft::new(options.member.0, config, peers, log, applier).await.map_err(stopped)?);
+    form_cluster(&raft, options).await?;
+    Ok(raft)
 }
 
 /// The founders form the cluster, each on its own: all write the same first entry. A restarted sole voter needs
