@@ -21,8 +21,8 @@ impl LoadMetric {
     /// Pending requests times the time that the endpoint takes to begin an answer.
     ///
     /// That time is an average in which older answers fade ([`decay`](Self::decay), 10 s), except that a slower
-    /// answer counts in full at once: the average follows peaks up and comes down slowly. An endpoint that is
-    /// not used fades towards 0 as well, so that it is tried again. Differences of less than a quarter are taken
+    /// answer counts in full at once: the average follows peaks up and comes down slowly. The time of an endpoint
+    /// that is not used fades towards 0 as well, so that it is tried again, except while it owes an answer. Differences of less than a quarter are taken
     /// for noise.
     ///
     /// There is no default for an endpoint that has not answered yet: it counts as fast as the one that it

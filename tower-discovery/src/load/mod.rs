@@ -10,6 +10,7 @@
 
 mod metric;
 mod penalty;
+mod pending;
 mod rtt;
 mod tally;
 
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 use self::metric::Kind;
 use self::penalty::Penalty;
+use self::pending::Pending;
 use self::rtt::Rtt;
 use self::tally::Tally;
 
@@ -37,7 +39,7 @@ pub(crate) type Total = Arc<AtomicU32>;
 /// The load of one connection.
 #[derive(Debug)]
 pub(crate) struct Load {
-    pending: AtomicU32,
+    pending: Pending,
     proven: AtomicBool,
     rtt: Option<Rtt>,
     penalty: Penalty,
@@ -64,6 +66,8 @@ pub(crate) struct InFlight {
     load: Arc<Load>,
     since: Instant,
     outcome: Outcome,
+    /// The endpoint has begun to answer, whatever became of it.
+    is_answered: bool,
 }
 
 /// What became of a request so far.
@@ -82,7 +86,7 @@ impl Load {
             Kind::PendingRequests => None,
         };
         Self {
-            pending: AtomicU32::new(0),
+            pending: Pending::default(),
             proven: AtomicBool::new(false),
             rtt,
             penalty: Penalty::default(),
@@ -94,16 +98,16 @@ impl Load {
 
     /// Counts a request that the endpoint has from `since` on.
     pub(crate) fn start(self: &Arc<Self>, since: Instant) -> InFlight {
-        self.pending.fetch_add(1, Ordering::Relaxed);
+        self.pending.start();
         if let Some(total) = &self.total {
             total.fetch_add(1, Ordering::Relaxed);
         }
-        InFlight { load: Arc::clone(self), since, outcome: Outcome::Open }
+        InFlight { load: Arc::clone(self), since, outcome: Outcome::Open, is_answered: false }
     }
 
     /// Requests whose answer has not ended.
     pub(crate) fn pending(&self) -> u32 {
-        self.pending.load(Ordering::Relaxed)
+        self.pending.count().requests
     }
 
     /// Requests whose answer has not ended, on all endpoints that count together with this one.
@@ -123,11 +127,10 @@ impl Load {
     }
 
     pub(crate) fn read(&self, now: Instant) -> Reading {
-        Reading {
-            pending: f64::from(self.pending()),
-            penalty: self.penalty.left(now),
-            rtt: self.rtt.as_ref().and_then(|rtt| rtt.read(now)).map(f64::from),
-        }
+        let pending = self.pending.count();
+        // While it owes an answer its time does not fade: else one that hangs would look the faster the longer it does.
+        let rtt = self.rtt.as_ref().and_then(|rtt| if pending.unanswered > 0 { rtt.last() } else { rtt.read(now) });
+        Reading { pending: f64::from(pending.requests), penalty: self.penalty.left(now), rtt: rtt.map(f64::from) }
     }
 
     /// The outcomes since they were last taken.
@@ -183,7 +186,10 @@ impl InFlight {
         self.outcome = Outcome::Excused;
     }
 
-    fn prove(&self) {
+    fn prove(&mut self) {
+        if !std::mem::replace(&mut self.is_answered, true) {
+            self.load.pending.answer();
+        }
         // Read first: a store would take the cache line from the other callers each time.
         if !self.load.proven.load(Ordering::Relaxed) {
             self.load.proven.store(true, Ordering::Relaxed);
@@ -193,7 +199,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.load.pending.fetch_sub(1, Ordering::Relaxed);
+        self.load.pending.end(self.is_answered);
         if let Some(total) = &self.load.total {
             total.fetch_sub(1, Ordering::Relaxed);
         }
@@ -298,6 +304,26 @@ mod tests {
         assert!(penalty(&load) > 5.0);
         drop(stream);
         assert_eq!(load.take_counts(), Counts { succeeded: 0, failed: 1 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_an_endpoint_fades_unless_it_owes_an_answer() {
+        let load = load();
+        let since = Instant::now();
+        tokio::time::advance(Duration::from_millis(100)).await;
+        load.start(since).answered(Instant::now());
+        let rtt = || load.read(Instant::now()).rtt.unwrap() / 1e6;
+        let hanging = load.start(Instant::now());
+        tokio::time::advance(Duration::from_secs(600)).await;
+        assert!(rtt() > 99.0, "{} ms", rtt());
+        drop(hanging);
+        assert!(rtt() > 100_000.0, "its caller has waited in vain for 10 min");
+        let mut stream = load.start(Instant::now());
+        stream.answered(Instant::now());
+        let before = rtt();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(rtt() < before / 100.0, "an answer that lasts is none that is owed");
+        drop(stream);
     }
 
     #[test]

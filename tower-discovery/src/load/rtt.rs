@@ -12,6 +12,9 @@ use tokio::time::Instant;
 const TICK_BITS: u32 = 17;
 const TICKS_A_SECOND: u64 = 1_000_000_000 >> TICK_BITS;
 
+/// No average is less, in nanoseconds, however old: times can be divided, and no word is 0.
+const LEAST: f32 = 1.0;
+
 #[derive(Debug)]
 pub(super) struct Rtt {
     epoch: Instant,
@@ -28,7 +31,12 @@ impl Rtt {
     /// The average at this moment, in nanoseconds; none before the first answer.
     pub(super) fn read(&self, now: Instant) -> Option<f32> {
         let (average, at) = unpack(self.word.load(Ordering::Relaxed))?;
-        Some(average * self.remaining(at, self.tick(now)))
+        Some((average * self.remaining(at, self.tick(now))).max(LEAST))
+    }
+
+    /// The average when it was taken, however long ago.
+    pub(super) fn last(&self) -> Option<f32> {
+        unpack(self.word.load(Ordering::Relaxed)).map(|(average, _)| average)
     }
 
     /// Counts an answer that took so long to begin.
@@ -75,13 +83,12 @@ impl Rtt {
     }
 }
 
-/// At least 1, so that no word is 0.
 fn nanos(time: Duration) -> f32 {
-    (time.as_secs_f32() * 1e9).max(1.0)
+    (time.as_secs_f32() * 1e9).max(LEAST)
 }
 
 fn pack(average: f32, at: u32) -> u64 {
-    u64::from(average.max(1.0).to_bits()) << 32 | u64::from(at)
+    u64::from(average.max(LEAST).to_bits()) << 32 | u64::from(at)
 }
 
 fn unpack(word: u64) -> Option<(f32, u32)> {
@@ -131,6 +138,13 @@ mod tests {
         assert!(is_near(rtt.read(now), 10.0));
         rtt.raise(now, MS * 500);
         assert!(is_near(rtt.read(now), 500.0));
+    }
+
+    #[test]
+    fn what_has_faded_for_a_day_is_little_and_not_nothing() {
+        let (rtt, now) = rtt();
+        rtt.observe(now, MS * 10);
+        assert_eq!(rtt.read(now + Duration::from_secs(86_400)), Some(LEAST));
     }
 
     #[test]

@@ -96,7 +96,7 @@ fn speeds(one: Reading, two: Reading) -> (f64, f64) {
     if two.penalty > 0.0 {
         two_rtt = two_rtt.max(one_rtt);
     }
-    let is_same = one_rtt < two_rtt * NOISE && two_rtt < one_rtt * NOISE;
+    let is_same = one_rtt <= two_rtt * NOISE && two_rtt <= one_rtt * NOISE;
     if is_same { (1.0, 1.0) } else { (one_rtt, two_rtt) }
 }
 

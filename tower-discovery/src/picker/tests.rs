@@ -187,6 +187,33 @@ fn a_difference_in_speed_of_less_than_a_quarter_changes_no_share() {
 }
 
 #[test]
+fn after_long_idleness_the_less_loaded_of_two_is_still_taken() {
+    let picker = picker(&[100, 100]);
+    let later = Wish { now: Instant::now() + Duration::from_secs(7_200), ..wish() };
+    let mut stream = picker.near.members[0].load.start(Instant::now());
+    stream.answered(Instant::now());
+    assert_eq!(shares_of(&picker, std::iter::repeat_n(later, 1_000)), [0, 1_000]);
+}
+
+#[test]
+fn an_endpoint_that_hangs_does_not_draw_requests() {
+    let picker = picker(&[100, 100]);
+    let start = Instant::now();
+    let mut held = vec![picker.near.members[0].load.start(start)];
+    let mut rng = fastrand::Rng::with_seed(7);
+    for second in 0..600 {
+        let now = start + Duration::from_secs(second);
+        let member = picker.pick(Wish { now, ..wish() }, |n| rng.u64(..n)).unwrap();
+        let mut request = member.load.start(now);
+        match index(member) {
+            0 => held.push(request),
+            _ => request.answered(now + Duration::from_millis(10)),
+        }
+    }
+    assert!(held.len() <= 2, "{} requests hang", held.len());
+}
+
+#[test]
 fn requests_stay_in_the_zone_by_its_share() {
     let near = |index| if index < 2 { Standing::Near } else { Standing::Far };
     let share = |share| {
