@@ -161,7 +161,7 @@ impl<S: Clone> Roster<S> {
         };
         let outlook = Outlook {
             absent: self.slots.values().filter(is_absent).map(|slot| slot.target.clone()).collect(),
-            known: is_synced.then_some(self.slots.len()),
+            known: is_synced.then(|| self.slots.values().filter(|slot| slot.is_of_the_subset()).count()),
             untried: self.slots.values().filter(|slot| slot.is_untried()).count(),
             last,
         };

@@ -79,7 +79,7 @@ pub(crate) enum Standing {
 /// What is known beside the connected endpoints; told to those who find none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outlook {
-    /// Endpoints of the last snapshot; `None` before the first.
+    /// Endpoints of the last snapshot that the channel connects to; `None` before the first.
     pub(crate) known: Option<usize>,
     /// Endpoints whose first attempt to connect has not ended.
     pub(crate) untried: usize,

@@ -223,6 +223,9 @@ async fn a_subset_is_connected_and_one_that_is_down_is_stood_in_for() {
         ids
     };
     let chosen = ids_of(&five);
+    let readiness = channel.ready_when(|standing| standing.known.is_some_and(|known| standing.connected * 2 >= known));
+    assert!(readiness.is_ready(), "of those that it connects to all are connected: {readiness:?}");
+    assert_eq!(readiness.standing().known, Some(5));
     assert_eq!(ids.iter().map(|id| fleet.connects(id)).sum::<usize>(), 5, "nobody else was connected to");
 
     fleet.set(&chosen[0], Behaviour::Refuse);
