@@ -168,9 +168,17 @@ impl<S: Clone> Roster<S> {
         Picker::new(self.slots.values().filter_map(candidate).collect(), self.spill_over(is_panic), outlook)
     }
 
+    /// How many endpoints there should be, near or elsewhere, of so many that are connected to or tried: those that stand
+    /// in for others are not to be missed when the others are back.
+    fn wanted(&self, known: usize) -> usize {
+        self.balancing.subset.map_or(known, |size| size.min(known))
+    }
+
     /// So few endpoints are usable that ejected ones have to help.
     fn is_panic(&self) -> bool {
-        let known = self.slots.values().filter(|slot| slot.is_of_the_subset()).count();
+        let of_subset = || self.slots.values().filter(|slot| slot.is_of_the_subset());
+        let near = of_subset().filter(|slot| self.is_near(slot)).count();
+        let known = self.wanted(near) + self.wanted(of_subset().count() - near);
         let usable = self.slots.values().filter(|slot| slot.connected().is_some() && !slot.record.is_ejected()).count();
         (usable as f64) < known as f64 * self.balancing.panic_threshold
     }
@@ -184,7 +192,8 @@ impl<S: Clone> Roster<S> {
         let available = || known().filter(is_available);
         let elsewhere = || self.slots.values().filter(|slot| !self.is_near(slot)).filter(is_available);
         let weigh = |slot: &Slot<S>| self.balancing.weight(slot.target.instance().weight()) as f64;
-        let whole: f64 = known().map(weigh).sum();
+        let count = known().count();
+        let whole = known().map(weigh).sum::<f64>() * self.wanted(count) as f64 / count.max(1) as f64;
         let presence = match () {
             () if whole > 0.0 => available().map(weigh).sum::<f64>() / whole,
             // A weight of 0 is for when nobody else is there.

@@ -237,6 +237,44 @@ async fn a_subset_is_connected_and_one_that_is_down_is_stood_in_for() {
     channel.wait_until(|targets| ids_of(targets) == chosen).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_subset_whose_lost_endpoints_are_all_stood_in_for_is_whole() {
+    let fleet = Fleet::default();
+    let (view, mut publisher) = pay();
+    let ids: Vec<_> = (0..40).map(|n| format!("{n:02}")).collect();
+    let of_zone = |id: &String| {
+        let mut instance = instance(id, 1);
+        instance.set_zone(if id.as_str() < "30" { "a" } else { "b" });
+        instance
+    };
+    publisher.replace(ids.iter().map(of_zone));
+    let layer = DiscoveryLayer::new(view).subset(4).client_id("host-1").locality(Zone::prefer("a"));
+    let layer = layer.outlier_ejection(strict()).panic_threshold(0.7);
+    let channel = layer.layer(fleet.clone());
+    let is_near = |target: &tower_discovery::Target| target.instance().zone() == Some("a");
+    let count_near = |targets: &[tower_discovery::Target]| targets.iter().filter(|target| is_near(target)).count();
+    let first = channel.wait_until(|targets| targets.len() == 8).await;
+    for target in first.iter().filter(|target| is_near(target)) {
+        fleet.set(target.key().id(), Behaviour::Refuse);
+        fleet.cut(target.key().id());
+    }
+    let is_new = |target: &tower_discovery::Target| first.iter().all(|old| old.key() != target.key() || !is_near(old));
+    let now = channel.wait_until(|targets| count_near(targets) == 4 && targets.iter().all(is_new)).await;
+    assert_eq!(channel.readiness().standing().known, Some(12), "four are down, and tried");
+    for _ in 0..500 {
+        let (id, _) = ask(&channel).await.unwrap();
+        assert!(id.as_str() < "30", "the zone has all that it should have, and {id} was asked");
+    }
+
+    // Seven of eight are more than the threshold, of twelve they would be less.
+    let bad = now.iter().find(|target| is_near(target)).unwrap().key().id().to_owned();
+    fleet.set(&bad, Behaviour::Fail);
+    ask_for(&channel, 5).await;
+    let before = fleet.requests(&bad);
+    ask_for(&channel, 15).await;
+    assert_eq!(fleet.requests(&bad), before, "it is ejected");
+}
+
 /// Who serves a user's request.
 async fn server_of(channel: &Balance<Connection>, user: usize) -> String {
     let request = Request::post("/").header("x-user", user).body(Full::new(Bytes::new())).unwrap();
