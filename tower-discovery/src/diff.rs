@@ -39,7 +39,7 @@ impl Diff {
             let target = match before.remove(&key) {
                 Some(known) if same_record(known.instance(), &instance) => known,
                 Some(known) if known.endpoint() == endpoint => {
-                    let target = Target::new(instance, endpoint.clone());
+                    let target = known.updated(instance);
                     arrivals.push(Change::Update(target.clone()));
                     target
                 }
@@ -81,6 +81,25 @@ mod tests {
             Change::Remove(key) => format!("-{}", key.id()),
         };
         changes.iter().map(name).collect()
+    }
+
+    #[test]
+    fn an_updated_endpoint_is_counted_where_it_was() {
+        let (watch, mut publisher) = ServiceWatch::manual("pay");
+        let view = watch.select(Selector::endpoint("grpc"));
+        let mut diff = Diff::default();
+        let mut step = |weight| {
+            let mut weighing = instance("a", 1);
+            weighing.set_weight(weight);
+            publisher.put(weighing);
+            match diff.advance(view.endpoints(&view.snapshot())).remove(0) {
+                Change::Insert(target) | Change::Update(target) => target,
+                Change::Remove(key) => panic!("{key:?} is there"),
+            }
+        };
+        let (first, second) = (step(1), step(2));
+        assert_eq!(second.instance().weight(), 2);
+        assert!(std::ptr::eq(first.meters(), second.meters()));
     }
 
     #[test]

@@ -52,14 +52,14 @@ struct Place {
     key: Key,
     instance: Arc<Discovered>,
     endpoint: Endpoint,
-    /// Made when something is counted first.
-    meters: OnceLock<EndpointMeters>,
+    /// Made when something is counted first; shared with what the same endpoint was and becomes by updates.
+    meters: Arc<OnceLock<EndpointMeters>>,
 }
 
 impl Target {
     /// A target outside a balancer, for connectors used on their own.
     pub fn new(instance: Arc<Discovered>, endpoint: Endpoint) -> Self {
-        let place = Place { key: Key::of(&instance), instance, endpoint, meters: OnceLock::new() };
+        let place = Place { key: Key::of(&instance), instance, endpoint, meters: Arc::default() };
         Self::at(Arc::new(place), Liveness::default(), TaskTracker::new())
     }
 
@@ -105,6 +105,13 @@ impl Target {
     /// Where what happens to it is counted.
     pub(crate) fn meters(&self) -> &EndpointMeters {
         self.0.place.meters.get_or_init(|| EndpointMeters::of(&self.0.place.instance))
+    }
+
+    /// The same registration and address, with what the instance says about itself now.
+    pub(crate) fn updated(&self, instance: Arc<Discovered>) -> Self {
+        let Place { key, endpoint, meters, .. } = &*self.0.place;
+        let place = Place { key: key.clone(), instance, endpoint: endpoint.clone(), meters: Arc::clone(meters) };
+        Self::at(Arc::new(place), Liveness::default(), TaskTracker::new())
     }
 
     /// The same place, about to be connected to once more.
