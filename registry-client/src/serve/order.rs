@@ -38,9 +38,15 @@ pub(super) async fn run(
     tokio::select! {
         biased;
         () = &mut until => drain(registration, serving, &stop, shutdown).await,
-        ended = &mut serving => revoke(registration, later(Instant::now(), shutdown.limit())).await.and(ended),
+        ended = &mut serving => {
+            let revoked = revoke(registration, later(Instant::now(), shutdown.limit())).await;
+            // The server's own error is why it ended.
+            ended.and(revoked)
+        }
         error = lost(&mut state) => {
-            finish(serving, &stop, later(Instant::now(), shutdown.limit())).await?;
+            if let Err(error) = finish(serving, &stop, later(Instant::now(), shutdown.limit())).await {
+                tracing::warn!(%error, "the server did not end well after its registration was lost");
+            }
             Err(ServeError::Registration(error))
         }
     }

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::kit::{Corner, eventually, free_port, instance, soon};
+use crate::kit::{Corner, Proxy, eventually, free_port, instance, soon};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -198,4 +198,55 @@ async fn g03_a_dropped_serve_future_drops_the_server_and_revokes() {
     serving.abort();
     corner.no_lease_is_left().await;
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn g10_why_it_ended_is_told_and_not_what_came_of_it() {
+    let Some(mut corner) = Corner::alone("serving-why").await else { return };
+    let proxy = Proxy::new(corner.endpoint()).await;
+    let registry = corner.registry_by(&proxy.endpoint);
+    let fail = Arc::new(Semaphore::new(0));
+    let failing = |on_stop: bool| {
+        let (fail, registry) = (Arc::clone(&fail), registry.clone());
+        async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let shutdown = Shutdown::new().deadline(Duration::from_millis(300));
+            let serve = registry.serve(instance("1"), listener, move |listener, stop| async move {
+                let _listener = listener;
+                tokio::select! {
+                    () = stop.stopped(), if on_stop => {}
+                    permit = fail.acquire() => permit.unwrap().forget(),
+                }
+                Err(io::Error::other("out of luck"))
+            });
+            tokio::spawn(serve.ttl(HOUR).shutdown(shutdown).into_future())
+        }
+    };
+    // Taken over, the server fails when it is told to stop.
+    let key = corner.key(&instance("1"));
+    let serving = failing(true).await;
+    stands(&corner, &key).await;
+    let winner = corner.registry().register(instance("1")).ttl(HOUR).on_conflict(Conflict::TakeOver).await.unwrap();
+    let ended = soon("the end", serving).await.unwrap();
+    assert!(matches!(ended, Err(ServeError::Registration(Error::Conflict { .. }))), "{ended:?}");
+    soon("the winner goes", winner.shutdown(Shutdown::new().drain(Duration::ZERO))).await.unwrap();
+    assert!(corner.calls.get(&key).await.is_none());
+
+    // The server fails while the registry is away, so that nothing can be revoked.
+    let serving = failing(false).await;
+    stands(&corner, &key).await;
+    proxy.freeze();
+    fail.add_permits(1);
+    let ended = soon("the end", serving).await.unwrap();
+    assert!(matches!(&ended, Err(ServeError::Server(error)) if error.to_string() == "out of luck"), "{ended:?}");
+    proxy.open();
+    corner.no_lease_is_left().await;
+}
+
+async fn stands(corner: &Corner, key: &str) {
+    eventually("it stands", || {
+        let (mut calls, key) = (corner.calls.clone(), key.to_owned());
+        async move { calls.get(&key).await.is_some() }
+    })
+    .await;
 }
