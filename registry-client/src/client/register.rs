@@ -66,10 +66,14 @@ impl Register {
         self
     }
 
-    async fn register(self) -> Result<Registration, Error> {
+    /// Has the thread begin. From here on the handle's drop ends what it has begun, or the handle's shutdown.
+    pub(crate) fn begin(self) -> Result<Registration, Error> {
         let settings = settings(self.ttl, self.conflict)?;
-        // From here on the handle's drop ends what the thread has begun.
-        let registration = Registration::new(self.registry.start(vec![self.instance], settings, self.health)?);
+        Ok(Registration::new(self.registry.start(vec![self.instance], settings, self.health)?))
+    }
+
+    async fn register(self) -> Result<Registration, Error> {
+        let registration = self.begin()?;
         registration.standing().await?;
         Ok(registration)
     }

@@ -23,17 +23,21 @@ pub(super) async fn run(
     mut until: Until,
     shutdown: Shutdown,
 ) -> Result<(), ServeError> {
-    let mut register = register.into_future();
-    let registration = tokio::select! {
+    let registration = register.begin().map_err(ServeError::Registration)?;
+    tokio::select! {
         biased;
         () = &mut until => {
-            // It never stood for sure: nobody has to be told. The drop revokes what has been granted.
-            drop(register);
-            return finish(serving, &stop, later(Instant::now(), shutdown.limit())).await;
+            // It never stood for sure: nobody has to be told, and what has been granted can go at once.
+            let deadline = later(Instant::now(), shutdown.limit());
+            let (ended, revoked) = tokio::join!(finish(serving, &stop, deadline), revoke(registration, deadline));
+            return ended.and(revoked);
         }
-        ended = &mut serving => return ended,
-        registered = &mut register => registered.map_err(ServeError::Registration)?,
-    };
+        ended = &mut serving => {
+            let revoked = revoke(registration, later(Instant::now(), shutdown.limit())).await;
+            return ended.and(revoked);
+        }
+        registered = registration.standing() => registered.map_err(ServeError::Registration)?,
+    }
     let mut state = registration.state();
     tokio::select! {
         biased;

@@ -250,3 +250,28 @@ async fn stands(corner: &Corner, key: &str) {
     })
     .await;
 }
+
+#[tokio::test]
+async fn g10_who_is_told_to_end_while_it_registers_has_revoked_when_it_has_ended() {
+    let Some(mut corner) = Corner::alone("serving-early").await else { return };
+    let holder = corner.registry().register(instance("1")).ttl(HOUR).await.unwrap();
+    for _ in 0..5 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (end, ended) = oneshot::channel::<()>();
+        let serve = corner.registry().serve(instance("1"), listener, |_listener, stop| async move {
+            stop.stopped().await;
+            Ok::<(), io::Error>(())
+        });
+        let serve = serve.ttl(HOUR).on_conflict(Conflict::WaitForExpiry).until(async { drop(ended.await) });
+        let serving = tokio::spawn(serve.into_future());
+        eventually("it has a lease and waits for the key", || {
+            let mut calls = corner.calls.clone();
+            async move { calls.leases().await.len() == 2 }
+        })
+        .await;
+        end.send(()).unwrap();
+        soon("the end", serving).await.unwrap().unwrap();
+        assert_eq!(corner.calls.leases().await.len(), 1, "only the holder's is left");
+    }
+    drop(holder);
+}
