@@ -207,24 +207,22 @@ async fn g10_why_it_ended_is_told_and_not_what_came_of_it() {
     let registry = corner.registry_by(&proxy.endpoint);
     let fail = Arc::new(Semaphore::new(0));
     let failing = |on_stop: bool| {
-        let (fail, registry) = (Arc::clone(&fail), registry.clone());
-        async move {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let shutdown = Shutdown::new().deadline(Duration::from_millis(300));
-            let serve = registry.serve(instance("1"), listener, move |listener, stop| async move {
-                let _listener = listener;
-                tokio::select! {
-                    () = stop.stopped(), if on_stop => {}
-                    permit = fail.acquire() => permit.unwrap().forget(),
-                }
-                Err(io::Error::other("out of luck"))
-            });
-            tokio::spawn(serve.ttl(HOUR).shutdown(shutdown).into_future())
-        }
+        let fail = Arc::clone(&fail);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let shutdown = Shutdown::new().deadline(Duration::from_millis(300));
+        let serve = registry.serve(instance("1"), listener, move |listener, stop| async move {
+            let _listener = listener;
+            tokio::select! {
+                () = stop.stopped(), if on_stop => {}
+                permit = fail.acquire() => permit.unwrap().forget(),
+            }
+            Err(io::Error::other("out of luck"))
+        });
+        tokio::spawn(serve.ttl(HOUR).shutdown(shutdown).into_future())
     };
     // Taken over, the server fails when it is told to stop.
     let key = corner.key(&instance("1"));
-    let serving = failing(true).await;
+    let serving = failing(true);
     stands(&corner, &key).await;
     let winner = corner.registry().register(instance("1")).ttl(HOUR).on_conflict(Conflict::TakeOver).await.unwrap();
     let ended = soon("the end", serving).await.unwrap();
@@ -233,7 +231,7 @@ async fn g10_why_it_ended_is_told_and_not_what_came_of_it() {
     assert!(corner.calls.get(&key).await.is_none());
 
     // The server fails while the registry is away, so that nothing can be revoked.
-    let serving = failing(false).await;
+    let serving = failing(false);
     stands(&corner, &key).await;
     proxy.freeze();
     fail.add_permits(1);
