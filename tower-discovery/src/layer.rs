@@ -101,7 +101,8 @@ impl DiscoveryLayer {
     /// Connects to `endpoints` of all endpoints only, at least 1; to all unless set.
     ///
     /// Each client takes others, so that clients spread over endpoints evenly, and an endpoint that comes or
-    /// goes changes at most one place. One that cannot be connected to is stood in for. With a preferred zone, it is
+    /// goes changes at most one place. One that cannot be connected to is stood in for, and
+    /// tried on while no more than twice as many are. With a preferred zone, it is
     /// so many of the zone and so many of the others.
     pub fn subset(mut self, endpoints: usize) -> Self {
         self.balancing.subset = Some(endpoints.max(1));

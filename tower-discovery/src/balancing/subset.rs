@@ -21,21 +21,40 @@ impl Order {
     }
 }
 
-/// Which of these endpoints are in the subset: the first `size` of the order that are not down, and all before
-/// the last of them. One that is down is so stood in for, and still tried.
-pub(crate) fn choose(order: Order, size: usize, endpoints: impl Iterator<Item = (u64, bool)>) -> Vec<bool> {
+/// What is known of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Condition {
+    /// Connected, or not tried yet.
+    Usable,
+    Down,
+    /// Down when it was tried last, and left alone since.
+    Rested,
+}
+
+/// While so many times the size of the subset are down, no further ones are tried all the time.
+const MOST_DOWN: usize = 2;
+
+/// Which of these endpoints are in the subset: the first `size` of the order that are not down, and those before
+/// the last of them. One that is down is so stood in for, and still tried, as long as they are not too many. Rested ones
+/// are tried once more if there are too few others.
+pub(crate) fn choose(order: Order, size: usize, endpoints: impl Iterator<Item = (u64, Condition)>) -> Vec<bool> {
     let mut places: Vec<_> =
-        endpoints.enumerate().map(|(index, (seed, is_down))| (order.place(seed), index, is_down)).collect();
+        endpoints.enumerate().map(|(index, (seed, condition))| (order.place(seed), index, condition)).collect();
     let mut chosen = vec![false; places.len()];
     places.sort_unstable();
     let mut wanted = size;
-    for (_, index, is_down) in places {
+    let mut tried = size.saturating_mul(MOST_DOWN);
+    for &(_, index, condition) in &places {
         if wanted == 0 {
             break;
         }
-        chosen[index] = true;
-        wanted -= usize::from(!is_down);
+        let room = if condition == Condition::Usable { &mut wanted } else { &mut tried };
+        chosen[index] = *room > 0;
+        *room = room.saturating_sub(1);
     }
+    let is_left = |&&(_, index, condition): &&(u64, usize, Condition)| condition == Condition::Rested && !chosen[index];
+    let again: Vec<_> = places.iter().filter(is_left).take(wanted).map(|&(_, index, _)| index).collect();
+    again.into_iter().for_each(|index| chosen[index] = true);
     chosen
 }
 
@@ -46,7 +65,7 @@ mod tests {
     use super::*;
 
     fn subset(client: &str, size: usize, ids: &[String]) -> Vec<String> {
-        let chosen = choose(Order::of(client), size, ids.iter().map(|id| (hash::of(id.as_bytes()), false)));
+        let chosen = choose(Order::of(client), size, ids.iter().map(|id| (hash::of(id.as_bytes()), Condition::Usable)));
         ids.iter().zip(chosen).filter(|(_, is_chosen)| *is_chosen).map(|(id, _)| id.clone()).collect()
     }
 
@@ -71,10 +90,24 @@ mod tests {
     fn one_that_is_down_is_stood_in_for() {
         let ids = ids(50);
         let up = subset("c", 5, &ids);
-        let down = |id: &String| id == &up[2];
+        let down = |id: &String| if id == &up[2] { Condition::Down } else { Condition::Usable };
         let chosen = choose(Order::of("c"), 5, ids.iter().map(|id| (hash::of(id.as_bytes()), down(id))));
         assert_eq!(chosen.iter().filter(|is_chosen| **is_chosen).count(), 6);
         assert!(ids.iter().zip(chosen).filter(|(id, _)| up.contains(id)).all(|(_, is_chosen)| is_chosen));
+    }
+
+    #[test]
+    fn of_many_that_are_down_some_are_tried_and_more_when_they_have_rested() {
+        let count = |condition: fn(usize) -> Condition| {
+            let chosen = choose(Order::of("c"), 5, (0..100).map(|index| (index as u64, condition(index))));
+            chosen.into_iter().filter(|is_chosen| *is_chosen).count()
+        };
+        assert_eq!(count(|_| Condition::Down), 10);
+        assert_eq!(count(|_| Condition::Rested), 15);
+        let mostly = |index| if index < 95 { Condition::Rested } else { Condition::Usable };
+        assert!(count(mostly) <= 15, "there are enough others");
+        let chosen = choose(Order::of("c"), 5, (0..100).map(|index| (index as u64, mostly(index))));
+        assert!(chosen[95..].iter().all(|is_chosen| *is_chosen), "however late in the order they are");
     }
 
     proptest! {

@@ -144,7 +144,7 @@ where
 
     /// Starts a task for each endpoint that is to be connected and has none.
     fn select(&mut self) {
-        for target in self.roster.select() {
+        for target in self.roster.select(Instant::now()) {
             self.serial += 1;
             let stop = CancellationToken::new();
             let upkeep = Upkeep {

@@ -73,12 +73,13 @@ impl<S: Clone> Roster<S> {
             return;
         };
         slot.since.get_or_insert(now);
+        slot.rests_until = None;
         let member = Member::new(slot.target.with_life_of(life), connection, load);
         slot.enter(State::Up(Arc::new(member)));
     }
 
     /// Takes endpoints into the subset and out of it. Answers those that came in and need a task.
-    pub(super) fn select(&mut self) -> Vec<Target> {
+    pub(super) fn select(&mut self, now: Instant) -> Vec<Target> {
         let mut chosen = vec![self.balancing.subset.is_none(); self.slots.len()];
         if let Some(size) = self.balancing.subset {
             for is_near in [true, false] {
@@ -86,7 +87,7 @@ impl<S: Clone> Roster<S> {
                     (0..self.slots.len()).filter(|&index| self.is_near(&self.slots[index]) == is_near).collect();
                 let endpoints = of_zone.iter().map(|&index| {
                     let slot = &self.slots[index];
-                    (hash::of(slot.target.key().id().as_bytes()), matches!(slot.state, State::Down))
+                    (hash::of(slot.target.key().id().as_bytes()), slot.condition(now))
                 });
                 let selected = subset::choose(self.balancing.order, size, endpoints);
                 of_zone.into_iter().zip(selected).for_each(|(index, is_selected)| chosen[index] = is_selected);
@@ -95,10 +96,10 @@ impl<S: Clone> Roster<S> {
         let mut started = Vec::new();
         for (slot, is_chosen) in self.slots.values_mut().zip(chosen) {
             if is_chosen && !slot.is_of_the_subset() {
+                slot.enter(State::Untried);
                 started.push(slot.target.clone());
             } else if !is_chosen && slot.is_of_the_subset() {
-                slot.enter(State::Untried);
-                slot.work = None;
+                slot.leave(now);
             }
         }
         started
@@ -114,7 +115,9 @@ impl<S: Clone> Roster<S> {
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let step = self.balancing.slow_start.filter(|_| self.slots.values().any(|slot| self.part(slot, now) < 1.0));
         let step = step.and_then(|time| now.checked_add(warm_up::step(time)));
-        [step, self.judgement].into_iter().flatten().min()
+        let rested = self.slots.values().filter(|slot| !slot.is_of_the_subset()).filter_map(|slot| slot.rests_until);
+        let rested = rested.filter(|&until| until > now).min();
+        [step, self.judgement, rested].into_iter().flatten().min()
     }
 
     /// Judges endpoints, if it is time.

@@ -275,6 +275,23 @@ async fn a_subset_whose_lost_endpoints_are_all_stood_in_for_is_whole() {
     assert_eq!(fleet.requests(&bad), before, "it is ejected");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_subset_of_endpoints_that_are_all_down_tries_a_few_at_a_time_and_finds_the_first_that_is_back() {
+    let fleet = Fleet::default();
+    let (view, mut publisher) = pay();
+    let ids: Vec<_> = (0..200).map(|n| format!("{n:03}")).collect();
+    ids.iter().for_each(|id| fleet.set(id, Behaviour::Refuse));
+    publisher.replace(ids.iter().map(|id| instance(id, 1)));
+    let channel = DiscoveryLayer::new(view).subset(5).client_id("host-1").layer(fleet.clone());
+    eventually(|| ids.iter().all(|id| fleet.connects(id) > 0)).await;
+    assert!(channel.readiness().standing().known.is_some_and(|known| known <= 15), "{:?}", channel.readiness());
+    for id in ["003", "117", "199"] {
+        fleet.set(id, Behaviour::Serve);
+        let is_back = |targets: &[tower_discovery::Target]| targets.iter().any(|target| target.key().id() == id);
+        tokio::time::timeout(Duration::from_secs(60), channel.wait_until(is_back)).await.expect("it is found");
+    }
+}
+
 /// Who serves a user's request.
 async fn server_of(channel: &Balance<Connection>, user: usize) -> String {
     let request = Request::post("/").header("x-user", user).body(Full::new(Bytes::new())).unwrap();
