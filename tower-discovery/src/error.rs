@@ -142,6 +142,16 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
+/// Whether the caller's own body failed, for which the endpoint is not to blame.
+pub(crate) fn is_the_callers(error: &(dyn std::error::Error + 'static)) -> bool {
+    Chain(error).links().any(|link| {
+        let is_user = link.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user);
+        // That is what hyper does with the stream of a body that fails.
+        let is_own_reset = |error: &h2::Error| error.is_reset() && !error.is_remote() && !error.is_library();
+        is_user || link.downcast_ref::<h2::Error>().is_some_and(is_own_reset)
+    })
+}
+
 struct Stage<'a>(Option<&'a Target>);
 
 impl fmt::Display for Stage<'_> {

@@ -20,7 +20,7 @@ use super::head::Head;
 use super::no_endpoint::{NoEndpoint, Patience};
 use super::pinned::NotConnected;
 use crate::body::{RequestBody, ResponseBody, Watched};
-use crate::error::{BoxError, Chain, Error, NoEndpointError, Unsent};
+use crate::error::{BoxError, Chain, Error, NoEndpointError, Unsent, is_the_callers};
 use crate::grpc;
 use crate::load::InFlight;
 use crate::meters::{Metered, Outcome};
@@ -300,9 +300,4 @@ fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
         let is_refusal = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
         error.is_remote() && (is_refusal || error.is_go_away())
     })
-}
-
-/// The caller's own body failed; the endpoint is not to blame.
-fn is_the_callers(error: &(dyn std::error::Error + 'static)) -> bool {
-    Chain(error).links().any(|link| link.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user))
 }

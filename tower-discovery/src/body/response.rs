@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, is_the_callers};
 use crate::grpc;
 use crate::load::InFlight;
 use crate::meters::{Metered, Outcome};
@@ -53,19 +53,33 @@ impl<B> ResponseBody<B> {
         Self { inner: None, watched: None }
     }
 
-    /// Ends the body with what went wrong.
-    fn fail(self: Pin<&mut Self>, error: impl FnOnce(&Watched) -> Error) -> Option<Result<Frame<Bytes>, Error>> {
+    /// Ends the body with what went wrong, and says whose doing it was.
+    fn fail(
+        self: Pin<&mut Self>,
+        error: impl FnOnce(&Watched) -> (Error, Outcome),
+    ) -> Option<Result<Frame<Bytes>, Error>> {
         let mut this = self.project();
         this.inner.set(None);
         let mut watched = this.watched.take()?;
-        watched.in_flight.failed(Instant::now());
-        watched.metered.set(Outcome::Failed);
-        let error = error(&watched);
+        let (error, outcome) = error(&watched);
+        if outcome == Outcome::Failed {
+            watched.in_flight.failed(Instant::now());
+        }
+        watched.metered.set(outcome);
         Some(if watched.is_grpc { Ok(Frame::trailers(grpc::trailers(&error))) } else { Err(error) })
     }
 }
 
 impl Watched {
+    fn failed(&self, error: BoxError) -> (Error, Outcome) {
+        let outcome = if is_the_callers(error.as_ref()) { Outcome::Cancelled } else { Outcome::Failed };
+        (Error::endpoint(&self.target, error), outcome)
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline.as_ref().is_some_and(|(sleep, _)| sleep.deadline() <= Instant::now())
+    }
+
     fn deadline_exceeded(&self) -> Error {
         let limit = self.deadline.as_ref().map_or(Duration::ZERO, |(_, limit)| *limit);
         Error::DeadlineExceeded { limit, target: Some(self.target.clone()) }
@@ -92,16 +106,24 @@ where
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        // What has arrived is handed on even if the deadline passed meanwhile.
         let polled = inner.poll_frame(cx);
         if polled.is_pending() {
             if let Some(watched) = this.watched.as_mut() {
                 ready!(watched.poll_deadline(cx));
-                return Poll::Ready(self.fail(Watched::deadline_exceeded));
+                return Poll::Ready(self.fail(|watched| (watched.deadline_exceeded(), Outcome::Failed)));
             }
             return Poll::Pending;
         }
         match ready!(polled) {
+            // The end is handed on even if the deadline passed meanwhile. An answer that still goes on is over, which is
+            // not for want of data from the endpoint.
+            Some(Ok(frame))
+                if frame.is_data()
+                    && this.watched.as_ref().is_some_and(Watched::is_late)
+                    && this.inner.as_ref().as_pin_ref().is_some_and(|inner| !inner.is_end_stream()) =>
+            {
+                Poll::Ready(self.fail(|watched| (watched.deadline_exceeded(), Outcome::Cancelled)))
+            }
             Some(Ok(frame)) => {
                 if let (Some(trailers), Some(watched)) = (frame.trailers_ref(), this.watched.as_mut())
                     && grpc::blames_the_endpoint(trailers)
@@ -114,7 +136,7 @@ where
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => Poll::Ready(self.fail(|watched| Error::endpoint(&watched.target, error.into()))),
+            Some(Err(error)) => Poll::Ready(self.fail(|watched| watched.failed(error.into()))),
             None => {
                 this.inner.set(None);
                 *this.watched = None;

@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use registry_client::Publisher;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tower::{Service, ServiceExt};
-use tower_discovery::{DiscoveryLayer, GrpcChannel, GrpcConnect, NoEndpoint, ServedBy};
+use tower_discovery::{
+    BoxError, DiscoveryLayer, Error, GrpcChannel, GrpcConnect, NoEndpoint, RequestBody, ResponseBody, ServedBy, Target,
+};
 use tower_layer::Layer;
 
 use crate::kit::{Behaviour, Fleet, alive_tasks, connected, eventually, instance, pay};
@@ -166,6 +170,67 @@ async fn a_stream_that_outlives_its_deadline_ends_with_deadline_exceeded() {
     stream.message().await.unwrap().unwrap();
     let status = stream.message().await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+}
+
+/// A channel to an endpoint whose answers have such a body.
+fn answering<B, F>(
+    body: F,
+) -> (impl Service<Request<Full<Bytes>>, Response = Response<ResponseBody<B>>, Error = Error> + Clone, Publisher)
+where
+    B: http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
+    F: Fn() -> B + Clone + Send + Sync + 'static,
+{
+    let (view, mut publisher) = pay();
+    publisher.put(instance("a", 1));
+    let connector = tower::service_fn(move |_target: Target| {
+        let body = body.clone();
+        let serve = tower::service_fn(move |_request: Request<RequestBody>| {
+            std::future::ready(Ok::<_, BoxError>(Response::new(body())))
+        });
+        std::future::ready(Ok::<_, BoxError>(serve))
+    });
+    (DiscoveryLayer::new(view).layer(connector), publisher)
+}
+
+fn call_with_timeout(limit: &str) -> Request<Full<Bytes>> {
+    let call = Request::post("/pay.Pay/Follow").header("content-type", "application/grpc");
+    call.header("grpc-timeout", limit).body(Full::default()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_faster_than_its_reader_ends_with_its_deadline() {
+    let endless =
+        || StreamBody::new(futures_util::stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(b"more")))));
+    let (channel, _publisher) = answering(endless);
+    let mut body = channel.oneshot(call_with_timeout("100m")).await.unwrap().into_body();
+    let mut read = 0;
+    let trailers = loop {
+        match body.frame().await.unwrap().unwrap().into_trailers() {
+            Ok(trailers) => break trailers,
+            Err(_data) => read += 1,
+        }
+        assert!(read < 1000, "it goes on and on");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!((read, &trailers["grpc-status"]), (10, &http::HeaderValue::from(4)));
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_ended_before_its_deadline_is_whole_when_it_is_read_late() {
+    let ended = || {
+        let trailers = http::HeaderMap::from_iter([("grpc-status".parse().unwrap(), http::HeaderValue::from(0))]);
+        StreamBody::new(futures_util::stream::iter([
+            Ok(Frame::data(Bytes::from_static(b"all"))),
+            Ok(Frame::trailers(trailers)),
+        ]))
+    };
+    let (channel, _publisher) = answering(ended);
+    let mut body = channel.oneshot(call_with_timeout("100m")).await.unwrap().into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "all");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(trailers["grpc-status"], "0");
 }
 
 #[tokio::test]

@@ -2,11 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use tower_discovery::DiscoveryLayer;
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+use tower_discovery::{BoxError, DiscoveryLayer, GrpcConnect};
 use tower_layer::Layer;
 
-use crate::kit::{Behaviour, Fleet, ask, connected, eventually, instance, pay};
+use crate::kit::{Answer, Behaviour, Fleet, ask, connected, eventually, instance, pay};
 
 /// The values by `name{label=value,...}`; a histogram's is how often it was recorded.
 fn values(snapshotter: &Snapshotter) -> BTreeMap<String, f64> {
@@ -70,4 +79,43 @@ async fn requests_are_counted_by_endpoint_and_outcome_and_gauges_end_at_zero() {
             .all(|(_, value)| *value == 0.0)
     })
     .await;
+}
+
+/// An HTTP/2 server that answers at once and sends back what it is sent.
+async fn echo() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer =
+                service_fn(|request: Request<Incoming>| async { Answer::Ok(Response::new(request.into_body())) });
+            let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(builder.serve_connection(TokioIo::new(stream), answer));
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_request_body_that_fails_after_the_answer_began_is_not_counted_against_the_endpoint() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let (view, mut publisher) = pay();
+    publisher.put(instance("a", echo().await));
+    let channel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    connected(&channel, &["a"]).await;
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, BoxError>>(1);
+    sender.send(Ok(Frame::data(Bytes::from_static(b"ping")))).await.unwrap();
+    let body = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(receiver));
+    let answer = channel.oneshot(Request::post("/pay.Pay/Chat").body(body).unwrap()).await.unwrap();
+    let mut answer = answer.into_body();
+    assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap(), "ping");
+    sender.send(Err("the caller's own".into())).await.unwrap();
+    answer.frame().await.unwrap().unwrap_err();
+    drop(answer);
+    let now = values(&snapshotter);
+    let counted =
+        |outcome: &str| now[&format!("tower_discovery_requests_total{{service=pay,instance=a,outcome={outcome}}}")];
+    assert_eq!([counted("cancelled"), counted("failed")], [1.0, 0.0], "{now:?}");
 }
