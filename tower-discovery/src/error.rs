@@ -85,6 +85,12 @@ impl<R> fmt::Debug for Unsent<R> {
     }
 }
 
+/// The request wanted a connection beside those that are open, and none could be made. They serve on, so the endpoint
+/// stays connected.
+#[derive(Debug, thiserror::Error)]
+#[error("no further connection could be opened: {0}")]
+pub(crate) struct NoFurtherConnection(#[source] pub(crate) BoxError);
+
 impl Error {
     pub(crate) fn endpoint(target: &Target, source: BoxError) -> Self {
         Self::Endpoint { target: target.clone(), source: source.into() }

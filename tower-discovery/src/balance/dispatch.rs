@@ -20,7 +20,7 @@ use super::head::Head;
 use super::no_endpoint::{NoEndpoint, Patience};
 use super::pinned::NotConnected;
 use crate::body::{RequestBody, ResponseBody, Watched};
-use crate::error::{BoxError, Chain, Error, NoEndpointError, Unsent, is_the_callers};
+use crate::error::{BoxError, Chain, Error, NoEndpointError, NoFurtherConnection, Unsent, is_the_callers};
 use crate::grpc;
 use crate::load::InFlight;
 use crate::meters::{Metered, Outcome};
@@ -275,7 +275,9 @@ where
     };
     let failure = match error.downcast::<Unsent<Request<RequestBody>>>() {
         Ok(unsent) => {
-            member.target.liveness().end();
+            if !unsent.source.is::<NoFurtherConnection>() {
+                member.target.liveness().end();
+            }
             attempt.in_flight.excused();
             Failure::Unsent(unsent.request, unsent.source)
         }

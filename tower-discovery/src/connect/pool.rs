@@ -2,7 +2,8 @@
 //!
 //! The endpoint counts as connected while one of them is open: a server that closes idle connections is
 //! connected to anew by the driver, which so finds out that it went. A request that a stale connection gave
-//! back goes out on another one; only when the endpoint cannot be dialled is it given back as unsent.
+//! back goes out on another one; only when the endpoint cannot be dialled is it given back as unsent. That ends
+//! nothing while other connections are open.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::dial::{DialError, DialSettings, Protocol, dial};
 use crate::body::RequestBody;
-use crate::error::{BoxError, Unsent};
+use crate::error::{BoxError, NoFurtherConnection, Unsent};
 use crate::target::Target;
 
 /// Idle connections are not looked for oftener.
@@ -98,7 +99,7 @@ impl Pool {
                 Some(sender) => sender,
                 None => match self.dial().await {
                     Ok(sender) => sender,
-                    Err(error) => return Err(Box::new(Unsent { request, source: error.into() })),
+                    Err(error) => return Err(self.give_back(request, error.into(), 0)),
                 },
             };
             match sender.try_send_request(request).await {
@@ -108,11 +109,19 @@ impl Pool {
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if is_reused => request = unsent,
-                    Some(request) => return Err(Box::new(Unsent { request, source: error.into_error().into() })),
+                    // The new one may still be counted as open.
+                    Some(request) => return Err(self.give_back(request, error.into_error().into(), 1)),
                     None => return Err(error.into_error().into()),
                 },
             }
         }
+    }
+
+    /// The request as unsent. While more than so many connections are open they serve on.
+    fn give_back(&self, request: Request<RequestBody>, source: BoxError, closing: usize) -> BoxError {
+        let serves_on = self.connections.lock().open > closing;
+        let source = if serves_on { Box::new(NoFurtherConnection(source)) } else { source };
+        Box::new(Unsent { request, source })
     }
 
     /// In HTTP/1.1 the path stands in the request line and the origin in `Host`.

@@ -111,3 +111,37 @@ async fn connections_that_nobody_uses_are_closed_but_for_the_last() {
     assert_eq!(answer(&channel).await, "question");
     assert_eq!(echo.accepted.load(Ordering::Relaxed), accepted, "the last one serves");
 }
+
+#[tokio::test]
+async fn a_pool_that_cannot_grow_serves_on_with_what_it_has() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (view, mut publisher) = pay();
+    publisher.put(instance("a", listener.local_addr().unwrap().port()));
+    let (asked, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (is_asked, may_answer) = (Arc::clone(&asked), Arc::clone(&release));
+    // One connection is accepted, and then nobody listens any more.
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        drop(listener);
+        let answer = service_fn(|_request: Request<Incoming>| async {
+            is_asked.notify_one();
+            may_answer.notified().await;
+            Answer::Ok(Response::new(Full::new(Bytes::from_static(b"question"))))
+        });
+        let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+        serving.await.unwrap();
+    });
+    let channel: HttpChannel = DiscoveryLayer::new(view).layer(HttpConnect::new());
+    let first = tokio::spawn({
+        let channel = channel.clone();
+        async move { answer(&channel).await }
+    });
+    asked.notified().await;
+    let error = ask(&channel).await.unwrap_err();
+    assert!(error.to_string().contains("no further connection could be opened"), "{error}");
+    assert_eq!(channel.readiness().standing().connected, 1, "the one that is open counts");
+    release.notify_one();
+    assert_eq!(first.await.unwrap(), "question");
+    release.notify_one();
+    assert_eq!(answer(&channel).await, "question");
+}
