@@ -140,7 +140,8 @@ impl DiscoveryLayer {
         self
     }
 
-    /// How many endpoints are connected to at the same time, at least 1; 64 unless set.
+    /// How many endpoints are connected to at the same time, at least 1; 64 unless set. Those whose last attempt failed
+    /// have a half of it, so that they do not hold up the others.
     pub fn parallel_connects(mut self, limit: usize) -> Self {
         self.connect.parallel = limit.max(1);
         self

@@ -4,6 +4,7 @@
 //! for the connection's end and connects again; the driver hears of it through a bounded queue, whose
 //! senders wait when it is full. Whatever happened since the last time is published as one picker.
 
+mod permits;
 mod roster;
 mod slot;
 mod upkeep;
@@ -13,12 +14,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use registry_client::View;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
+use self::permits::Permits;
 use self::roster::Roster;
 use self::slot::{State, Work};
 use self::upkeep::{Event, News, Upkeep};
@@ -51,7 +53,7 @@ impl Default for ConnectPolicy {
 pub(crate) struct Driver<C: Service<Target>> {
     connector: C,
     policy: ConnectPolicy,
-    permits: Arc<Semaphore>,
+    permits: Permits,
     tasks: TaskTracker,
     resolve: Resolve,
     board: Arc<Board<C::Response>>,
@@ -84,7 +86,7 @@ where
         Self {
             connector,
             policy,
-            permits: Arc::new(Semaphore::new(policy.parallel.min(Semaphore::MAX_PERMITS))),
+            permits: Permits::new(policy.parallel),
             tasks,
             resolve: Resolve::new(view),
             board,
@@ -150,7 +152,7 @@ where
             let upkeep = Upkeep {
                 connector: self.connector.clone(),
                 policy: self.policy,
-                permits: Arc::clone(&self.permits),
+                permits: self.permits.clone(),
                 tasks: self.tasks.clone(),
                 target: target.clone(),
                 serial: self.serial,

@@ -2,16 +2,16 @@
 //!
 //! It ends by being dropped when the endpoint goes. It holds no connection: what it made is the driver's.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::poll_fn;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use super::ConnectPolicy;
+use super::permits::Permits;
 use crate::error::{BoxError, ConnectError, ConnectTimeout};
 use crate::target::{Key, Target};
 
@@ -40,7 +40,7 @@ pub(super) enum Event<S> {
 pub(super) struct Upkeep<C: Service<Target>> {
     pub(super) connector: C,
     pub(super) policy: ConnectPolicy,
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) permits: Permits,
     pub(super) tasks: TaskTracker,
     pub(super) target: Target,
     pub(super) serial: u64,
@@ -57,7 +57,7 @@ where
         let mut failures = 0_u32;
         loop {
             let target = self.target.renewed(&self.tasks);
-            let result = self.connect(&target).await;
+            let result = self.connect(&target, failures > 0).await;
             self.target.meters().tried_to_connect(result.is_ok());
             match result {
                 Ok(connection) => {
@@ -85,9 +85,9 @@ where
         }
     }
 
-    async fn connect(&mut self, target: &Target) -> Result<C::Response, ConnectError> {
-        let permits = Arc::clone(&self.permits);
-        let _permit = permits.acquire_owned().await;
+    async fn connect(&mut self, target: &Target, has_failed: bool) -> Result<C::Response, ConnectError> {
+        let permits = self.permits.clone();
+        let _permit = permits.acquire(has_failed).await;
         let connecting = async {
             poll_fn(|cx| self.connector.poll_ready(cx)).await?;
             self.connector.call(target.clone()).await

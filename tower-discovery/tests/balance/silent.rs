@@ -13,7 +13,7 @@ use tower::ServiceExt;
 use tower_discovery::{DiscoveryLayer, GrpcChannel, GrpcConnect, ServedBy};
 use tower_layer::Layer;
 
-use crate::kit::{ask, connected, instance, pay};
+use crate::kit::{Behaviour, Fleet, ask, connected, eventually, instance, pay};
 use crate::resend::{Reply, frame_server};
 
 /// A port at which the kernel leaves SYNs unanswered: its listener has no room, and nobody accepts.
@@ -118,4 +118,22 @@ async fn g15_an_endpoint_that_never_answers_a_syn_alone_is_unavailable_at_the_li
     let error = ask(&channel).await.unwrap_err();
     let took = since.elapsed();
     assert!(took >= limit && took <= limit.mul_f64(1.1), "{took:?}: {error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_endpoints_that_swallow_attempts_do_not_hold_up_one_that_comes() {
+    let fleet = Fleet::default();
+    let (view, mut publisher) = pay();
+    let ids: Vec<_> = (0..100).map(|number| format!("{number:02}")).collect();
+    for id in &ids {
+        fleet.set(id, Behaviour::Swallow);
+        publisher.put(instance(id, 1));
+    }
+    let channel = DiscoveryLayer::new(view).parallel_connects(16).layer(fleet.clone());
+    // Each has failed once, and the second attempts are under way.
+    eventually(|| ids.iter().map(|id| fleet.connects(id)).sum::<usize>() >= ids.len() + 8).await;
+    publisher.put(instance("good", 2));
+    let since = Instant::now();
+    connected(&channel, &["good"]).await;
+    assert!(since.elapsed() < Duration::from_millis(100), "{:?}", since.elapsed());
 }
