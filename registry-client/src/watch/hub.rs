@@ -90,7 +90,8 @@ pub(crate) struct WatchHub {
     dropped: Arc<Dropped>,
 }
 
-/// Watches whose owner has gone, for the stream to cancel. It holds no more than there were watches.
+/// Watches whose owner has gone, for the stream to cancel. It holds no more than there were watches since the stream
+/// was opened.
 #[derive(Debug, Default)]
 struct Dropped {
     ids: Mutex<Vec<i64>>,
@@ -190,13 +191,16 @@ impl WatchStream {
                 };
                 drop(route.send(message).await);
             }
+            // There is nothing left to cancel, and streams that do not open must not gather ids. A watch that has yet to
+            // be created is found to have no owner by its route.
+            self.dropped.ids.lock().clear();
         }
     }
 
     /// Opens the stream with its first watch, as a server may answer only then.
     async fn open(&mut self, first: Create) -> Result<(Requests, Streaming<WatchResponse>), Error> {
         let (requests, outgoing) = mpsc::channel(REQUEST_LIMIT);
-        self.create(first, &requests).await;
+        self.create(first, requests.try_reserve().ok());
         let mut client = WatchClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_LIMIT_BYTES);
         match timeout(OPEN_LIMIT, client.watch(ReceiverStream::new(outgoing))).await {
             Ok(Ok(answers)) => {
@@ -212,32 +216,37 @@ impl WatchStream {
     /// has gone.
     async fn follow(&mut self, requests: Requests, mut answers: Streaming<WatchResponse>) -> Option<End> {
         let mut quiet = Quiet::new();
+        let mut cancelling = false;
         loop {
             if !self.unanswered.is_empty() && self.channel.is_outdated(self.token) {
                 return Some(End::Moved);
             }
             // A server that is not read from may stop reading, so that answers go before watches that are to
             // be created; one of those follows each answer, so that a flood of answers does not keep them away.
+            // Nothing is asked for without a place for it, as a server that takes nothing must be heard, and found out.
             tokio::select! {
                 biased;
-                () = self.dropped.wake.notified() => self.cancel_dropped(&requests).await,
+                permit = requests.reserve(), if cancelling => cancelling = self.cancel_dropped(permit.ok()),
+                () = self.dropped.wake.notified(), if !cancelling => cancelling = true,
                 answer = answers.message() => match answer {
                     Ok(Some(answer)) => {
                         quiet.heard();
                         self.route(answer).await;
-                        if let Ok(create) = self.asked.try_recv() {
-                            self.create(create, &requests).await;
+                        if let Ok(permit) = requests.try_reserve()
+                            && let Ok(create) = self.asked.try_recv()
+                        {
+                            self.create(create, Some(permit));
                         }
                     }
                     Ok(None) => return Some(End::Lost(Error::Unavailable { message: "the watch stream ended".to_owned() })),
                     Err(status) => return Some(End::Lost(failure(&status).error)),
                 },
-                create = self.asked.recv() => {
+                (permit, create) = next_create(&requests, &mut self.asked) => {
                     quiet.heard();
-                    self.create(create?, &requests).await;
+                    self.create(create?, permit);
                 }
-                // Without a watch a server has nothing to say.
-                _ = quiet.check.tick(), if !self.watches.is_empty() => match quiet.looked() {
+                // Without a watch a server has nothing to say, but it has to take what is asked.
+                _ = quiet.check.tick(), if !self.watches.is_empty() || requests.capacity() == 0 => match quiet.looked() {
                     0 | 1 => {}
                     QUIET_LIMIT.. => {
                         return Some(End::Lost(Error::Unavailable { message: "the watch stream is silent".to_owned() }));
@@ -248,7 +257,8 @@ impl WatchStream {
         }
     }
 
-    async fn create(&mut self, create: Create, requests: &Requests) {
+    /// Without a place the stream takes nothing any more, and is about to be found lost.
+    fn create(&mut self, create: Create, permit: Option<mpsc::Permit<'_, WatchRequest>>) {
         // Its owner has gone already, and told `dropped` so before there was anything to cancel.
         if create.route.is_closed() {
             return;
@@ -263,18 +273,24 @@ impl WatchStream {
             fragment: true,
             ..Default::default()
         };
-        // A stream that takes nothing any more is about to be found lost.
-        drop(requests.send(WatchRequest { request_union: Some(RequestUnion::CreateRequest(request)) }).await);
+        if let Some(permit) = permit {
+            permit.send(WatchRequest { request_union: Some(RequestUnion::CreateRequest(request)) });
+        }
     }
 
-    async fn cancel_dropped(&mut self, requests: &Requests) {
-        let ids = std::mem::take(&mut *self.dropped.ids.lock());
-        for watch_id in ids {
+    /// Cancels one; says whether there may be more.
+    fn cancel_dropped(&mut self, permit: Option<mpsc::Permit<'_, WatchRequest>>) -> bool {
+        let mut ids = self.dropped.ids.lock();
+        while let Some(watch_id) = ids.pop() {
             if self.watches.remove(&watch_id).is_some() {
                 let request = RequestUnion::CancelRequest(WatchCancelRequest { watch_id });
-                drop(requests.send(WatchRequest { request_union: Some(request) }).await);
+                if let Some(permit) = permit {
+                    permit.send(WatchRequest { request_union: Some(request) });
+                }
+                return true;
             }
         }
+        false
     }
 
     /// The watch that is meant; none for all of them together.
@@ -305,6 +321,16 @@ impl WatchStream {
             self.watches.remove(&id);
         }
     }
+}
+
+/// The next watch to create, once there is a place for it; no place if the stream takes nothing any more. Dropping the
+/// future loses nothing.
+async fn next_create<'a>(
+    requests: &'a Requests,
+    asked: &mut mpsc::Receiver<Create>,
+) -> (Option<mpsc::Permit<'a, WatchRequest>>, Option<Create>) {
+    let permit = requests.reserve().await.ok();
+    (permit, asked.recv().await)
 }
 
 /// Whether the stream says something.
@@ -356,3 +382,6 @@ fn message(answer: WatchResponse) -> Message {
         Err(error) => Message::Cancelled { reason: Error::Unavailable { message: error.to_string() }, refused: false },
     }
 }
+
+#[cfg(test)]
+mod tests;
