@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use registry_proto::etcdserverpb::kv_client::KvClient;
+use registry_proto::etcdserverpb::lease_client::LeaseClient;
 use registry_proto::etcdserverpb::request_op::Request;
 use registry_proto::etcdserverpb::response_op::Response;
-use registry_proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, TxnResponse};
+use registry_proto::etcdserverpb::{
+    DeleteRangeRequest, LeaseTimeToLiveRequest, PutRequest, RequestOp, TxnRequest, TxnResponse,
+};
 use registry_proto::mvccpb::KeyValue;
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +64,7 @@ pub(crate) async fn remove(
     match &removed {
         // Whether or not the calls were carried out, nothing stays of them.
         Err(_) => release(channel, id).await,
-        Ok((_, Some(old))) => release(channel, *old).await,
+        Ok((_, Some(old))) => release_alone(channel, *old, &keys.tombstone).await,
         Ok((_, None)) => {}
     }
     removed.map(|(stood, _)| stood)
@@ -100,18 +103,36 @@ fn buried(answer: TxnResponse) -> (bool, Option<LeaseId>) {
 
 /// Takes the tombstone away; says whether there was one.
 pub(crate) async fn restore(channel: Channel, keys: Keys) -> Result<bool, Error> {
-    let request = DeleteRangeRequest { key: keys.tombstone, prev_kv: true, ..Default::default() };
+    let request = DeleteRangeRequest { key: keys.tombstone.clone(), prev_kv: true, ..Default::default() };
     let answer = limited(&channel, KvClient::new(channel.clone()).delete_range(request)).await;
     let answer = answer.map_err(|refusal| Failure::from(refusal).error)?;
     if let Some(lease) = answer.prev_kvs.first().and_then(lease_of_ours) {
-        release(channel, lease).await;
+        release_alone(channel, lease, &keys.tombstone).await;
     }
     Ok(answer.deleted > 0)
 }
 
-/// The lease of a tombstone that this SDK wrote. One that somebody wrote otherwise may carry more than that.
+/// The lease of a tombstone that this SDK may have written.
 fn lease_of_ours(kv: &KeyValue) -> Option<LeaseId> {
     (kv.lease != 0 && serde_json::from_slice::<Record>(&kv.value).is_ok()).then_some(kv.lease)
+}
+
+/// Revokes the lease of a tombstone that has gone, unless more stands under it: then somebody else made it, whatever the
+/// tombstone looked like. What cannot be found out is left to the TTL.
+async fn release_alone(channel: Channel, id: LeaseId, tombstone: &Bytes) {
+    let mut pauses = Delays::random();
+    for _ in 0..REVOKE_TRIES {
+        let request = LeaseTimeToLiveRequest { id, keys: true };
+        let mut client = LeaseClient::new(channel.clone());
+        if let Ok(lease) = limited(&channel, client.lease_time_to_live(request)).await {
+            // The member that answers may not have heard yet that the tombstone has gone.
+            if lease.ttl > 0 && lease.keys.iter().all(|key| key == tombstone) {
+                release(channel, id).await;
+            }
+            return;
+        }
+        tokio::time::sleep(pauses.next()).await;
+    }
 }
 
 async fn release(channel: Channel, id: LeaseId) {

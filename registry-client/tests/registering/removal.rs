@@ -55,3 +55,21 @@ async fn what_cannot_be_removed_is_told_with_the_mend() {
     assert!(matches!(&error, Error::Setting(text) if text.contains("from 1 s")), "{error:?}");
     assert!(matches!(soon("it fails", registry.restore("pay", "1")).await, Err(Error::Unavailable { .. })));
 }
+
+#[tokio::test]
+async fn g08_a_lease_that_holds_more_than_the_tombstone_is_left_alone() {
+    let Some(mut corner) = Corner::alone("removal-lease").await else { return };
+    let lease = corner.calls.grant(3600).await;
+    let tombstone = |id: &str| format!("{}/tombstones/pay/{id}", corner.namespace);
+    let (first, second, third) = (tombstone("1"), tombstone("2"), tombstone("3"));
+    for key in [&first, &second, &third] {
+        corner.calls.put(key, r#"{"version":1}"#, lease).await;
+    }
+    let registry = corner.registry();
+    assert!(registry.restore("pay", "1").await.unwrap());
+    assert!(corner.calls.get(&first).await.is_none());
+    assert!(!registry.remove("pay", "2").lasting(HOUR).await.unwrap());
+    assert_eq!(corner.lease_of(&third).await, Some(lease), "the others stand");
+    assert!(registry.restore("pay", "2").await.unwrap() && registry.restore("pay", "3").await.unwrap());
+    corner.no_lease_is_left().await;
+}
