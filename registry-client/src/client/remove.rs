@@ -11,7 +11,7 @@ use super::register::LONGEST_TTL;
 use crate::channel::Channel;
 use crate::error::Error;
 use crate::instance::check_name;
-use crate::registration::tombstone::{self, Removed};
+use crate::registration::tombstone::{self, Ended, Removed};
 
 /// Long enough for people to end the process, and short enough that tombstones do not pile up.
 const DEFAULT_LASTING: Duration = Duration::from_secs(24 * 3600);
@@ -104,7 +104,7 @@ impl Registry {
     pub async fn restore(&self, service: &str, id: &str) -> Result<bool, Error> {
         check_names(service, id)?;
         let keys = self.keys(service, id);
-        self.on_thread(|channel| tombstone::restore(channel, keys)).await
+        self.on_thread(|channel| async { tombstone::restore(channel, keys).await.into() }).await
     }
 
     /// The instances of a service over which tombstones stand, by id.
@@ -116,19 +116,26 @@ impl Registry {
     pub async fn removed(&self, service: &str) -> Result<Vec<Removed>, Error> {
         check_name("service", service)?;
         let prefix = format!("{}/tombstones/{service}/", self.namespace());
-        self.on_thread(|channel| tombstone::removed(channel, prefix)).await
+        self.on_thread(|channel| async { tombstone::removed(channel, prefix).await.into() }).await
     }
 
     /// Has the SDK's thread do something to its end, whatever becomes of this future.
     async fn on_thread<T, F>(&self, call: impl FnOnce(Channel) -> F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: Future<Output = Result<T, Error>> + Send + 'static,
+        F: Future<Output = Ended<T>> + Send + 'static,
     {
-        let calling = call(self.shared.workplace.tools.channel.clone());
+        let channel = self.shared.workplace.tools.channel.clone();
+        let calling = call(channel.clone());
         let (tell, told) = oneshot::channel();
-        // Who does not wait any more is told nothing.
-        self.shared.workplace.spawn(async move { drop(tell.send(calling.await)) });
+        self.shared.workplace.spawn(async move {
+            let Ended { answer, leftover } = calling.await;
+            // Who does not wait any more is told nothing.
+            drop(tell.send(answer));
+            if let Some(lease) = leftover {
+                tombstone::release(channel, lease).await;
+            }
+        });
         told.await.map_err(|_| Error::Closed)?
     }
 }

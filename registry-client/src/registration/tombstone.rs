@@ -47,27 +47,33 @@ pub struct Removed {
     pub reason: Option<String>,
 }
 
+/// How a call has ended, and a lease that is to be [released](release) when that has been told.
+pub(crate) struct Ended<T> {
+    pub(crate) answer: Result<T, Error>,
+    pub(crate) leftover: Option<LeaseId>,
+}
+
+impl<T> From<Result<T, Error>> for Ended<T> {
+    fn from(answer: Result<T, Error>) -> Self {
+        Self { answer, leftover: None }
+    }
+}
+
 /// Removes the instance for so long; says whether it stood there.
-pub(crate) async fn remove(
-    channel: Channel,
-    keys: Keys,
-    lasting: Duration,
-    reason: Option<String>,
-) -> Result<bool, Error> {
+pub(crate) async fn remove(channel: Channel, keys: Keys, lasting: Duration, reason: Option<String>) -> Ended<bool> {
     let id = fastrand::i64(1..);
     let removed = match grant(channel.clone(), id, lasting).await {
         Event::Granted { .. } => bury(&channel, &keys, id, reason).await,
         Event::GrantFailed { failure, .. } if failure.maybe_done => Err(failure.error),
-        Event::GrantFailed { failure, .. } => return Err(failure.error),
-        _ => return Err(Error::Unavailable { message: "a lease of that id exists; try again".to_owned() }),
+        Event::GrantFailed { failure, .. } => return Err(failure.error).into(),
+        _ => return Err(Error::Unavailable { message: "a lease of that id exists; try again".to_owned() }).into(),
     };
-    match &removed {
-        // Whether or not the calls were carried out, nothing stays of them.
-        Err(_) => release(channel, id).await,
-        Ok((_, Some(old))) => release_alone(channel, *old, &keys.tombstone).await,
-        Ok((_, None)) => {}
+    // Whether or not the calls were carried out, nothing stays of those that failed.
+    let leftover = removed.is_err().then_some(id);
+    if let Ok((_, Some(old))) = &removed {
+        release_alone(channel, *old, &keys.tombstone).await;
     }
-    removed.map(|(stood, _)| stood)
+    Ended { answer: removed.map(|(stood, _)| stood), leftover }
 }
 
 /// Puts the tombstone and deletes the key; says whether the key was there, and the lease of an older tombstone.
@@ -135,7 +141,8 @@ async fn release_alone(channel: Channel, id: LeaseId, tombstone: &Bytes) {
     }
 }
 
-async fn release(channel: Channel, id: LeaseId) {
+/// Revokes a lease, within a few tries.
+pub(crate) async fn release(channel: Channel, id: LeaseId) {
     let mut pauses = Delays::random();
     for _ in 0..REVOKE_TRIES {
         let Event::Revoke { outcome, .. } = revoke(channel.clone(), id).await else { return };

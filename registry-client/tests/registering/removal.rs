@@ -1,10 +1,11 @@
 //! An operator removes an instance against its process's will, and lets it come back.
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use registry_client::{Error, LeaseState};
 
-use crate::kit::{Corner, instance, soon};
+use crate::kit::{Corner, Proxy, instance, soon};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -71,5 +72,20 @@ async fn g08_a_lease_that_holds_more_than_the_tombstone_is_left_alone() {
     assert!(!registry.remove("pay", "2").lasting(HOUR).await.unwrap());
     assert_eq!(corner.lease_of(&third).await, Some(lease), "the others stand");
     assert!(registry.restore("pay", "2").await.unwrap() && registry.restore("pay", "3").await.unwrap());
+    corner.no_lease_is_left().await;
+}
+
+#[tokio::test]
+async fn what_a_failed_removal_leaves_is_cleaned_up_after_it_was_told() {
+    let Some(corner) = Corner::alone("removal-away").await else { return };
+    let proxy = Proxy::new(corner.endpoint()).await;
+    let registry = corner.registry_by(&proxy.endpoint);
+    registry.connect().await.unwrap();
+    proxy.freeze();
+    // A call has 5 s, and each of several revokes as well.
+    let removal = tokio::time::timeout(Duration::from_secs(9), registry.remove("pay", "1").into_future()).await;
+    assert!(matches!(removal, Ok(Err(Error::Unavailable { .. }))), "{removal:?}");
+    // What was on its way comes late.
+    proxy.open();
     corner.no_lease_is_left().await;
 }
