@@ -41,6 +41,7 @@ struct Place<'a> {
 fn api_of(name: &str) -> Api {
     let sources: Vec<_> =
         below(&root().join(name).join("src")).into_iter().filter(|source| !is_left_out(source)).collect();
+    let gated = gated(&sources);
     let mut api = Api::default();
     // Twice: what is public has to be known before its implementations are looked at.
     for _ in 0..2 {
@@ -48,13 +49,35 @@ fn api_of(name: &str) -> Api {
             let file = syn::parse_file(&source.text).expect("sources are Rust");
             let mut imports = BTreeMap::new();
             file.items.iter().for_each(|item| note_imports(item, &mut imports));
-            let place = Place { module: module_of(source), imports: &imports, features: String::new() };
+            let module = module_of(source);
+            let gate = gated.iter().find(|(gate, _)| module == **gate || module.starts_with(&format!("{gate}::")));
+            let features = gate.map(|(_, features)| features.clone()).unwrap_or_default();
+            let place = Place { module, imports: &imports, features };
             file.items.iter().for_each(|item| api.item(item, &place));
         }
     }
     api.leaks.sort();
     api.leaks.dedup();
     api
+}
+
+/// The modules in files of their own that need features.
+fn gated(sources: &[Source]) -> BTreeMap<String, String> {
+    let mut gated = BTreeMap::new();
+    for source in sources {
+        let file = syn::parse_file(&source.text).expect("sources are Rust");
+        let imports = BTreeMap::new();
+        let place = Place { module: module_of(source), imports: &imports, features: String::new() };
+        for item in &file.items {
+            let Item::Mod(item) = item else { continue };
+            let within = place.within(&item.attrs).filter(|within| !within.features.is_empty());
+            if let Some(within) = within {
+                let module = [place.module.as_str(), &item.ident.to_string()].join("::");
+                gated.insert(module.trim_start_matches("::").to_owned(), within.features);
+            }
+        }
+    }
+    gated
 }
 
 fn is_left_out(source: &Source) -> bool {
@@ -97,7 +120,9 @@ impl Api {
                 let (name, generics, bounds) = (&item.ident, &item.generics, &item.supertraits);
                 self.line(&quote!(trait #name #generics: #bounds), &place);
                 for part in &item.items {
-                    if let TraitItem::Fn(part) = part {
+                    if let TraitItem::Fn(part) = part
+                        && let Some(place) = place.within(&part.attrs)
+                    {
                         self.signature(&format!("{name}::"), &part.sig, &place);
                     }
                 }
@@ -114,10 +139,8 @@ impl Api {
                 let tree = &item.tree;
                 self.line(&quote!(use #tree), &place);
             }
-            Item::Mod(item) => {
-                let name = &item.ident;
-                self.line(&quote!(mod #name), &place);
-            }
+            // A module of the name of a hidden crate shows nothing of it.
+            Item::Mod(item) => drop(self.lines.insert(place.line(&format!("mod {}", item.ident)))),
             other => self.line(&quote!(#other), &place),
         }
     }
