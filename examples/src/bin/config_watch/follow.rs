@@ -56,17 +56,19 @@ impl Follower {
 
     /// Tells every change, for ever. Dropping the future loses nothing: the next call goes on from here.
     pub(crate) async fn follow(&mut self, mut tell: impl FnMut(Change<'_>)) -> Infallible {
-        let mut listed = self.revision > 0;
+        let mut must_list = self.revision == 0;
         loop {
             let outcome = async {
-                if !listed {
+                if must_list {
                     self.list(&mut tell).await?;
+                    // Not before: a list that failed is still to come.
+                    must_list = false;
                 }
                 self.watch(&mut tell).await
             };
             // History is compacted, or the registry has less of it than we have seen: only a list tells what there is.
-            listed = !matches!(outcome.await, Err(status) if status.code() == Code::OutOfRange);
-            listed &= self.revision > 0;
+            let is_behind = matches!(outcome.await, Err(status) if status.code() == Code::OutOfRange);
+            must_list |= is_behind;
             tokio::time::sleep(PAUSE).await;
         }
     }
