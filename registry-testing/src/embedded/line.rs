@@ -5,6 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use registry_client::{Registry, RegistryBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -111,6 +112,9 @@ impl Drop for Line {
     }
 }
 
+/// Before the next connection is taken after one that could not be.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
 /// Until the line is dropped.
 async fn serve(doors: Vec<(TcpListener, SocketAddr)>, mut states: watch::Receiver<State>) {
     for (door, target) in doors {
@@ -121,9 +125,14 @@ async fn serve(doors: Vec<(TcpListener, SocketAddr)>, mut states: watch::Receive
 
 async fn accept(door: TcpListener, target: SocketAddr, states: watch::Receiver<State>) {
     let Ok(door) = tokio::net::TcpListener::from_std(door) else { return };
-    while let Ok((near, _)) = door.accept().await {
-        if states.borrow().mode != Mode::Cut {
-            drop(tokio::spawn(carry(near, target, states.clone())));
+    loop {
+        match door.accept().await {
+            Ok((near, _)) if states.borrow().mode != Mode::Cut => {
+                drop(tokio::spawn(carry(near, target, states.clone())));
+            }
+            Ok(_) => {}
+            // Of this one connection, or too many are open: the next one may come.
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
 }
