@@ -26,7 +26,7 @@ use crate::types::planted::{Bug, planted};
 use crate::types::{Grant, LeaseId, MemberId, Revision, Runtime};
 use crate::watch::Hub;
 
-/// Keys that one slice of physical compaction looks at: about a tenth of a millisecond of work between entries.
+/// Keys that one slice of physical compaction looks at, between entries; 2,000 held puts up.
 const COMPACT_KEYS: usize = 200;
 
 /// Hears of leases that come and go, so that their time can be kept elsewhere. It is told while the state is locked:
