@@ -10,6 +10,8 @@ use registry_bench::load::{Amount, Load, Work};
 use registry_bench::progress::Progress;
 use registry_bench::stall::{self, End, Stall};
 use registry_bench::upkeep::{self, Chore, Upkeep};
+use registry_proto::etcdserverpb::RangeRequest;
+use registry_proto::etcdserverpb::kv_client::KvClient;
 use registry_server::server::{Config, Running, Server};
 use tempfile::TempDir;
 
@@ -22,6 +24,14 @@ async fn node() -> (Running, TempDir) {
         ..Config::default()
     };
     (Server::start(config).await.unwrap(), dir)
+}
+
+/// How often each key of the node was put.
+async fn versions(url: &str) -> Vec<i64> {
+    let channel = tonic::transport::Endpoint::from_shared(url.to_owned()).unwrap().connect().await.unwrap();
+    let read = RangeRequest { key: "\0".into(), range_end: "\0".into(), ..RangeRequest::default() };
+    let found = KvClient::new(channel).range(read).await.unwrap().into_inner();
+    found.kvs.into_messages().unwrap().iter().map(|kv| kv.version).collect()
 }
 
 fn tiny(work: Work) -> Load {
@@ -110,6 +120,7 @@ async fn each_chore_is_done_beside_the_puts_of_its_phase() {
         phase: Duration::from_millis(300),
         pause: Duration::from_millis(50),
         rounds: 2,
+        overwrite: false,
     };
     let mut lines = Vec::new();
     let mut say = |line: &str| lines.push(line.to_owned());
@@ -149,5 +160,19 @@ async fn a_refused_operation_ends_the_measurement_with_the_servers_text() {
     let node = Server::start(config).await.unwrap();
     let failure = measure(tiny(Work::Txn), node.client_url()).await.unwrap_err();
     assert!(failure.to_string().contains("too many operations in txn request"), "{failure}");
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_key_is_put_again_before_each_phase_if_that_is_asked_for() {
+    let (node, _dir) = node().await;
+    let (phase, pause) = (Duration::from_millis(50), Duration::from_secs(60));
+    let load = Load { rate: Some(20.0), ..tiny(Work::Put) };
+    let plan = Upkeep { load, chores: vec![Chore::Defragment], phase, pause, rounds: 1, overwrite: true };
+    let rounds =
+        upkeep::measure(&plan, "node", node.client_url(), None, &Progress::new(), &mut |_| {}).await.unwrap().rounds;
+    assert_eq!(rounds[0].iter().map(|run| run.done.times).collect::<Vec<_>>(), [0, 1]);
+    let versions = versions(node.client_url()).await;
+    assert!(versions.len() == 300 && versions.iter().all(|&version| version >= 3), "{versions:?}");
     node.shutdown().await.unwrap();
 }

@@ -10,7 +10,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::backoff::Backoff;
-use crate::balance::{Balance, Board, NoEndpoint};
+use crate::balance::{Balance, Board, Manners, NoEndpoint};
 use crate::balancing::subset::Order;
 use crate::balancing::{Affinity, Balancing, OutlierEjection, Zone};
 use crate::driver::{ConnectPolicy, Driver};
@@ -41,6 +41,7 @@ pub struct DiscoveryLayer {
     on_no_endpoint: NoEndpoint,
     connect: ConnectPolicy,
     balancing: Balancing,
+    served_by: bool,
 }
 
 impl DiscoveryLayer {
@@ -51,6 +52,7 @@ impl DiscoveryLayer {
             on_no_endpoint: NoEndpoint::default(),
             connect: ConnectPolicy::default(),
             balancing: Balancing::default(),
+            served_by: false,
         }
     }
 
@@ -122,6 +124,13 @@ impl DiscoveryLayer {
         self
     }
 
+    /// Whether each answer has a [`ServedBy`](crate::ServedBy) among its extensions; not unless set, as it costs a request three
+    /// allocations, more than the rest of the way. Errors name their endpoint in any case.
+    pub fn served_by(mut self, tell: bool) -> Self {
+        self.served_by = tell;
+        self
+    }
+
     /// What a request does while no endpoint is connected; [`NoEndpoint::WaitUpTo`] 5 s unless set.
     pub fn on_no_endpoint(mut self, policy: NoEndpoint) -> Self {
         self.on_no_endpoint = policy;
@@ -168,6 +177,11 @@ where
         let (view, balancing) = (self.view.clone(), self.balancing.clone());
         let driver = Driver::new(connector, view, Arc::clone(&board), self.connect, balancing, tasks.clone());
         tasks.spawn(driver.run(stop.clone()));
-        Balance::new(board, self.on_no_endpoint, self.balancing.affinity.clone(), tasks, stop.drop_guard())
+        let manners = Manners {
+            on_no_endpoint: self.on_no_endpoint,
+            affinity: self.balancing.affinity.clone(),
+            served_by: self.served_by,
+        };
+        Balance::new(board, manners, tasks, stop.drop_guard())
     }
 }

@@ -137,8 +137,9 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Which endpoint had the request; an extension of every response that an endpoint gave, and of those that tell a
-/// gRPC caller how an endpoint failed. [`Error::target`](crate::Error::target) says it of errors.
+/// Which endpoint had the request; an extension of every response that an endpoint gave if
+/// [`DiscoveryLayer::served_by`](crate::DiscoveryLayer::served_by) asks for it, and always of those that tell a gRPC caller how an
+/// endpoint failed. [`Error::target`](crate::Error::target) says it of errors.
 ///
 /// ```
 /// # fn example<B>(response: http::Response<B>) {

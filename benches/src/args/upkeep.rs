@@ -16,6 +16,8 @@ Examples:
     registry-bench upkeep --server target/release/registry-server --rounds 5
   The same, then etcd's, with one chore only:
     registry-bench upkeep --server target/release/registry-server --peer /usr/bin/etcd --chores defragment
+  One defragmentation in each phase, of a store of which half is garbage:
+    registry-bench upkeep --server target/release/registry-server --chores defragment --overwrite --pause-seconds 60
 
 Puts come at a fixed rate and count from when they were due. A round is a quiet phase and one for each chore, which is done
 over and over; what is compared is the p99 of a phase with that of its round's quiet one.";
@@ -37,6 +39,9 @@ pub(crate) struct UpkeepArgs {
     /// Between the end of a chore and its next beginning.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     pause_seconds: Duration,
+    /// Put every key again and compact before each phase, so that half of what is on the disk is garbage.
+    #[arg(long)]
+    overwrite: bool,
     /// Also write everything to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -73,7 +78,8 @@ impl UpkeepArgs {
             ..Load::default()
         };
         let (phase, pause) = (self.phase_seconds, self.pause_seconds);
-        Upkeep { load, chores: self.chores.clone(), phase, pause, rounds: self.rounds }
+        let (chores, rounds, overwrite) = (self.chores.clone(), self.rounds, self.overwrite);
+        Upkeep { load, chores, phase, pause, rounds, overwrite }
     }
 
     /// The servers to start, one after the other.

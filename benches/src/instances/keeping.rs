@@ -107,7 +107,7 @@ async fn put_all(endpoint: Endpoint, connection: Connection, leases: Vec<(usize,
 /// Every lease once in `every`, evenly, until the stream is gone.
 async fn send(requests: mpsc::Sender<LeaseKeepAliveRequest>, ids: Vec<i64>, every: Duration) {
     let mut ticks = interval((every / ids.len().max(1) as u32).max(Duration::from_micros(100)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for id in ids.into_iter().cycle() {
         ticks.tick().await;
         if requests.send(LeaseKeepAliveRequest { id }).await.is_err() {

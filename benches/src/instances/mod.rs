@@ -72,12 +72,11 @@ pub async fn measure(url: &str, server: u32, plan: &Plan, progress: &Progress) -
     let leased = began.elapsed();
     clients.catch_up(&endpoint).await?;
     progress.says("rest with keep-alives");
-    let answered_before = keepers.answered()?;
+    let (answered_before, began) = (keepers.answered()?, Instant::now());
     let kept = rest(server, plan.rest).await?;
-    let answered = keepers.answered()? - answered_before;
+    let keep_alives_per_second = (keepers.answered()? - answered_before) as f64 / began.elapsed().as_secs_f64();
     clients.are_synced()?;
     progress.ends();
-    let keep_alives_per_second = answered as f64 / plan.rest.as_secs_f64();
     Ok(Figures { bulk, leased, first_snapshots, client_bytes, changes, idle, kept, keep_alives_per_second })
 }
 

@@ -63,13 +63,13 @@ impl Chores {
             done.bytes += self.once(chore).await?;
             done.times += 1;
             done.seconds += begun.elapsed().as_secs_f64();
-            sleep(pause).await;
+            sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
         }
         Ok(done)
     }
 
     /// Bytes that came of it.
-    async fn once(&self, chore: Chore) -> Result<u64, BenchError> {
+    pub(super) async fn once(&self, chore: Chore) -> Result<u64, BenchError> {
         let (mut kv, mut maintenance) = (self.kv.clone(), self.maintenance.clone());
         match chore {
             Chore::Defragment => {

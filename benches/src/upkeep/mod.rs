@@ -39,6 +39,9 @@ pub struct Upkeep {
     pub pause: Duration,
     /// How often all phases are run.
     pub rounds: usize,
+    /// Before each phase every key is put again and what was replaced is compacted away, so that half of what the
+    /// server holds on its disk is garbage.
+    pub overwrite: bool,
 }
 
 /// One phase.
@@ -151,13 +154,19 @@ pub async fn measure(
 ) -> Result<Rounds, BenchError> {
     plan.validate()?;
     progress.says("preparing");
-    preload(&plan.load, &Endpoint::parse(endpoint)?, &Keys::new(&plan.load)).await?;
+    let (parsed, keys) = (Endpoint::parse(endpoint)?, Keys::new(&plan.load));
+    preload(&plan.load, &parsed, &keys).await?;
     let generator = Generator::connect(plan.load.clone(), endpoint).await?;
     let chores = Chores::open(endpoint).await?;
     let mut rounds = Vec::new();
     for round in 1..=plan.rounds {
         let mut runs = Vec::new();
         for chore in std::iter::once(None).chain(plan.chores.iter().copied().map(Some)) {
+            if plan.overwrite {
+                progress.says("overwriting");
+                preload(&plan.load, &parsed, &keys).await?;
+                chores.once(Chore::Compact).await?;
+            }
             progress.says("warming up");
             generator.warm_up().await?;
             let run = phase(plan, chore, &generator, &chores, server, progress).await?;

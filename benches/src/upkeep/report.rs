@@ -7,7 +7,8 @@ use crate::report;
 
 pub(super) fn title(plan: &Upkeep) -> String {
     let (keys, phase, pause) = (plan.load.key_space, plan.phase, plan.pause);
-    format!("{}\n{keys} keys; {phase:?} a phase, chores with pauses of {pause:?}", plan.load.title())
+    let before = if plan.overwrite { ", all put again and compacted before each phase" } else { "" };
+    format!("{}\n{keys} keys{before}; {phase:?} a phase, chores with pauses of {pause:?}", plan.load.title())
 }
 
 pub(super) fn head() -> String {

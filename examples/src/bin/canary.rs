@@ -52,7 +52,7 @@ async fn run(args: &Args) -> Result<(), BoxError> {
     let view = registry.watch(SERVICE).start()?.select(Selector::endpoint("http"));
     // By pending requests: by latency, the faster of two versions would get more than its weight says, which is what a service
     // wants and somebody who compares versions does not.
-    let layer = DiscoveryLayer::new(view).load(LoadMetric::pending_requests());
+    let layer = DiscoveryLayer::new(view).served_by(true).load(LoadMetric::pending_requests());
     let channel: HttpChannel = layer.layer(HttpConnect::new());
     for &weight in &args.weights {
         new.update(|instance| instance.set_weight(weight)).await?;

@@ -74,7 +74,7 @@ async fn serve(registry: &Registry) -> Result<(), BoxError> {
 
 async fn call(registry: &Registry, times: u32) -> Result<(), BoxError> {
     let view = registry.watch("hello").start()?.select(Selector::endpoint("http"));
-    let channel: HttpChannel = DiscoveryLayer::new(view).layer(HttpConnect::new());
+    let channel: HttpChannel = DiscoveryLayer::new(view).served_by(true).layer(HttpConnect::new());
     for _ in 0..times {
         let response = channel.clone().oneshot(http::Request::get("/").body(Empty::new())?).await?;
         let served = response.extensions().get::<ServedBy>().map(|served| served.target().to_string());

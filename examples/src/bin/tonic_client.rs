@@ -46,7 +46,7 @@ async fn run(args: &Args) -> Result<(), BoxError> {
                 .budget(RetryBudget::new(10, 0.2))
                 .idempotent_when(|head| head.uri.path() == "/greeter.Greeter/Greet"),
         )
-        .layer(DiscoveryLayer::new(view).on_no_endpoint(NoEndpoint::WaitUpTo(DEADLINE)))
+        .layer(DiscoveryLayer::new(view).served_by(true).on_no_endpoint(NoEndpoint::WaitUpTo(DEADLINE)))
         .service(GrpcConnect::new());
     let mut client = GreeterClient::new(channel);
 

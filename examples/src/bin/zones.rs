@@ -53,7 +53,7 @@ async fn run(args: &Args) -> Result<(), BoxError> {
     }
 
     let view = registry.watch(SERVICE).start()?.select(Selector::endpoint("http"));
-    let layer = DiscoveryLayer::new(view).locality(Zone::prefer(&args.zone));
+    let layer = DiscoveryLayer::new(view).served_by(true).locality(Zone::prefer(&args.zone));
     let channel: HttpChannel = layer.layer(HttpConnect::new());
     loop {
         let instances = registrations.len();

@@ -132,6 +132,12 @@ impl Registry {
         guard::revoke_on_abort(Arc::clone(&self.shared.outstanding));
     }
 
+    /// How many tasks this client has at work on its thread: a few for its streams and logins, one for each registration and
+    /// each watch, and those of calls under way. What ended has none, so that tests and graphs can show that nothing is left.
+    pub fn tasks(&self) -> usize {
+        self.shared.workplace.tasks()
+    }
+
     /// The namespace, without a `/` at its end.
     pub fn namespace(&self) -> &str {
         &self.shared.namespace

@@ -68,6 +68,11 @@ impl Thread {
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(self.tracker.spawn_on(task, &self.handle));
     }
+
+    /// How many of them, and of the streams, have not ended.
+    pub(super) fn tasks(&self) -> usize {
+        self.handle.metrics().num_alive_tasks()
+    }
 }
 
 /// Timers stand still while the machine is suspended; the boot-time clock tells.

@@ -58,6 +58,15 @@ impl Workplace {
             Place::Given(spawn) => spawn(Box::pin(task)),
         }
     }
+
+    /// How many there are that have not ended; 0 where the place is another's.
+    pub(super) fn tasks(&self) -> usize {
+        match &self.place {
+            Place::Thread(thread) => thread.tasks(),
+            #[cfg(feature = "simulation")]
+            Place::Given(_) => 0,
+        }
+    }
 }
 
 fn tools(channel: Channel, clock: Clock, resumed: watch::Receiver<u64>) -> (Tools, Vec<Task>) {

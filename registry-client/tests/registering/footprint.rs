@@ -35,15 +35,39 @@ async fn come_and_go(registry: &Registry, count: usize) {
 }
 
 #[tokio::test]
+async fn g02_what_has_ended_has_no_task_any_more() {
+    let Some(corner) = Corner::new("tasks").await else { return };
+    let registry = corner.registry();
+    come_and_go(&registry, 50).await;
+    let before = registry.tasks();
+    let lasting = registry.register(instance("lasting")).into_future().await.unwrap();
+    let watch = registry.watch("pay").start().unwrap();
+    assert!(registry.tasks() > before, "{before} before, and no more with a registration and a watch");
+    lasting.shutdown(Shutdown::new().drain(Duration::ZERO)).await.unwrap();
+    drop(watch);
+    come_and_go(&registry, 50).await;
+    soon("no task is left", async {
+        while registry.tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 #[ignore = "measures the process: run it alone"]
 async fn g02_ten_thousand_registrations_cost_no_memory_and_no_files() {
     let Some(corner) = Corner::alone("footprint").await else { return };
     let registry = corner.registry();
     come_and_go(&registry, 2_000).await;
-    let (memory_before, files_before) = (resident_kib(), open_files());
+    let (memory_before, files_before, tasks_before) = (resident_kib(), open_files(), registry.tasks());
     come_and_go(&registry, 8_000).await;
     corner.no_lease_is_left().await;
-    let (memory_after, files_after) = (resident_kib(), open_files());
+    let (memory_after, files_after, tasks_after) = (resident_kib(), open_files(), registry.tasks());
+    println!(
+        "KiB {memory_before}, then {memory_after}; files {files_before}, {files_after}; tasks {tasks_before}, {tasks_after}"
+    );
+    assert!(tasks_after <= tasks_before, "{tasks_before} tasks before, {tasks_after} after");
     assert!(memory_after <= memory_before + 2 * 1024, "{memory_before} KiB before, {memory_after} KiB after");
     assert!(files_after <= files_before, "{files_before} files before, {files_after} after");
 }

@@ -10,7 +10,7 @@ use super::vfs::{FileStamp, OpenMode, Vfs, VfsFile};
 
 /// How much zero is written and synced at once when a file is allocated, in bytes. A segment of the log synced all at once
 /// kept the disk from the log's own syncs for 20 ms.
-const ZERO_CHUNK_BYTES: usize = 1 << 20;
+const ZERO_CHUNK_BYTES: usize = 256 << 10;
 
 /// The machine's own file system.
 #[derive(Debug, Clone, Copy, Default)]

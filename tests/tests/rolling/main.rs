@@ -78,7 +78,9 @@ async fn roll(cluster: &mut Cluster, killing: Option<usize>) -> Figures {
     };
     let mut servers: Vec<_> = (0..SERVERS).map(|number| starting.start(&format!("server-{number}"))).collect();
     let channels: Vec<GrpcChannel> = (0..CLIENTS)
-        .map(|_| DiscoveryLayer::new(view(cluster, Selector::endpoint("grpc"))).layer(GrpcConnect::new()))
+        .map(|_| {
+            DiscoveryLayer::new(view(cluster, Selector::endpoint("grpc"))).served_by(true).layer(GrpcConnect::new())
+        })
         .collect();
     for channel in &channels {
         within(channel.wait_until(|targets| targets.len() == SERVERS)).await;

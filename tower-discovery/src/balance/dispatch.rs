@@ -79,7 +79,8 @@ where
     };
     match (result, current) {
         (Ok((response, deadline)), Some(Attempt { target, in_flight, metered })) => {
-            Ok(watch(response, Watched { target, in_flight, metered, deadline, is_grpc }))
+            let watched = Watched { target, in_flight, metered, deadline, is_grpc };
+            Ok(watch(response, watched, shared.manners.served_by))
         }
         (Ok((response, _)), None) => Ok(response.map(|_| ResponseBody::empty())),
         (Err(error), _) if is_grpc => Ok(told_as_status(error)),
@@ -106,7 +107,7 @@ fn told_as_status<R>(error: Error) -> Response<ResponseBody<R>> {
     response
 }
 
-fn watch<R: Body>(response: Response<R>, mut watched: Watched) -> Response<ResponseBody<R>> {
+fn watch<R: Body>(response: Response<R>, mut watched: Watched, served_by: bool) -> Response<ResponseBody<R>> {
     let now = Instant::now();
     watched.metered.set(Outcome::Answered);
     if is_failure(response.status()) || grpc::blames_the_endpoint(response.headers()) {
@@ -116,7 +117,9 @@ fn watch<R: Body>(response: Response<R>, mut watched: Watched) -> Response<Respo
         watched.in_flight.answered(now);
     }
     let (mut head, body) = response.into_parts();
-    head.extensions.insert(ServedBy(watched.target.clone()));
+    if served_by {
+        head.extensions.insert(ServedBy(watched.target.clone()));
+    }
     Response::from_parts(head, ResponseBody::new(body, watched))
 }
 
@@ -166,8 +169,8 @@ impl<S> Shared<S> {
         let head = Head::of(&request);
         // The clock is read once on the way to an endpoint.
         let mut now = Instant::now();
-        let patience = Patience::new(self.on_no_endpoint, now);
-        let attraction = self.affinity.as_ref().and_then(|affinity| affinity.attraction(request.headers()));
+        let patience = Patience::new(self.manners.on_no_endpoint, now);
+        let attraction = self.manners.affinity.as_ref().and_then(|affinity| affinity.attraction(request.headers()));
         let mut avoid: Option<Key> = None;
         loop {
             let wish = Wish { now, avoid: avoid.as_ref(), attraction };
@@ -214,7 +217,7 @@ impl<S> Shared<S> {
         if let Some(member) = pick(&self.board.picker.load(), wish) {
             return Ok((member, wish.now));
         }
-        let fails_fast = self.on_no_endpoint == NoEndpoint::FailFast;
+        let fails_fast = self.manners.on_no_endpoint == NoEndpoint::FailFast;
         let found = self.board.wait_for(|picker| match pick(picker, Wish { now: Instant::now(), ..wish }) {
             None if fails_fast && picker.outlook.is_settled() => Some(None),
             None => None,

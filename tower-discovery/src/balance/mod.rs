@@ -53,10 +53,17 @@ pub struct Balance<S> {
 /// What all clones share; its drop ends the driver.
 struct Shared<S> {
     board: Arc<Board<S>>,
-    on_no_endpoint: NoEndpoint,
-    affinity: Option<Affinity>,
+    manners: Manners,
     tasks: TaskTracker,
     _stop: DropGuard,
+}
+
+/// How requests are dealt with.
+pub(crate) struct Manners {
+    pub(crate) on_no_endpoint: NoEndpoint,
+    pub(crate) affinity: Option<Affinity>,
+    /// Answers say who gave them.
+    pub(crate) served_by: bool,
 }
 
 /// Where the driver puts the newest picker.
@@ -99,14 +106,8 @@ impl<S> Board<S> {
 }
 
 impl<S> Balance<S> {
-    pub(crate) fn new(
-        board: Arc<Board<S>>,
-        on_no_endpoint: NoEndpoint,
-        affinity: Option<Affinity>,
-        tasks: TaskTracker,
-        stop: DropGuard,
-    ) -> Self {
-        Self { shared: Arc::new(Shared { board, on_no_endpoint, affinity, tasks, _stop: stop }) }
+    pub(crate) fn new(board: Arc<Board<S>>, manners: Manners, tasks: TaskTracker, stop: DropGuard) -> Self {
+        Self { shared: Arc::new(Shared { board, manners, tasks, _stop: stop }) }
     }
 
     /// The endpoints that requests can go to now.

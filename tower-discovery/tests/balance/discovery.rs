@@ -14,7 +14,7 @@ async fn g14_an_idle_client_stays_current_through_10_000_changes() {
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
     publisher.put(instance("always", 1));
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["always"]).await;
     let before = alive_tasks();
 
@@ -37,7 +37,7 @@ async fn g15_a_removed_endpoint_gets_no_new_request_and_its_in_flight_finish() {
     fleet.set("a", Behaviour::Hold);
     let (view, mut publisher) = pay();
     publisher.put(instance("a", 1));
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     let in_flight = tokio::spawn({
         let channel = channel.clone();
         async move { ask(&channel).await.map(|(id, _)| id) }
@@ -60,7 +60,7 @@ async fn g15_a_draining_endpoint_gets_no_new_request() {
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
     publisher.replace([instance("a", 1), instance("b", 2)]);
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a", "b"]).await;
     let mut draining = instance("a", 1);
     draining.set_status(Status::Draining);
@@ -76,7 +76,8 @@ async fn g15_an_empty_set_fails_at_the_limit_and_says_what_is_known() {
     let limit = Duration::from_secs(3);
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
-    let channel = DiscoveryLayer::new(view).on_no_endpoint(NoEndpoint::WaitUpTo(limit)).layer(fleet.clone());
+    let channel =
+        DiscoveryLayer::new(view).served_by(true).on_no_endpoint(NoEndpoint::WaitUpTo(limit)).layer(fleet.clone());
     let fails = async || {
         let since = Instant::now();
         let error = ask(&channel).await.unwrap_err();
@@ -102,7 +103,7 @@ async fn g15_an_empty_set_fails_at_the_limit_and_says_what_is_known() {
 #[tokio::test(start_paused = true)]
 async fn g15_a_waiting_request_goes_to_the_first_endpoint_that_comes() {
     let (view, mut publisher) = pay();
-    let channel = DiscoveryLayer::new(view).layer(Fleet::default());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(Fleet::default());
     let waiting = tokio::spawn({
         let channel = channel.clone();
         async move { ask(&channel).await.map(|(id, _)| id) }
@@ -117,7 +118,7 @@ async fn g15_a_waiting_request_goes_to_the_first_endpoint_that_comes() {
 async fn g15_fail_fast_waits_only_for_the_first_attempts_to_connect() {
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
-    let channel = DiscoveryLayer::new(view).on_no_endpoint(NoEndpoint::FailFast).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).on_no_endpoint(NoEndpoint::FailFast).layer(fleet.clone());
     publisher.put(instance("a", 1));
     assert_eq!(ask(&channel).await.unwrap().0, "a", "it was not connected yet, but about to be");
 
@@ -133,7 +134,7 @@ async fn g15_the_end_of_discovery_does_not_poison_the_channel() {
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
     publisher.put(instance("a", 1));
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a"]).await;
     publisher.lose_registry(std::time::SystemTime::UNIX_EPOCH);
     assert_eq!(ask(&channel).await.unwrap().0, "a");
@@ -149,7 +150,7 @@ async fn g16_a_changed_weight_keeps_the_connection_and_a_changed_address_replace
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
     publisher.put(instance("a", 1));
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a"]).await;
 
     let mut heavy = instance("a", 1);

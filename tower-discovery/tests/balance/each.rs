@@ -21,7 +21,7 @@ async fn broadcast_asks_each_endpoint_once_and_tells_what_became_of_each() {
     fleet.set("refusing", Behaviour::Refuse);
     let (view, mut publisher) = pay();
     publisher.replace(["a", "b", "broken", "refusing"].map(|id| instance(id, 1)));
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a", "b", "broken"]).await;
 
     let answers = channel.broadcast(2, |endpoint| async move { ask(&endpoint).await.map(|(id, _)| id) });
@@ -41,7 +41,7 @@ async fn broadcast_tells_of_an_endpoint_whose_connection_has_just_ended() {
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
     publisher.replace([instance("a", 1), instance("b", 2)]);
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a", "b"]).await;
     fleet.set("b", Behaviour::Refuse);
     fleet.cut("b");
@@ -63,7 +63,7 @@ async fn broadcast_tells_of_an_endpoint_whose_connection_has_just_ended() {
 async fn broadcast_has_no_more_calls_under_way_than_allowed() {
     let (view, mut publisher) = pay();
     publisher.replace((0..20).map(|number| instance(&format!("{number:02}"), 1)));
-    let channel = DiscoveryLayer::new(view).layer(Fleet::default());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(Fleet::default());
     channel.wait_until(|targets| targets.len() == 20).await;
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let answers = channel.broadcast(3, |endpoint| {
@@ -86,7 +86,7 @@ async fn a_pinned_channel_follows_its_endpoint_through_reconnects_until_it_goes(
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
     publisher.replace([instance("a", 1), instance("b", 2)]);
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a", "b"]).await;
     let pinned = channel.endpoints().into_iter().find(|endpoint| endpoint.target().key().id() == "a").unwrap();
     for _ in 0..10 {
@@ -108,7 +108,7 @@ async fn a_failure_that_a_grpc_caller_sees_as_a_status_names_the_endpoint_in_ext
     fleet.set("a", Behaviour::Break);
     let (view, mut publisher) = pay();
     publisher.put(instance("a", 1));
-    let channel = DiscoveryLayer::new(view).layer(fleet);
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet);
     let call = Request::post("/pay.Pay/Charge").header("content-type", "application/grpc");
     let answer = channel.oneshot(call.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
     assert_eq!(answer.headers()["grpc-status"], "14");
@@ -120,7 +120,7 @@ async fn a_failure_that_a_grpc_caller_sees_as_a_status_names_the_endpoint_in_ext
 async fn readiness_follows_the_connected_endpoints_and_ends_with_the_channel() {
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     let one = channel.readiness();
     let mut two = channel.ready_when(|standing| standing.connected >= 2);
     assert!(!one.is_ready() && one.standing().known.is_none());

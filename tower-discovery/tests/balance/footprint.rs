@@ -51,7 +51,7 @@ async fn alone_in_its_process() {
 async fn come_and_go(grpc: u16, http: u16) {
     let (view, mut publisher) = pay();
     publisher.replace([instance("a", grpc), instance("b", grpc)]);
-    let channel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     connected(&channel, &["a", "b"]).await;
     let ended = channel.ended();
     let mut client = HealthClient::new(RetryLayer::new().layer(channel.clone()));
@@ -67,7 +67,7 @@ async fn come_and_go(grpc: u16, http: u16) {
 
     let (view, mut publisher) = pay();
     publisher.put(instance("a", http));
-    let channel = DiscoveryLayer::new(view).layer(HttpConnect::new());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(HttpConnect::new());
     let ended = channel.ended();
     for _ in 0..4 {
         drop(ask(&channel).await.unwrap().1.into_body().collect().await.unwrap());

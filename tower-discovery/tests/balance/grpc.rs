@@ -54,7 +54,7 @@ pub(crate) async fn health_server(stop: CancellationToken) -> u16 {
 async fn a_generated_client_calls_through_the_channel() {
     let (view, mut publisher) = pay();
     publisher.put(instance("a", health_server(CancellationToken::new()).await));
-    let channel: GrpcChannel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel: GrpcChannel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     let mut client = HealthClient::new(channel);
     let answer = client.check(HealthCheckRequest::default()).await.unwrap();
     assert_eq!(answer.extensions().get::<ServedBy>().unwrap().target().key().id(), "a");
@@ -72,7 +72,7 @@ async fn g15_a_server_that_says_goaway_fails_no_call() {
     let stop = CancellationToken::new();
     publisher.put(instance("a", health_server(stop.clone()).await));
     publisher.put(instance("b", health_server(CancellationToken::new()).await));
-    let channel: GrpcChannel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel: GrpcChannel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     connected(&channel, &["a", "b"]).await;
     let callers = (0..8).map(|_| {
         let mut client = HealthClient::new(channel.clone());
@@ -95,7 +95,7 @@ async fn g15_a_server_that_says_goaway_fails_no_call() {
 async fn g15_no_endpoint_is_unavailable_to_a_grpc_caller() {
     let (view, _publisher) = pay();
     let limit = NoEndpoint::WaitUpTo(Duration::from_millis(20));
-    let channel = DiscoveryLayer::new(view).on_no_endpoint(limit).layer(GrpcConnect::new());
+    let channel = DiscoveryLayer::new(view).served_by(true).on_no_endpoint(limit).layer(GrpcConnect::new());
     let status = HealthClient::new(channel).check(HealthCheckRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().starts_with("no endpoint of service \"pay\""), "{status}");
@@ -112,7 +112,7 @@ async fn a_connection_that_breaks_is_unavailable_and_names_the_endpoint() {
         let mut connection = h2::server::handshake(stream).await.unwrap();
         let _request = connection.accept().await.unwrap().unwrap();
     });
-    let channel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     let status = HealthClient::new(channel).check(HealthCheckRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status}");
     assert!(status.message().starts_with("pay/a at http://127.0.0.1:"), "{status}");
@@ -124,7 +124,7 @@ async fn g14_an_endpoint_that_accepts_but_does_not_serve_is_not_connected() {
     let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
     publisher.put(instance("deaf", deaf.local_addr().unwrap().port()));
     publisher.put(instance("serves", health_server(CancellationToken::new()).await));
-    let channel: GrpcChannel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel: GrpcChannel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     let mut client = HealthClient::new(channel.clone());
     for _ in 0..50 {
         client.check(HealthCheckRequest::default()).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_calls_deadline_covers_the_wait_and_says_who_had_it() {
     let fleet = Fleet::default();
     fleet.set("a", Behaviour::Hold);
     let (view, mut publisher) = pay();
-    let channel = DiscoveryLayer::new(view).layer(fleet);
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet);
     let call = || {
         Request::post("/pay.Pay/Charge")
             .header("content-type", "application/grpc")
@@ -163,7 +163,7 @@ async fn a_calls_deadline_covers_the_wait_and_says_who_had_it() {
 async fn a_stream_that_outlives_its_deadline_ends_with_deadline_exceeded() {
     let (view, mut publisher) = pay();
     publisher.put(instance("a", health_server(CancellationToken::new()).await));
-    let channel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     let mut request = tonic::Request::new(HealthCheckRequest::default());
     request.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
     let mut stream = HealthClient::new(channel).watch(request).await.unwrap().into_inner();
@@ -189,7 +189,7 @@ where
         });
         std::future::ready(Ok::<_, BoxError>(serve))
     });
-    (DiscoveryLayer::new(view).layer(connector), publisher)
+    (DiscoveryLayer::new(view).served_by(true).layer(connector), publisher)
 }
 
 fn call_with_timeout(limit: &str) -> Request<Full<Bytes>> {
@@ -240,7 +240,7 @@ async fn connections_end_with_the_last_clone() {
     let port = health_server(stop.clone()).await;
     publisher.put(instance("a", port));
     let before = alive_tasks();
-    let channel: GrpcChannel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel: GrpcChannel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     let mut client = HealthClient::new(channel.clone());
     client.check(HealthCheckRequest::default()).await.unwrap();
     let ended = channel.ended();

@@ -61,7 +61,7 @@ async fn one_connection_serves_requests_that_follow_each_other() {
     let echo = echo().await;
     let (view, mut publisher) = pay();
     publisher.put(instance("a", echo.port));
-    let channel: HttpChannel = DiscoveryLayer::new(view).layer(HttpConnect::new());
+    let channel: HttpChannel = DiscoveryLayer::new(view).served_by(true).layer(HttpConnect::new());
     for _ in 0..20 {
         assert_eq!(answer(&channel).await, "question");
     }
@@ -74,7 +74,7 @@ async fn requests_at_once_share_no_more_connections_than_allowed() {
     let echo = echo().await;
     let (view, mut publisher) = pay();
     publisher.put(instance("a", echo.port));
-    let channel: HttpChannel = DiscoveryLayer::new(view).layer(HttpConnect::new().connections(4));
+    let channel: HttpChannel = DiscoveryLayer::new(view).served_by(true).layer(HttpConnect::new().connections(4));
     let asking = (0..64).map(|_| answer(&channel));
     for body in futures_util::future::join_all(asking).await {
         assert_eq!(body, "question");
@@ -87,7 +87,7 @@ async fn a_server_that_closes_idle_connections_fails_no_request() {
     let echo = echo().await;
     let (view, mut publisher) = pay();
     publisher.put(instance("a", echo.port));
-    let channel: HttpChannel = DiscoveryLayer::new(view).layer(HttpConnect::new());
+    let channel: HttpChannel = DiscoveryLayer::new(view).served_by(true).layer(HttpConnect::new());
     connected(&channel, &["a"]).await;
     for _ in 0..3 {
         assert_eq!(answer(&channel).await, "question");
@@ -103,7 +103,7 @@ async fn connections_that_nobody_uses_are_closed_but_for_the_last() {
     let (view, mut publisher) = pay();
     publisher.put(instance("a", echo.port));
     let connector = HttpConnect::new().connections(8).idle_timeout(Duration::from_millis(100));
-    let channel: HttpChannel = DiscoveryLayer::new(view).layer(connector);
+    let channel: HttpChannel = DiscoveryLayer::new(view).served_by(true).layer(connector);
     futures_util::future::join_all((0..8).map(|_| answer(&channel))).await;
     assert!(echo.open.load(Ordering::Relaxed) > 1, "several were needed");
     eventually(|| echo.open.load(Ordering::Relaxed) == 1).await;
@@ -131,7 +131,7 @@ async fn a_pool_that_cannot_grow_serves_on_with_what_it_has() {
         let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
         serving.await.unwrap();
     });
-    let channel: HttpChannel = DiscoveryLayer::new(view).layer(HttpConnect::new());
+    let channel: HttpChannel = DiscoveryLayer::new(view).served_by(true).layer(HttpConnect::new());
     let first = tokio::spawn({
         let channel = channel.clone();
         async move { answer(&channel).await }

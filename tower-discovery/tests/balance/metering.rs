@@ -40,7 +40,7 @@ async fn requests_are_counted_by_endpoint_and_outcome_and_gauges_end_at_zero() {
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
     publisher.put(instance("a", 1));
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a"]).await;
 
     drop(ask(&channel).await.unwrap());
@@ -103,7 +103,7 @@ async fn a_request_body_that_fails_after_the_answer_began_is_not_counted_against
     let _recording = metrics::set_default_local_recorder(&recorder);
     let (view, mut publisher) = pay();
     publisher.put(instance("a", echo().await));
-    let channel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     connected(&channel, &["a"]).await;
     let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, BoxError>>(1);
     sender.send(Ok(Frame::data(Bytes::from_static(b"ping")))).await.unwrap();

@@ -60,7 +60,7 @@ async fn a_connector_of_the_users_own_is_balanced_over_and_reconnected() {
         let instance = Instance::builder("pay").id(id).endpoint("rpc", "unix://localhost:1");
         publisher.put(instance.metadata("socket", path.to_str().unwrap()).build().unwrap());
     }
-    let channel = DiscoveryLayer::new(view).layer(connector);
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(connector);
     connected(&channel, &["a", "b"]).await;
     for _ in 0..20 {
         let body = ask(&channel).await.unwrap().1.into_body().collect().await.unwrap().to_bytes();

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use http_body_util::BodyExt;
-use tower_discovery::DiscoveryLayer;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use tower::ServiceExt;
+use tower_discovery::{DiscoveryLayer, ServedBy};
 use tower_layer::Layer;
 
 use crate::kit::{Behaviour, Fleet, alive_tasks, ask, connected, eventually, instance, pay};
@@ -13,7 +16,7 @@ async fn load_counts_until_the_answers_body_ends_or_is_dropped() {
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
     publisher.replace([instance("a", 1), instance("b", 2)]);
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a", "b"]).await;
 
     let (busy, answer) = ask(&channel).await.unwrap();
@@ -37,13 +40,26 @@ async fn load_counts_until_the_answers_body_ends_or_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_says_who_gave_it_if_that_was_asked_for() {
+    for tell in [false, true] {
+        let (view, mut publisher) = pay();
+        publisher.replace([instance("a", 1)]);
+        let channel = DiscoveryLayer::new(view).served_by(tell).layer(Fleet::default());
+        connected(&channel, &["a"]).await;
+        let answer = channel.oneshot(Request::new(Full::new(Bytes::new()))).await.unwrap();
+        let served = answer.extensions().get::<ServedBy>().map(|served| served.target().key().id());
+        assert_eq!(served, tell.then_some("a"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_is_given_up_leaves_no_load() {
     let fleet = Fleet::default();
     fleet.set("a", Behaviour::Hold);
     fleet.set("b", Behaviour::Hold);
     let (view, mut publisher) = pay();
     publisher.replace([instance("a", 1), instance("b", 2)]);
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a", "b"]).await;
 
     for _ in 0..100 {
@@ -60,7 +76,7 @@ async fn g14_an_endpoint_that_cannot_be_connected_to_gets_no_request() {
     fleet.set("swallows", Behaviour::Swallow);
     let (view, mut publisher) = pay();
     publisher.replace([instance("refuses", 1), instance("swallows", 2), instance("serves", 3)]);
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
 
     for _ in 0..100 {
         assert_eq!(ask(&channel).await.unwrap().0, "serves");
@@ -76,7 +92,7 @@ async fn g14_a_lost_connection_gets_no_request_and_is_made_anew() {
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
     publisher.replace([instance("a", 1), instance("b", 2)]);
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a", "b"]).await;
 
     fleet.set("a", Behaviour::Refuse);
@@ -94,7 +110,7 @@ async fn a_fast_error_attracts_no_traffic() {
     fleet.set("a", Behaviour::Fail);
     let (view, mut publisher) = pay();
     publisher.replace([instance("a", 1), instance("b", 2)]);
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a", "b"]).await;
 
     for _ in 0..1000 {
@@ -109,7 +125,7 @@ async fn tasks_and_connections_end_with_the_last_clone() {
     let (view, mut publisher) = pay();
     publisher.replace((1..=20).map(|port| instance(&format!("{port}"), port)));
     let before = alive_tasks();
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     channel.wait_until(|targets| targets.len() == 20).await;
     assert!(alive_tasks() > before);
 

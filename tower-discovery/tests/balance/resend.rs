@@ -17,7 +17,7 @@ async fn g17_a_request_that_was_given_back_goes_to_another_endpoint() {
     fleet.set("a", Behaviour::GiveBack);
     let (view, mut publisher) = pay();
     publisher.replace([instance("a", 1), instance("b", 2)]);
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a", "b"]).await;
     for _ in 0..20 {
         let (id, answer) = ask(&channel).await.unwrap();
@@ -35,7 +35,7 @@ async fn g17_it_goes_to_another_endpoint_once() {
         fleet.set(id, Behaviour::GiveBack);
         publisher.put(instance(id, 1));
     }
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a", "b", "c"]).await;
     let error = ask(&channel).await.unwrap_err();
     assert!(error.to_string().contains("closed meanwhile"), "{error}");
@@ -50,7 +50,7 @@ async fn g17_a_request_whose_fate_is_open_is_not_sent_again_and_its_error_names_
         fleet.set(id, Behaviour::Break);
         publisher.put(instance(id, 1));
     }
-    let channel = DiscoveryLayer::new(view).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     connected(&channel, &["a", "b"]).await;
     let error = ask(&channel).await.unwrap_err();
     let Error::Endpoint { target, .. } = &error else { panic!("{error}") };
@@ -126,7 +126,7 @@ async fn answers_beside(reply: Reply) -> Vec<Result<String, Error>> {
     let (view, mut publisher) = pay();
     let (odd, good) = (frame_server(reply).await, frame_server(Reply::Answer).await);
     publisher.replace([instance("odd", odd), instance("good", good)]);
-    let channel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     connected(&channel, &["good", "odd"]).await;
     let mut answers = Vec::new();
     for _ in 0..20 {
@@ -164,7 +164,7 @@ async fn g14_an_endpoint_that_swallows_a_request_gets_no_second_one() {
     let (view, mut publisher) = pay();
     let (silent, good) = (frame_server(Reply::Silence).await, frame_server(Reply::Answer).await);
     publisher.replace([instance("silent", silent), instance("good", good)]);
-    let channel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     connected(&channel, &["good", "silent"]).await;
     let mut lost = 0;
     for _ in 0..50 {
@@ -178,6 +178,6 @@ async fn g14_an_endpoint_that_swallows_a_request_gets_no_second_one() {
 async fn g17_a_refusal_by_the_only_endpoint_is_told() {
     let (view, mut publisher) = pay();
     publisher.put(instance("a", frame_server(Reply::Reset(7)).await));
-    let channel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     assert!(matches!(ask(&channel).await, Err(Error::Endpoint { .. })));
 }

@@ -22,7 +22,7 @@ async fn over(retries: RetryLayer, endpoints: &[(&str, Behaviour)]) -> (Channel,
         fleet.set(id, *behaviour);
         publisher.put(instance(id, 1));
     }
-    let balance = DiscoveryLayer::new(view).layer(fleet.clone());
+    let balance = DiscoveryLayer::new(view).served_by(true).layer(fleet.clone());
     let mut ids: Vec<_> = endpoints.iter().map(|(id, _)| *id).collect();
     ids.sort_unstable();
     connected(&balance, &ids).await;

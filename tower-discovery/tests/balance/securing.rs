@@ -114,7 +114,7 @@ fn secured(port: u16) -> Instance {
 async fn refusal(port: u16, connector: GrpcConnect) -> String {
     let (view, mut publisher) = pay();
     publisher.put(secured(port));
-    let channel = DiscoveryLayer::new(view).on_no_endpoint(NoEndpoint::FailFast).layer(connector);
+    let channel = DiscoveryLayer::new(view).served_by(true).on_no_endpoint(NoEndpoint::FailFast).layer(connector);
     ask(&channel).await.unwrap_err().to_string()
 }
 
@@ -126,14 +126,14 @@ async fn grpc_goes_over_tls_to_an_endpoint_by_its_server_name_with_a_client_cert
     publisher.put(secured(port));
     let (certificate, key) = authority.issue("client");
     let tls = ClientTls::trusting(&authority.pem).unwrap().with_identity(certificate, key).unwrap();
-    let channel: GrpcChannel = DiscoveryLayer::new(view).layer(GrpcConnect::new().tls(tls.clone()));
+    let channel: GrpcChannel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new().tls(tls.clone()));
     let body = ask(&channel).await.unwrap().1.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, format!("HTTP/2.0 Some(\"https\") 127.0.0.1:{port}"));
 
     let (view, mut publisher) = pay();
     publisher.put(secured(port));
     let connector = GrpcConnect::new().tls(tls).origin("pay.internal".parse().unwrap());
-    let channel: GrpcChannel = DiscoveryLayer::new(view).layer(connector);
+    let channel: GrpcChannel = DiscoveryLayer::new(view).served_by(true).layer(connector);
     let body = ask(&channel).await.unwrap().1.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "HTTP/2.0 Some(\"https\") pay.internal");
 }
@@ -150,7 +150,7 @@ async fn http_goes_over_tls_in_either_version() {
         let port = serve(authority.server(false, protocols)).await;
         let (view, mut publisher) = pay();
         publisher.put(secured(port));
-        let channel: HttpChannel = DiscoveryLayer::new(view).layer(connector.tls(tls.clone()));
+        let channel: HttpChannel = DiscoveryLayer::new(view).served_by(true).layer(connector.tls(tls.clone()));
         connected(&channel, &["a"]).await;
         let answer = channel.oneshot(Request::get("/").body(Full::<Bytes>::default()).unwrap()).await.unwrap();
         let body = answer.into_body().collect().await.unwrap().to_bytes();

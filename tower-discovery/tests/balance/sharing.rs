@@ -39,7 +39,7 @@ async fn g16_shares_follow_a_changed_weight_over_the_same_connection() {
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
     publisher.replace([weighing("a", 10), weighing("b", 90)]);
-    let channel = DiscoveryLayer::new(view).load(LoadMetric::pending_requests()).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).load(LoadMetric::pending_requests()).layer(fleet.clone());
     connected(&channel, &["a", "b"]).await;
     let [a, _] = shares(&channel, ["a", "b"], 2_000).await;
     assert!((140..260).contains(&a), "{a}");
@@ -55,7 +55,7 @@ async fn g16_shares_follow_a_changed_weight_over_the_same_connection() {
 async fn weights_can_be_left_out_of_account() {
     let (view, mut publisher) = pay();
     publisher.replace([weighing("a", 0), weighing("b", 90)]);
-    let channel = DiscoveryLayer::new(view).weights(false).layer(Fleet::default());
+    let channel = DiscoveryLayer::new(view).served_by(true).weights(false).layer(Fleet::default());
     connected(&channel, &["a", "b"]).await;
     let [a, _] = shares(&channel, ["a", "b"], 2_000).await;
     assert!((880..1_120).contains(&a), "{a}");
@@ -66,7 +66,7 @@ async fn the_share_of_a_new_endpoint_ramps_up() {
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
     publisher.put(instance("old", 1));
-    let channel = DiscoveryLayer::new(view).slow_start(Duration::from_secs(100)).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).slow_start(Duration::from_secs(100)).layer(fleet.clone());
     connected(&channel, &["old"]).await;
     publisher.put(instance("new", 2));
     connected(&channel, &["new", "old"]).await;
@@ -117,7 +117,7 @@ async fn an_outlier_gets_no_requests_until_its_time_is_over() {
     fleet.set("bad", Behaviour::Fail);
     let (view, mut publisher) = pay();
     put_all(&mut publisher, &["bad", "b", "c"]);
-    let channel = DiscoveryLayer::new(view).outlier_ejection(strict()).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).outlier_ejection(strict()).layer(fleet.clone());
     connected(&channel, &["b", "bad", "c"]).await;
     ask_for(&channel, 2).await;
     let before = fleet.requests("bad");
@@ -139,7 +139,7 @@ async fn with_too_few_usable_endpoints_ejections_are_ignored() {
         fleet.set("b", Behaviour::Fail);
         let (view, mut publisher) = pay();
         put_all(&mut publisher, &["a", "b", "c"]);
-        let layer = DiscoveryLayer::new(view).outlier_ejection(strict()).panic_threshold(threshold);
+        let layer = DiscoveryLayer::new(view).served_by(true).outlier_ejection(strict()).panic_threshold(threshold);
         let channel = layer.layer(fleet.clone());
         connected(&channel, &["a", "b", "c"]).await;
         ask_for(&channel, 3).await;
@@ -161,7 +161,7 @@ async fn requests_stay_in_the_zone_until_it_has_too_few_endpoints() {
         instance
     };
     publisher.replace([of_zone("a1", "a"), of_zone("a2", "a"), of_zone("b1", "b"), instance("none", 1)]);
-    let layer = DiscoveryLayer::new(view).locality(Zone::prefer("a"));
+    let layer = DiscoveryLayer::new(view).served_by(true).locality(Zone::prefer("a"));
     let channel = layer.layer(fleet.clone());
     let ids = ["a1", "a2", "b1", "none"];
     connected(&channel, &ids).await;
@@ -191,7 +191,7 @@ async fn a_zone_that_was_given_no_weight_gets_no_requests_while_another_has_some
         instance
     };
     publisher.replace([of_zone("a1", "a", 0), of_zone("a2", "a", 0), of_zone("b1", "b", 10)]);
-    let channel = DiscoveryLayer::new(view).locality(Zone::prefer("a")).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).locality(Zone::prefer("a")).layer(fleet.clone());
     let ids = ["a1", "a2", "b1"];
     connected(&channel, &ids).await;
     assert_eq!(shares(&channel, ids, 500).await, [0, 0, 500]);
@@ -215,7 +215,7 @@ async fn a_subset_is_connected_and_one_that_is_down_is_stood_in_for() {
     let (view, mut publisher) = pay();
     let ids: Vec<_> = (0..40).map(|n| format!("{n:02}")).collect();
     publisher.replace(ids.iter().map(|id| instance(id, 1)));
-    let channel = DiscoveryLayer::new(view).subset(5).client_id("host-1").layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).subset(5).client_id("host-1").layer(fleet.clone());
     let five = channel.wait_until(|targets| targets.len() == 5).await;
     let ids_of = |targets: &[tower_discovery::Target]| {
         let mut ids: Vec<_> = targets.iter().map(|target| target.key().id().to_owned()).collect();
@@ -248,7 +248,7 @@ async fn a_subset_whose_lost_endpoints_are_all_stood_in_for_is_whole() {
         instance
     };
     publisher.replace(ids.iter().map(of_zone));
-    let layer = DiscoveryLayer::new(view).subset(4).client_id("host-1").locality(Zone::prefer("a"));
+    let layer = DiscoveryLayer::new(view).served_by(true).subset(4).client_id("host-1").locality(Zone::prefer("a"));
     let layer = layer.outlier_ejection(strict()).panic_threshold(0.7);
     let channel = layer.layer(fleet.clone());
     let is_near = |target: &tower_discovery::Target| target.instance().zone() == Some("a");
@@ -283,7 +283,7 @@ async fn a_subset_of_endpoints_that_are_all_down_tries_a_few_at_a_time_and_finds
     let ids: Vec<_> = (0..200).map(|n| format!("{n:03}")).collect();
     ids.iter().for_each(|id| fleet.set(id, Behaviour::Refuse));
     publisher.replace(ids.iter().map(|id| instance(id, 1)));
-    let channel = DiscoveryLayer::new(view).subset(5).client_id("host-1").layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).subset(5).client_id("host-1").layer(fleet.clone());
     eventually(|| ids.iter().all(|id| fleet.connects(id) > 0)).await;
     assert!(channel.readiness().standing().known.is_some_and(|known| known <= 15), "{:?}", channel.readiness());
     for id in ["003", "117", "199"] {
@@ -306,7 +306,7 @@ async fn a_users_requests_go_to_one_endpoint_while_it_can_take_them() {
     let ids = ["a", "b", "c", "d"];
     let (view, mut publisher) = pay();
     put_all(&mut publisher, &ids);
-    let layer = DiscoveryLayer::new(view).affinity(Affinity::header("x-user"));
+    let layer = DiscoveryLayer::new(view).served_by(true).affinity(Affinity::header("x-user"));
     let (channel, other) = (layer.layer(fleet.clone()), layer.layer(fleet.clone()));
     connected(&channel, &ids).await;
     connected(&other, &ids).await;
@@ -336,7 +336,10 @@ async fn no_key_belongs_to_an_ejected_endpoint() {
     fleet.set("bad", Behaviour::Fail);
     let (view, mut publisher) = pay();
     put_all(&mut publisher, &["bad", "b", "c"]);
-    let layer = DiscoveryLayer::new(view).outlier_ejection(strict()).affinity(Affinity::header("x-user").bound(1e9));
+    let layer = DiscoveryLayer::new(view)
+        .served_by(true)
+        .outlier_ejection(strict())
+        .affinity(Affinity::header("x-user").bound(1e9));
     let channel = layer.layer(fleet.clone());
     connected(&channel, &["b", "bad", "c"]).await;
     for user in 0..50 {

@@ -53,7 +53,7 @@ async fn g14_endpoints_that_refuse_or_are_silent_get_no_second_request_while_ano
         instance("silent", silent),
         instance("good", good),
     ]);
-    let channel: GrpcChannel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel: GrpcChannel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     connected(&channel, &["good", "silent"]).await;
     let mut lost = 0;
     for _ in 0..200 {
@@ -71,7 +71,7 @@ async fn g14_an_endpoint_that_let_a_calls_deadline_pass_in_silence_gets_no_secon
     let (silent, good) = (frame_server(Reply::Silence).await, frame_server(Reply::Answer).await);
     let (view, mut publisher) = pay();
     publisher.replace([instance("silent", silent), instance("good", good)]);
-    let channel: GrpcChannel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel: GrpcChannel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     connected(&channel, &["good", "silent"]).await;
     let mut lost = 0;
     let mut served = 0;
@@ -95,7 +95,7 @@ async fn g14_requests_at_once_lose_one_of_them_to_a_silent_endpoint() {
     let (silent, good) = (frame_server(Reply::Silence).await, frame_server(Reply::Answer).await);
     let (view, mut publisher) = pay();
     publisher.replace([instance("silent", silent), instance("good", good)]);
-    let channel: GrpcChannel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel: GrpcChannel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     connected(&channel, &["good", "silent"]).await;
     // The one that serves has to be known as such before many come at once.
     while timeout(Duration::from_millis(500), ask(&channel)).await.is_err() {}
@@ -112,6 +112,7 @@ async fn g15_an_endpoint_that_never_answers_a_syn_alone_is_unavailable_at_the_li
     publisher.put(instance("deaf", deaf.address.port()));
     let limit = Duration::from_secs(1);
     let channel: GrpcChannel = DiscoveryLayer::new(watch.select(Selector::endpoint("rpc")))
+        .served_by(true)
         .on_no_endpoint(tower_discovery::NoEndpoint::WaitUpTo(limit))
         .layer(GrpcConnect::new());
     let since = Instant::now();
@@ -129,7 +130,7 @@ async fn many_endpoints_that_swallow_attempts_do_not_hold_up_one_that_comes() {
         fleet.set(id, Behaviour::Swallow);
         publisher.put(instance(id, 1));
     }
-    let channel = DiscoveryLayer::new(view).parallel_connects(16).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).parallel_connects(16).layer(fleet.clone());
     // Each has failed once, and the second attempts are under way.
     eventually(|| ids.iter().map(|id| fleet.connects(id)).sum::<usize>() >= ids.len() + 8).await;
     publisher.put(instance("good", 2));

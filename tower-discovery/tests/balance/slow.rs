@@ -110,7 +110,7 @@ fn p99(times: &[Duration]) -> Duration {
 async fn a_slow_endpoint_gets_two_percent_and_p99_is_half_of_round_robins() {
     let (view, mut publisher) = pay();
     publisher.replace((1..=ENDPOINTS).map(|port| instance(&format!("{port:02}"), port)));
-    let channel = DiscoveryLayer::new(view).layer(Works);
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(Works);
     channel.wait_until(|targets| targets.len() == usize::from(ENDPOINTS)).await;
     let served = Arc::new(parking_lot::Mutex::new(HashMap::<u16, usize>::new()));
     let ours = open_loop(|| {

@@ -81,7 +81,7 @@ where
 #[tokio::test(start_paused = true)]
 async fn the_wait_until_there_is_an_endpoint_does_not_count_as_its_time_to_answer() {
     let (view, mut publisher) = pay();
-    let channel = DiscoveryLayer::new(view).layer(Fleet::default());
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(Fleet::default());
     let waiting = tokio::spawn({
         let channel = channel.clone();
         async move { ask(&channel).await.map(|(id, _)| id) }
@@ -100,7 +100,7 @@ async fn the_wait_until_a_connection_has_room_does_not_count_as_its_time_to_answ
     let (view, mut publisher) = pay();
     publisher.put(instance("a", 1));
     let opens = Instant::now() + Duration::from_secs(4);
-    let channel = DiscoveryLayer::new(view).layer(Gate { fleet: Fleet::default(), opens });
+    let channel = DiscoveryLayer::new(view).served_by(true).layer(Gate { fleet: Fleet::default(), opens });
     assert_eq!(ask(&channel).await.unwrap().0, "a");
     assert!(Instant::now() >= opens);
     publisher.put(instance("b", 2));

@@ -50,7 +50,7 @@ pub(crate) async fn tell(plot: &Plot) -> Result<Report, BoxError> {
     let registry = Registry::builder([server.url()]).build()?;
     let watch = registry.watch(SERVICE).start()?;
     let view = watch.select(Selector::endpoint(ENDPOINT));
-    let channel: GrpcChannel = DiscoveryLayer::new(view).layer(GrpcConnect::new());
+    let channel: GrpcChannel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     let source = Source { watch, channel, tally: Arc::default() };
     let children = Children::new(server.url(), plot.ttl.as_secs());
 

@@ -2,12 +2,12 @@
 //! from.
 //!
 //! [`contents`] is a cut of the state, bucket by bucket; [`schema`] knows what etcd keeps in which; [`rendering`] makes
-//! pages of them, a megabyte at a time and on a thread for blocking work, whenever the client has taken the one
+//! pages of them, 256 KiB at a time and on a thread for blocking work, whenever the client has taken the one
 //! before; [`sending`] hands them out. So no thread waits for a client, and a snapshot takes the same memory whatever its size:
-//! the megabyte, and 24 bytes for each lease. Meanwhile the store keeps the history that the cut needs.
+//! the 256 KiB, and 24 bytes for each lease. Meanwhile the store keeps the history that the cut needs.
 //!
 //! Bounds: four snapshots at a time, more are refused with `too many requests`; and a client has to take each
-//! megabyte within a minute, or what is left of the snapshot is dropped before the second is over, with its memory and
+//! 256 KiB within a minute, or what is left of the snapshot is dropped before the second is over, with its memory and
 //! its hold on history.
 
 mod contents;

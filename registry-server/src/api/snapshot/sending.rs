@@ -112,8 +112,7 @@ impl Left {
                 Ok(Next::Message(message(digest, 0)))
             }
             More::Dropped => {
-                let text =
-                    format!("the client took less than a megabyte of the snapshot in {PATIENCE:?}: take it anew");
+                let text = format!("the client took less than 256 KiB of the snapshot in {PATIENCE:?}: take it anew");
                 Err(Status::aborted(text))
             }
             More::Coming | More::Nothing => Ok(Next::End),
