@@ -79,7 +79,7 @@ enum Kept {
 struct Superseded;
 
 impl RequestBody {
-    /// Takes over a caller's body.
+    /// Takes over a caller's body. What of it is there at once, up to two frames, is read here.
     pub fn new<B>(body: B) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,

@@ -1,0 +1,159 @@
+//! The command line. Flags are etcdctl's; each can be given by environment as `REGISTRYCTL_FLAG`, or `ETCDCTL_FLAG`
+//! where the first is not set.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::commands::{alarm, compaction, defrag, del, endpoint, get, lease, member, move_leader, put};
+
+const EXAMPLES: &str = "\
+Examples:
+  registryctl put greeting hello
+  registryctl get greeting
+  registryctl --endpoints 10.0.0.1:2379,10.0.0.2:2379 endpoint status --cluster -w table
+  registryctl lease grant 60";
+
+/// What was asked for.
+#[derive(Debug, Parser)]
+#[command(name = "registryctl", version, about = "Reads and changes a registry, or any server that speaks etcd's v3 API", after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Global {
+    /// The members' addresses; the first that answers is used.
+    #[arg(long, global = true, value_delimiter = ',', default_value = "127.0.0.1:2379", value_name = "HOST:PORT,...")]
+    pub(crate) endpoints: Vec<String>,
+    /// In which form to print: simple, fields, json, protobuf or table.
+    #[arg(short = 'w', long, global = true, value_enum, default_value = "simple")]
+    pub(crate) write_out: Format,
+    /// Print keys and values in hexadecimal.
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", action = ArgAction::Set)]
+    pub(crate) hex: bool,
+    /// How long connecting to an endpoint may take.
+    #[arg(long, global = true, default_value = "2s", value_parser = humantime::parse_duration)]
+    pub(crate) dial_timeout: Duration,
+    /// How long a request may take; commands that go on, as watch, are not bounded.
+    #[arg(long, global = true, default_value = "5s", value_parser = humantime::parse_duration)]
+    pub(crate) command_timeout: Duration,
+    /// A name, or name:password.
+    #[arg(long, global = true, value_name = "NAME[:PASSWORD]")]
+    pub(crate) user: Option<String>,
+    /// The password, if it is not given with the name.
+    #[arg(long, global = true, hide_env_values = true)]
+    pub(crate) password: Option<String>,
+    /// A file of certificates; who signed the server's is believed. TLS is used if it is given, or with https endpoints.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// The client's certificate.
+    #[arg(long, global = true, value_name = "FILE", requires = "tls-key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Its key.
+    #[arg(id = "tls-key", long = "key", global = true, value_name = "FILE", requires = "cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+}
+
+/// Forms of what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Simple,
+    /// A field a line.
+    Fields,
+    /// One line.
+    Json,
+    /// The answer's message, encoded.
+    Protobuf,
+    /// Ruled; of lists of endpoints and members.
+    Table,
+}
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Reads keys.
+    Get(get::Get),
+    /// Sets a key.
+    Put(put::Put),
+    /// Deletes keys.
+    Del(del::Del),
+    /// Forgets history before a revision.
+    Compaction(compaction::Compaction),
+    /// Makes, keeps and ends leases.
+    #[command(subcommand)]
+    Lease(lease::Lease),
+    /// Looks at each endpoint.
+    Endpoint(endpoint::Endpoint),
+    /// Has each endpoint give back the memory and disk that garbage takes.
+    Defrag(defrag::Defrag),
+    /// Has the leader hand over to another member.
+    MoveLeader(move_leader::MoveLeader),
+    /// Tells the cluster's members, and changes who they are.
+    #[command(subcommand)]
+    Member(member::Member),
+    /// Tells alarms, and ends them.
+    #[command(subcommand)]
+    Alarm(alarm::Alarm),
+    /// Prints which etcdctl this stands in for; `--version` prints this program's own version.
+    Version,
+}
+
+/// The command line, with what the environment says as defaults.
+pub(crate) fn command(environment: &dyn Fn(&str) -> Option<OsString>) -> clap::Command {
+    let mut command = Args::command();
+    let flags: Vec<_> =
+        command.get_arguments().filter_map(|arg| Some((arg.get_id().clone(), arg.get_long()?.to_owned()))).collect();
+    for (id, long) in flags {
+        let name = long.to_uppercase().replace('-', "_");
+        let given = ["REGISTRYCTL_", "ETCDCTL_"].iter().find_map(|prefix| environment(&format!("{prefix}{name}")));
+        if let Some(value) = given.filter(|value| !value.is_empty()) {
+            command = command.mut_arg(id, |arg| arg.default_value(clap::builder::OsStr::from(value)));
+        }
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+
+    fn parsed(line: &[&str], environment: &[(&str, &str)]) -> Result<Args, clap::Error> {
+        let look =
+            |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+        let matches = command(&look).try_get_matches_from([&["registryctl"], line].concat())?;
+        Args::from_arg_matches(&matches)
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment_and_our_names_over_etcdctls() {
+        let both = [("ETCDCTL_ENDPOINTS", "a:1,b:2"), ("REGISTRYCTL_ENDPOINTS", "c:3"), ("ETCDCTL_WRITE_OUT", "json")];
+        let args = parsed(&["get", "x"], &both).unwrap();
+        assert_eq!((args.global.endpoints.as_slice(), args.global.write_out), (&["c:3".to_owned()][..], Format::Json));
+        let args = parsed(&["get", "x", "--endpoints", "d:4", "-w", "fields"], &both).unwrap();
+        assert_eq!(
+            (args.global.endpoints.as_slice(), args.global.write_out),
+            (&["d:4".to_owned()][..], Format::Fields)
+        );
+        assert_eq!(parsed(&["get", "x"], &both[..1]).unwrap().global.endpoints, ["a:1", "b:2"]);
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        assert!(parsed(&["get", "x", "--cert", "c.pem"], &[]).is_err());
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,59 @@
+//! `del`.
+
+use clap::Args as ClapArgs;
+use registry_proto::etcdserverpb::kv_client::KvClient;
+use registry_proto::etcdserverpb::{DeleteRangeRequest, DeleteRangeResponse};
+
+use super::span::Span;
+use crate::args::Global;
+use crate::connect;
+use crate::error::CtlError;
+use crate::output::{Answer, Text, encoded, json, print};
+
+const EXAMPLES: &str = "\
+Examples:
+  registryctl del greeting
+  registryctl del --prefix /config/old/ --prev-kv";
+
+/// Deletes keys, and says how many.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Del {
+    #[command(flatten)]
+    span: Span,
+    /// Print what was deleted.
+    #[arg(long)]
+    prev_kv: bool,
+}
+
+impl Del {
+    pub(crate) async fn run(&self, global: &Global) -> Result<(), CtlError> {
+        let (key, range_end) = self.span.keys()?;
+        let request = DeleteRangeRequest { key, range_end, prev_kv: self.prev_kv };
+        let mut client = KvClient::new(connect::any(global).await?).max_decoding_message_size(usize::MAX);
+        print(global, &Deleted(client.delete_range(request).await?.into_inner()))
+    }
+}
+
+struct Deleted(DeleteRangeResponse);
+
+impl Answer for Deleted {
+    fn simple(&self, text: &mut Text) {
+        text.line(self.0.deleted.to_string());
+        self.0.prev_kvs.iter().for_each(|kv| text.kv(kv));
+    }
+
+    fn fields(&self, text: &mut Text) {
+        text.header(self.0.header.as_ref());
+        text.field("Deleted", self.0.deleted);
+        self.0.prev_kvs.iter().for_each(|kv| text.kv_fields("Prev", kv));
+    }
+
+    fn json(&self) -> Result<String, CtlError> {
+        json(&self.0, "etcdserverpb.DeleteRangeResponse")
+    }
+
+    fn protobuf(&self) -> Option<Vec<u8>> {
+        encoded(&self.0)
+    }
+}

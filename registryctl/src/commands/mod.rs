@@ -1,0 +1,65 @@
+//! The commands, one file a noun. Each makes its request, and says how the answer reads in the forms of `output`.
+
+pub(crate) mod alarm;
+pub(crate) mod compaction;
+pub(crate) mod defrag;
+pub(crate) mod del;
+pub(crate) mod endpoint;
+pub(crate) mod get;
+pub(crate) mod lease;
+pub(crate) mod member;
+pub(crate) mod move_leader;
+pub(crate) mod put;
+mod span;
+
+use crate::args::{Args, Command, Global};
+use crate::error::CtlError;
+
+/// Whose commands these are.
+const ETCDCTL: &str = "3.7.0";
+
+/// Does what was asked for.
+pub(crate) async fn run(args: Args) -> Result<(), CtlError> {
+    let Args { global, command } = args;
+    let work = async {
+        match &command {
+            Command::Get(get) => get.run(&global).await,
+            Command::Put(put) => put.run(&global).await,
+            Command::Del(del) => del.run(&global).await,
+            Command::Compaction(compaction) => compaction.run(&global).await,
+            Command::Lease(lease) => lease.run(&global).await,
+            Command::Endpoint(endpoint) => endpoint.run(&global).await,
+            Command::Member(member) => member.run(&global).await,
+            Command::Defrag(defrag) => defrag.run(&global).await,
+            Command::MoveLeader(move_leader) => move_leader.run(&global).await,
+            Command::Alarm(alarm) => alarm.run(&global).await,
+            Command::Version => {
+                version();
+                Ok(())
+            }
+        }
+    };
+    if command.goes_on() {
+        return work.await;
+    }
+    let limit = bound(&global);
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("").into()))
+}
+
+/// Dialling each endpoint, and the request.
+fn bound(global: &Global) -> std::time::Duration {
+    let dialling = global.dial_timeout.saturating_mul(u32::try_from(global.endpoints.len()).unwrap_or(u32::MAX));
+    dialling.saturating_add(global.command_timeout)
+}
+
+impl Command {
+    /// It ends when somebody ends it, or bounds each of its requests by itself.
+    fn goes_on(&self) -> bool {
+        matches!(self, Self::Lease(lease::Lease::KeepAlive(_)) | Self::Endpoint(_) | Self::Defrag(_))
+    }
+}
+
+/// etcdctl's two lines, as scripts look for them; `--version` tells the program's own.
+fn version() {
+    println!("etcdctl version: {ETCDCTL}\nAPI version: 3.7");
+}

@@ -1,0 +1,34 @@
+//! `registryctl`: etcdctl's commands against this server, or any other that speaks etcd's v3 API.
+//!
+//! `args` is the command line, `connect` the connection, `commands` has a file for each noun, `output` the forms of what
+//! is printed. What etcdctl prints is printed here, so that scripts work with either; errors say more.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that people and scripts read")]
+
+mod args;
+mod commands;
+mod connect;
+mod error;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::FromArgMatches;
+
+use crate::args::Args;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let matches = args::command(&|name| std::env::var_os(name)).get_matches();
+    let args = match Args::from_arg_matches(&matches) {
+        Ok(args) => args,
+        Err(error) => error.exit(),
+    };
+    match commands::run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error}");
+            error.code()
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The program against a server in this process: what it prints, and how it fails. What etcdctl's users rely on is in
+//! the conformance run; here is what must hold on any machine.
+
+#![expect(clippy::unwrap_used, reason = "a test's fixture may panic")]
+
+use std::process::{Command, Output, Stdio};
+
+use registry_server::server::{Config, Running, Server};
+use tempfile::TempDir;
+
+struct Ctl {
+    node: Running,
+    _dir: TempDir,
+}
+
+/// What a run printed, and how it ended.
+#[derive(Debug)]
+struct Ran {
+    out: String,
+    err: String,
+    code: i32,
+}
+
+impl Ctl {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config {
+            data_dir: dir.path().join("node"),
+            listen_client_urls: vec!["http://127.0.0.1:0".parse().unwrap()],
+            worker_threads: Some(1),
+            ..Config::default()
+        };
+        Self { node: Server::start(config).await.unwrap(), _dir: dir }
+    }
+
+    /// Runs it with nothing on standard input.
+    async fn run(&self, line: &[&str]) -> Ran {
+        let url = self.node.client_url().to_owned();
+        ran(&[&["--endpoints", &url], line].concat()).await
+    }
+
+    /// What it prints when it succeeds.
+    async fn prints(&self, line: &[&str]) -> String {
+        let ran = self.run(line).await;
+        assert_eq!(ran.code, 0, "{line:?}: {ran:?}");
+        ran.out
+    }
+}
+
+async fn ran(line: &[&str]) -> Ran {
+    let line: Vec<String> = line.iter().map(|&word| word.to_owned()).collect();
+    let run = move || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_registryctl"));
+        command.args(line).env_clear().stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    let Output { status, stdout, stderr } = tokio::task::spawn_blocking(run).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { out: text(stdout), err: text(stderr), code: status.code().unwrap() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_put_read_and_deleted_as_with_etcdctl() {
+    let ctl = Ctl::start().await;
+    for (key, value) in [("foo", "bar"), ("foo1", "bar1"), ("foo2", "bar2")] {
+        assert_eq!(ctl.prints(&["put", key, value]).await, "OK\n");
+    }
+    assert_eq!(ctl.prints(&["put", "foo", "new", "--prev-kv"]).await, "OK\nfoo\nbar\n");
+    assert_eq!(ctl.prints(&["get", "foo", "foo2"]).await, "foo\nnew\nfoo1\nbar1\n");
+    assert_eq!(ctl.prints(&["get", "--prefix", "foo", "--rev=4", "--limit", "1"]).await, "foo\nbar\n");
+    assert_eq!(ctl.prints(&["get", "--prefix", "", "--keys-only", "--order=DESCEND"]).await, "foo2\n\nfoo1\n\nfoo\n\n");
+    assert_eq!(ctl.prints(&["get", "--from-key", "foo1", "--print-value-only"]).await, "bar1\nbar2\n");
+    assert_eq!(ctl.prints(&["get", "foo1", "--hex"]).await, "\\x66\\x6f\\x6f\\x31\n\\x62\\x61\\x72\\x31\n");
+    assert_eq!(ctl.prints(&["get", "--prefix", "foo", "--count-only"]).await, "3\n");
+    let fields = ctl.prints(&["get", "foo", "-w", "fields"]).await;
+    assert!(fields.ends_with("\"Key\" : \"foo\"\n\"CreateRevision\" : 2\n\"ModRevision\" : 5\n\"Version\" : 2\n\"Value\" : \"new\"\n\"Lease\" : 0\n\"More\" : false\n\"Count\" : 1\n"), "{fields}");
+    let json = ctl.prints(&["get", "foo", "-w", "json"]).await;
+    assert!(json.ends_with(",\"kvs\":[{\"key\":\"Zm9v\",\"create_revision\":2,\"mod_revision\":5,\"version\":2,\"value\":\"bmV3\"}],\"count\":1}\n"), "{json}");
+    assert_eq!(ctl.prints(&["del", "--prefix", "foo", "--prev-kv"]).await, "3\nfoo\nnew\nfoo1\nbar1\nfoo2\nbar2\n");
+    assert_eq!(ctl.prints(&["compaction", "5"]).await, "compacted revision 5\n");
+    assert_eq!(
+        ctl.run(&["get", "foo", "--rev=2"]).await.err,
+        "Error: etcdserver: mvcc: required revision has been compacted\n"
+    );
+    ctl.node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_granted_kept_told_and_revoked() {
+    let ctl = Ctl::start().await;
+    let granted = ctl.prints(&["lease", "grant", "60"]).await;
+    let id = granted.split_whitespace().nth(1).unwrap();
+    assert_eq!(granted, format!("lease {id} granted with TTL(60s)\n"));
+    ctl.prints(&["put", "--lease", id, "held", "x"]).await;
+    assert_eq!(
+        ctl.prints(&["lease", "keep-alive", "--once", id]).await,
+        format!("lease {id} keepalived with TTL(60)\n")
+    );
+    let left = ctl.prints(&["lease", "timetolive", "--keys", id]).await;
+    assert!(left.ends_with("s), attached keys([held])\n"), "{left}");
+    assert_eq!(ctl.prints(&["lease", "list"]).await, format!("found 1 leases\n{id}\n"));
+    assert_eq!(ctl.prints(&["lease", "revoke", id]).await, format!("lease {id} revoked\n"));
+    assert_eq!(ctl.prints(&["get", "held"]).await, "");
+    assert_eq!(ctl.prints(&["lease", "timetolive", id]).await, format!("lease {id} already expired\n"));
+    let refused = ctl.run(&["lease", "revoke", id]).await;
+    assert_eq!(refused.err, "Error: failed to revoke lease (etcdserver: requested lease not found)\n");
+    assert_eq!(
+        ctl.run(&["lease", "keep-alive", "--once", id]).await.err,
+        "Error: etcdserver: requested lease not found\n"
+    );
+    ctl.node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_and_members_are_told() {
+    let ctl = Ctl::start().await;
+    let url = ctl.node.client_url().to_owned();
+    let health = ctl.prints(&["endpoint", "health"]).await;
+    assert!(health.starts_with(&format!("{url} is healthy: successfully committed proposal: took = ")), "{health}");
+    let status = ctl.prints(&["endpoint", "status", "-w", "json"]).await;
+    assert!(
+        status.starts_with(&format!("[{{\"Endpoint\":\"{url}\",\"Status\":{{\"header\":{{\"cluster_id\":")),
+        "{status}"
+    );
+    let members = ctl.prints(&["member", "list", "-w", "table"]).await;
+    assert!(members.contains("| started | default |"), "{members}");
+    assert_eq!(ctl.prints(&["alarm", "list"]).await, "");
+    ctl.node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_down_is_named_and_the_next_one_used() {
+    let ctl = Ctl::start().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = taken.local_addr().unwrap().to_string();
+    drop(taken);
+    let both = format!("{dead},{}", ctl.node.client_url());
+    assert_eq!(ran(&["--endpoints", &both, "put", "a", "b"]).await.out, "OK\n");
+    let Ran { out, err, code } = ran(&["--endpoints", &dead, "get", "a"]).await;
+    assert!(out.is_empty() && err.starts_with(&format!("Error: no endpoint can be reached: {dead}: ")), "{err}");
+    assert_eq!(code, 2);
+    let health = ran(&["--endpoints", &both, "endpoint", "health"]).await;
+    assert!(health.out.starts_with(&format!("{dead} is unhealthy: ")) && health.code == 1, "{health:?}");
+    assert_eq!(health.err, "Error: unhealthy cluster\n");
+    ctl.node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn arguments_that_do_not_go_together_are_refused_with_what_to_change() {
+    let refused = ran(&["get", "--prefix", "a", "b"]).await;
+    assert_eq!(refused.err, "Error: --prefix and --from-key say where the range ends: leave RANGE_END away\n");
+    assert_eq!(refused.code, 128);
+    let refused = ran(&["--user", "root", "get", "a"]).await;
+    assert_eq!(refused.err, "Error: --user root needs a password: give --password, or --user root:PASSWORD\n");
+    assert!(ran(&["lease", "revoke", "xyz"]).await.err.contains("hexadecimal"));
+}
