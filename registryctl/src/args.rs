@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{alarm, compaction, defrag, del, endpoint, get, lease, member, move_leader, put};
+use crate::commands::{alarm, compaction, defrag, del, endpoint, get, lease, member, move_leader, put, txn, watch};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -85,6 +85,10 @@ pub(crate) enum Command {
     Put(put::Put),
     /// Deletes keys.
     Del(del::Del),
+    /// Prints changes as they come.
+    Watch(watch::Watch),
+    /// Does several things at once, or others if comparisons fail.
+    Txn(txn::Txn),
     /// Forgets history before a revision.
     Compaction(compaction::Compaction),
     /// Makes, keeps and ends leases.

@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's fixture may panic")]
 
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use registry_server::server::{Config, Running, Server};
 use tempfile::TempDir;
@@ -48,15 +51,110 @@ impl Ctl {
 }
 
 async fn ran(line: &[&str]) -> Ran {
-    let line: Vec<String> = line.iter().map(|&word| word.to_owned()).collect();
+    ran_with(line, "").await
+}
+
+/// With this on standard input.
+async fn ran_with(line: &[&str], input: &str) -> Ran {
+    let mut child = spawned(line);
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
     let run = move || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_registryctl"));
-        command.args(line).env_clear().stdin(Stdio::null());
-        command.output().unwrap()
+        // Who is through with its arguments may have ended.
+        stdin.write_all(input.as_bytes()).ok();
+        drop(stdin);
+        child.wait_with_output().unwrap()
     };
     let Output { status, stdout, stderr } = tokio::task::spawn_blocking(run).await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { out: text(stdout), err: text(stderr), code: status.code().unwrap() }
+}
+
+fn spawned(line: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_registryctl"));
+    command.args(line).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// A program that goes on, with its lines as they come; dropping it ends it.
+struct Going {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Going {
+    fn start(line: &[&str]) -> Self {
+        let mut child = spawned(line);
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (told, lines) = mpsc::channel();
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
+        Self { child, lines }
+    }
+
+    fn next(&self) -> String {
+        tokio::task::block_in_place(|| self.lines.recv_timeout(Duration::from_secs(20))).unwrap()
+    }
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_is_read_from_standard_input() {
+    let ctl = Ctl::start().await;
+    let url = ctl.node.client_url().to_owned();
+    let lines = "create(\"greeting\") = \"0\"\n\nput greeting \"hello you\"\nget greeting\n\ndel greeting\n\n";
+    let first = ran_with(&["--endpoints", &url, "txn"], lines).await;
+    assert_eq!(first.out, "SUCCESS\n\nOK\n\ngreeting\nhello you\n", "{first:?}");
+    assert_eq!(ran_with(&["--endpoints", &url, "txn"], lines).await.out, "FAILURE\n\n1\n");
+    let wrong = ran_with(&["--endpoints", &url, "txn"], "age(\"a\") = \"0\"\n").await;
+    assert!(wrong.err.contains("unknown target age") && wrong.code == 128, "{wrong:?}");
+    ctl.node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_tells_history_and_what_comes_and_runs_a_program() {
+    let ctl = Ctl::start().await;
+    let url = ctl.node.client_url().to_owned();
+    ctl.prints(&["put", "foo", "old"]).await;
+    let watch = Going::start(&["--endpoints", &url, "watch", "--prefix", "fo", "--rev", "2", "--prev-kv"]);
+    assert_eq!([watch.next(), watch.next(), watch.next()], ["PUT", "foo", "old"]);
+    let show = "echo $ETCD_WATCH_EVENT_TYPE $ETCD_WATCH_KEY $ETCD_WATCH_REVISION";
+    let runs = Going::start(&["--endpoints", &url, "watch", "foo", "--rev", "3", "--", "sh", "-c", show]);
+    ctl.prints(&["del", "foo"]).await;
+    let told: Vec<_> = (0..5).map(|_| watch.next()).collect();
+    assert_eq!(told, ["DELETE", "foo", "old", "foo", ""]);
+    let told: Vec<_> = (0..4).map(|_| runs.next()).collect();
+    assert_eq!(told, ["DELETE", "foo", "", "\"DELETE\" \"foo\" 3"]);
+    ctl.prints(&["compaction", "3"]).await;
+    let refused = ctl.run(&["watch", "foo", "--rev", "1"]).await;
+    assert!(refused.err.contains("required revision has been compacted") && refused.code == 1, "{refused:?}");
+    ctl.node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_goes_on_after_the_server_was_away() {
+    let ctl = Ctl::start().await;
+    let url = ctl.node.client_url().to_owned();
+    let watch = Going::start(&["--endpoints", &url, "watch", "foo", "--rev", "2", "-w", "json"]);
+    ctl.prints(&["put", "foo", "1"]).await;
+    assert!(watch.next().contains("\"mod_revision\":2"));
+    let Ctl { node, _dir: dir } = ctl;
+    node.shutdown().await.unwrap();
+    let config = Config {
+        data_dir: dir.path().join("node"),
+        listen_client_urls: vec![url.parse().unwrap()],
+        worker_threads: Some(1),
+        ..Config::default()
+    };
+    let node = Server::start(config).await.unwrap();
+    assert_eq!(ran(&["--endpoints", &url, "put", "foo", "2"]).await.out, "OK\n");
+    assert!(watch.next().contains("\"mod_revision\":3"), "once, and nothing twice");
+    node.shutdown().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,32 +28,35 @@ pub(crate) struct Del {
 
 impl Del {
     pub(crate) async fn run(&self, global: &Global) -> Result<(), CtlError> {
-        let (key, range_end) = self.span.keys()?;
-        let request = DeleteRangeRequest { key, range_end, prev_kv: self.prev_kv };
+        let request = self.request()?;
         let mut client = KvClient::new(connect::any(global).await?).max_decoding_message_size(usize::MAX);
-        print(global, &Deleted(client.delete_range(request).await?.into_inner()))
+        print(global, &client.delete_range(request).await?.into_inner())
+    }
+
+    /// What is asked of the server.
+    pub(super) fn request(&self) -> Result<DeleteRangeRequest, CtlError> {
+        let (key, range_end) = self.span.keys()?;
+        Ok(DeleteRangeRequest { key, range_end, prev_kv: self.prev_kv })
     }
 }
 
-struct Deleted(DeleteRangeResponse);
-
-impl Answer for Deleted {
+impl Answer for DeleteRangeResponse {
     fn simple(&self, text: &mut Text) {
-        text.line(self.0.deleted.to_string());
-        self.0.prev_kvs.iter().for_each(|kv| text.kv(kv));
+        text.line(self.deleted.to_string());
+        self.prev_kvs.iter().for_each(|kv| text.kv(kv));
     }
 
     fn fields(&self, text: &mut Text) {
-        text.header(self.0.header.as_ref());
-        text.field("Deleted", self.0.deleted);
-        self.0.prev_kvs.iter().for_each(|kv| text.kv_fields("Prev", kv));
+        text.header(self.header.as_ref());
+        text.field("Deleted", self.deleted);
+        self.prev_kvs.iter().for_each(|kv| text.kv_fields("Prev", kv));
     }
 
     fn json(&self) -> Result<String, CtlError> {
-        json(&self.0, "etcdserverpb.DeleteRangeResponse")
+        json(self, "etcdserverpb.DeleteRangeResponse")
     }
 
     fn protobuf(&self) -> Option<Vec<u8>> {
-        encoded(&self.0)
+        encoded(self)
     }
 }

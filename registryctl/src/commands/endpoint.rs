@@ -4,10 +4,10 @@ use clap::{Args as ClapArgs, Subcommand};
 use registry_proto::etcdserverpb::kv_client::KvClient;
 use registry_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use registry_proto::etcdserverpb::{HashKvRequest, HashKvResponse, RangeRequest, StatusRequest, StatusResponse};
-use tokio::time::{Instant, timeout};
-use tonic::{Code, Status};
+use tokio::time::Instant;
+use tonic::Code;
 
-use super::member;
+use super::{member, within};
 use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
@@ -58,12 +58,6 @@ impl Endpoint {
 pub(super) async fn members(global: &Global) -> Result<Vec<String>, CtlError> {
     let members = member::list(connect::any(global).await?).await?.members;
     Ok(members.into_iter().flat_map(|member| member.client_ur_ls).collect())
-}
-
-/// Bounds what is asked of one endpoint.
-async fn within<T>(global: &Global, work: impl Future<Output = Result<T, CtlError>>) -> Result<T, CtlError> {
-    let limit = global.dial_timeout.saturating_add(global.command_timeout);
-    timeout(limit, work).await.unwrap_or_else(|_| Err(Status::deadline_exceeded("").into()))
 }
 
 async fn health(global: &Global, endpoints: &[String]) -> Result<(), CtlError> {

@@ -98,7 +98,8 @@ impl Get {
         print(global, &Found { header, kvs, count, more, get: self, whole, line })
     }
 
-    fn request(&self) -> Result<RangeRequest, CtlError> {
+    /// What is asked of the server.
+    pub(super) fn request(&self) -> Result<RangeRequest, CtlError> {
         let (key, range_end) = self.span.keys()?;
         let order = match (self.order, self.sort_by) {
             (Some(Order::Ascend), _) | (None, Some(_)) => SortOrder::Ascend,

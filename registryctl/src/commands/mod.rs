@@ -11,6 +11,11 @@ pub(crate) mod member;
 pub(crate) mod move_leader;
 pub(crate) mod put;
 mod span;
+pub(crate) mod txn;
+pub(crate) mod watch;
+mod words;
+
+use tonic::Status;
 
 use crate::args::{Args, Command, Global};
 use crate::error::CtlError;
@@ -26,6 +31,8 @@ pub(crate) async fn run(args: Args) -> Result<(), CtlError> {
             Command::Get(get) => get.run(&global).await,
             Command::Put(put) => put.run(&global).await,
             Command::Del(del) => del.run(&global).await,
+            Command::Watch(watch) => watch.run(&global).await,
+            Command::Txn(txn) => txn.run(&global).await,
             Command::Compaction(compaction) => compaction.run(&global).await,
             Command::Lease(lease) => lease.run(&global).await,
             Command::Endpoint(endpoint) => endpoint.run(&global).await,
@@ -42,20 +49,27 @@ pub(crate) async fn run(args: Args) -> Result<(), CtlError> {
     if command.goes_on() {
         return work.await;
     }
-    let limit = bound(&global);
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("").into()))
+    within(&global, work).await
 }
 
-/// Dialling each endpoint, and the request.
-fn bound(global: &Global) -> std::time::Duration {
+/// Bounds what is asked: the time to dial each endpoint, and that of a request.
+async fn within<T>(global: &Global, work: impl Future<Output = Result<T, CtlError>>) -> Result<T, CtlError> {
     let dialling = global.dial_timeout.saturating_mul(u32::try_from(global.endpoints.len()).unwrap_or(u32::MAX));
-    dialling.saturating_add(global.command_timeout)
+    let limit = dialling.saturating_add(global.command_timeout);
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Status::deadline_exceeded("").into()))
 }
 
 impl Command {
     /// It ends when somebody ends it, or bounds each of its requests by itself.
     fn goes_on(&self) -> bool {
-        matches!(self, Self::Lease(lease::Lease::KeepAlive(_)) | Self::Endpoint(_) | Self::Defrag(_))
+        matches!(
+            self,
+            Self::Lease(lease::Lease::KeepAlive(_))
+                | Self::Endpoint(_)
+                | Self::Defrag(_)
+                | Self::Txn(_)
+                | Self::Watch(_)
+        )
     }
 }
 

@@ -41,21 +41,31 @@ pub(crate) struct Put {
 
 impl Put {
     pub(crate) async fn run(&self, global: &Global) -> Result<(), CtlError> {
-        let value = match &self.value {
-            _ if self.ignore_value => Vec::new(),
-            Some(value) => value.clone().into_bytes(),
-            None => from_stdin().await?,
+        let request = match self.request() {
+            Some(request) => request,
+            None => self.with(from_stdin().await?),
         };
-        let request = PutRequest {
+        print(global, &KvClient::new(connect::any(global).await?).put(request).await?.into_inner())
+    }
+
+    /// What is asked of the server, if the value was given.
+    pub(super) fn request(&self) -> Option<PutRequest> {
+        match &self.value {
+            _ if self.ignore_value => Some(self.with(Vec::new())),
+            Some(value) => Some(self.with(value.clone().into_bytes())),
+            None => None,
+        }
+    }
+
+    fn with(&self, value: Vec<u8>) -> PutRequest {
+        PutRequest {
             key: data(&self.key),
             value: value.into(),
             lease: self.lease,
             prev_kv: self.prev_kv,
             ignore_value: self.ignore_value,
             ignore_lease: self.ignore_lease,
-        };
-        let answer = KvClient::new(connect::any(global).await?).put(request).await?.into_inner();
-        print(global, &Done(answer))
+        }
     }
 }
 
@@ -69,28 +79,26 @@ async fn from_stdin() -> Result<Vec<u8>, CtlError> {
     read.map_err(CtlError::io("standard input"))
 }
 
-struct Done(PutResponse);
-
-impl Answer for Done {
+impl Answer for PutResponse {
     fn simple(&self, text: &mut Text) {
         text.line("OK");
-        if let Some(kv) = &self.0.prev_kv {
+        if let Some(kv) = &self.prev_kv {
             text.kv(kv);
         }
     }
 
     fn fields(&self, text: &mut Text) {
-        text.header(self.0.header.as_ref());
-        if let Some(kv) = &self.0.prev_kv {
+        text.header(self.header.as_ref());
+        if let Some(kv) = &self.prev_kv {
             text.kv_fields("Prev", kv);
         }
     }
 
     fn json(&self) -> Result<String, CtlError> {
-        json(&self.0, "etcdserverpb.PutResponse")
+        json(self, "etcdserverpb.PutResponse")
     }
 
     fn protobuf(&self) -> Option<Vec<u8>> {
-        encoded(&self.0)
+        encoded(self)
     }
 }

@@ -24,22 +24,30 @@ pub(crate) struct Span {
 impl Span {
     /// Key and range end, as requests have them.
     pub(crate) fn keys(&self) -> Result<(Bytes, Bytes), CtlError> {
-        if (self.prefix || self.from_key) && self.range_end.is_some() {
-            let text = "--prefix and --from-key say where the range ends: leave RANGE_END away".to_owned();
-            return Err(CtlError::Arguments(text));
-        }
-        let everything = Bytes::from_static(b"\0");
-        let key =
-            if self.key.is_empty() && (self.prefix || self.from_key) { everything.clone() } else { data(&self.key) };
-        let end = match (&self.range_end, self.prefix, self.from_key) {
-            (Some(end), ..) => data(end),
-            (None, true, _) if self.key.is_empty() => everything,
-            (None, true, _) => prefix_end(self.key.as_bytes()),
-            (None, false, true) => everything,
-            (None, false, false) => Bytes::new(),
-        };
-        Ok((key, end))
+        keys_of(&self.key, self.range_end.as_deref(), self.prefix, self.from_key)
     }
+}
+
+/// Key and range end, as requests have them.
+pub(super) fn keys_of(
+    key: &str,
+    range_end: Option<&str>,
+    prefix: bool,
+    from_key: bool,
+) -> Result<(Bytes, Bytes), CtlError> {
+    if (prefix || from_key) && range_end.is_some() {
+        let text = "--prefix and --from-key say where the range ends: leave RANGE_END away".to_owned();
+        return Err(CtlError::Arguments(text));
+    }
+    let everything = Bytes::from_static(b"\0");
+    let end = match (range_end, prefix, from_key) {
+        (Some(end), ..) => data(end),
+        (None, true, _) if !key.is_empty() => prefix_end(key.as_bytes()),
+        (None, true, _) | (None, false, true) => everything.clone(),
+        (None, false, false) => Bytes::new(),
+    };
+    let key = if key.is_empty() && (prefix || from_key) { everything } else { data(key) };
+    Ok((key, end))
 }
 
 /// The first key behind all that begin with the prefix; `\0`, which stands for the end of all keys, if there is none.

@@ -1,0 +1,153 @@
+//! `txn`: comparisons, what to do if all of them hold, and what if not; a line each, the three parts ended by empty lines.
+//!
+//! [`compare`] reads comparisons. Requests are the arguments of `get`, `put` and `del`.
+
+mod compare;
+
+use std::io::{BufRead as _, IsTerminal as _};
+
+use clap::{Args as ClapArgs, Parser};
+use registry_proto::etcdserverpb::kv_client::KvClient;
+use registry_proto::etcdserverpb::request_op::Request;
+use registry_proto::etcdserverpb::response_op::Response;
+use registry_proto::etcdserverpb::{RequestOp, TxnRequest, TxnResponse};
+
+use super::words::words;
+use super::{del, get, put, within};
+use crate::args::Global;
+use crate::connect;
+use crate::error::CtlError;
+use crate::output::{Answer, Text, encoded, json, print};
+
+const EXAMPLES: &str = "\
+Comparisons: create, mod, version, value or lease of a key, then =, !=, < or >:
+  mod(\"key1\") > \"0\"
+  value(\"key1\") = \"old\"
+
+Example, which puts a key if it is not there, and reads it if it is:
+  registryctl txn <<'TXN'
+  create(\"greeting\") = \"0\"
+
+  put greeting hello
+
+  get greeting
+
+  TXN";
+
+/// Does several things at once, or others if comparisons fail. They are read from standard input.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Txn {
+    /// Say what is to be entered next.
+    #[arg(short, long)]
+    interactive: bool,
+}
+
+/// A line of the second and third part.
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true, disable_help_flag = true)]
+enum Line {
+    Get(get::Get),
+    Put(put::Put),
+    Del(del::Del),
+}
+
+impl Txn {
+    pub(crate) async fn run(&self, global: &Global) -> Result<(), CtlError> {
+        // Before anything is connected: whoever types may take long.
+        let says = self.interactive || std::io::stdin().is_terminal();
+        let read = tokio::task::spawn_blocking(move || read(says)).await;
+        let request = read.map_err(|error| CtlError::Answer(error.to_string()))??;
+        let answered = within(global, async {
+            let mut client = KvClient::new(connect::any(global).await?).max_decoding_message_size(usize::MAX);
+            Ok(client.txn(request).await?.into_inner())
+        });
+        print(global, &Answered(answered.await?))
+    }
+}
+
+fn read(says: bool) -> Result<TxnRequest, CtlError> {
+    let say = |text: &str| {
+        if says {
+            println!("{text}");
+        }
+    };
+    say("compares:");
+    let compare =
+        part()?.iter().map(|line| compare::parse(line).map_err(CtlError::Arguments)).collect::<Result<_, _>>()?;
+    say("success requests (get, put, del):");
+    let success = part()?.iter().map(|line| request(line)).collect::<Result<_, _>>()?;
+    say("failure requests (get, put, del):");
+    let failure = part()?.iter().map(|line| request(line)).collect::<Result<_, _>>()?;
+    Ok(TxnRequest { compare, success, failure })
+}
+
+/// The lines up to an empty one, or the end.
+fn part() -> Result<Vec<String>, CtlError> {
+    let mut lines = Vec::new();
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(CtlError::io("standard input"))?;
+        if line.trim().is_empty() {
+            break;
+        }
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+fn request(line: &str) -> Result<RequestOp, CtlError> {
+    let wrong = |why: String| CtlError::Arguments(format!("invalid txn request: {line}: {}", why.trim()));
+    let parsed = Line::try_parse_from(words(line).map_err(wrong)?).map_err(|error| wrong(error.to_string()))?;
+    let request = match parsed {
+        Line::Get(get) => Request::RequestRange(get.request()?),
+        Line::Put(put) => Request::RequestPut(put.request().ok_or_else(|| wrong("VALUE is missing".to_owned()))?),
+        Line::Del(del) => Request::RequestDeleteRange(del.request()?),
+    };
+    Ok(RequestOp { request: Some(request) })
+}
+
+struct Answered(TxnResponse);
+
+impl Answer for Answered {
+    fn simple(&self, text: &mut Text) {
+        text.line(if self.0.succeeded { "SUCCESS" } else { "FAILURE" });
+        for answer in &self.0.responses {
+            text.line("");
+            match &answer.response {
+                Some(Response::ResponseRange(found)) => {
+                    found.kvs.clone().into_messages().unwrap_or_default().iter().for_each(|kv| text.kv(kv));
+                }
+                Some(Response::ResponsePut(done)) => done.simple(text),
+                Some(Response::ResponseDeleteRange(deleted)) => deleted.simple(text),
+                // Only a transaction in a transaction has one, and none can be entered.
+                Some(Response::ResponseTxn(_)) | None => {}
+            }
+        }
+    }
+
+    fn fields(&self, text: &mut Text) {
+        text.header(self.0.header.as_ref());
+        text.field("Succeeded", self.0.succeeded);
+        for answer in &self.0.responses {
+            match &answer.response {
+                Some(Response::ResponseRange(found)) => {
+                    let kvs = found.kvs.clone().into_messages().unwrap_or_default();
+                    kvs.iter().for_each(|kv| text.kv_fields("", kv));
+                    text.field("More", found.more);
+                    text.field("Count", found.count);
+                }
+                Some(Response::ResponsePut(done)) => done.fields(text),
+                Some(Response::ResponseDeleteRange(deleted)) => deleted.fields(text),
+                Some(Response::ResponseTxn(_)) | None => {}
+            }
+        }
+    }
+
+    fn json(&self) -> Result<String, CtlError> {
+        json(&self.0, "etcdserverpb.TxnResponse")
+    }
+
+    fn protobuf(&self) -> Option<Vec<u8>> {
+        encoded(&self.0)
+    }
+}
