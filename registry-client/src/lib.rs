@@ -10,7 +10,14 @@
 //! registry.
 //!
 //! # Features
-//! All are off unless asked for: `tls` (`TlsConfig`, rustls with ring) and `metrics`.
+//! All are off unless asked for:
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `tls` | `TlsConfig`: TLS to the registry, rustls with ring |
+//! | `health` | health checks over HTTP and by gRPC's health service |
+//! | `metrics` | the figures below |
+//! | `etcd-client` | `Registry::from_etcd_client`: over an `etcd_client::Client` (0.21) that the program has. Building needs `protoc` |
 //!
 //! # Logs
 //! Events of [`tracing`](https://docs.rs/tracing) have the room as their target, so that

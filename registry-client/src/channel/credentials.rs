@@ -1,10 +1,14 @@
-//! Who the client is to the registry: a user with a password, or a source of tokens. Neither is ever shown.
+//! Who the client is to the registry: a user with a password, a source of tokens, or what another client knows of that.
+//! None of it is ever shown.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+
+#[cfg(feature = "etcd-client")]
+use super::handed_over::HandedOver;
 
 /// What a token's source answers with.
 type TokenFuture = Pin<Box<dyn Future<Output = Result<String, Box<dyn StdError + Send + Sync>>> + Send>>;
@@ -16,6 +20,9 @@ pub(crate) enum Credentials {
     Password { user: String, password: Arc<str> },
     /// Makes tokens elsewhere, as for a registry that takes JWTs of an identity provider.
     Source(Arc<dyn Fn() -> TokenFuture + Send + Sync>),
+    /// The client that was handed over, which keeps user and token to itself.
+    #[cfg(feature = "etcd-client")]
+    HandedOver(HandedOver),
 }
 
 impl Credentials {
@@ -43,6 +50,8 @@ impl fmt::Debug for Credentials {
                 formatter.debug_struct("Password").field("user", user).finish_non_exhaustive()
             }
             Self::Source(_) => formatter.debug_struct("Source").finish_non_exhaustive(),
+            #[cfg(feature = "etcd-client")]
+            Self::HandedOver(client) => client.fmt(formatter),
         }
     }
 }

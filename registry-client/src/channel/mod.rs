@@ -6,13 +6,16 @@
 //! never repeated here, but for those that were refused for their token, once: `token` gets another from the
 //! [`Credentials`], `refusal` knows the words of refusals, `inspected` looks for them at the end of streams.
 //! `members` adds endpoints that the registry names. A [`Connector`] opens the connections: `http2` in production, with
-//! `tls` where the feature is on.
+//! `tls` where the feature is on; with the feature `etcd-client` there is `handed_over`, a client of that crate in the place
+//! of connections.
 
 mod connection;
 #[cfg_attr(not(feature = "simulation"), expect(unreachable_pub, reason = "public in a simulation"))]
 mod connector;
 mod credentials;
 mod failure;
+#[cfg(feature = "etcd-client")]
+mod handed_over;
 mod http2;
 mod inspected;
 mod members;
@@ -36,6 +39,8 @@ use connector::Connector;
 pub use connector::{BoxFuture, Connector, Link, SendError};
 pub(crate) use credentials::Credentials;
 pub(crate) use failure::{Failure, failure};
+#[cfg(feature = "etcd-client")]
+pub(crate) use handed_over::HandedOver;
 use http::{Extensions, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 pub(crate) use http2::Http2;
@@ -110,7 +115,7 @@ struct Login {
 #[derive(Debug)]
 struct Dial {
     current: Option<Connection>,
-    /// Endpoints beside the configured ones.
+    /// Endpoints beside the configured ones, or the name of the client that was handed over.
     learnt: Vec<Endpoint>,
     /// The endpoint to try next.
     next: usize,
@@ -126,8 +131,26 @@ impl Channel {
         credentials: Option<Credentials>,
         follow_members: bool,
     ) -> Self {
+        Self::new(connector, endpoints, Vec::new(), credentials, follow_members)
+    }
+
+    /// Over a client of the crate `etcd-client`, which has endpoints and credentials of its own.
+    #[cfg(feature = "etcd-client")]
+    pub(crate) fn handed_over(client: HandedOver) -> Self {
+        let credentials = Some(Credentials::HandedOver(client.clone()));
+        let name = Endpoint::parse(handed_over::NAME).expect("it is written as an endpoint");
+        Self::new(Arc::new(client), Vec::new(), vec![name], credentials, false)
+    }
+
+    fn new(
+        connector: Arc<dyn Connector>,
+        endpoints: Vec<Endpoint>,
+        learnt: Vec<Endpoint>,
+        credentials: Option<Credentials>,
+        follow_members: bool,
+    ) -> Self {
         let next = fastrand::usize(..endpoints.len().max(1));
-        let dial = Dial { current: None, learnt: Vec::new(), next, delays: Delays::random(), not_before: now() };
+        let dial = Dial { current: None, learnt, next, delays: Delays::random(), not_before: now() };
         let login = credentials.map(|credentials| Login { credentials, tokens: Tokens::new() });
         let (connected, dial) = (Notify::new(), Mutex::new(dial));
         Self { shared: Arc::new(Shared { connector, endpoints, follow_members, connected, dial, login }) }
@@ -161,7 +184,7 @@ impl Channel {
         tokens.zip(token).inspect(|(tokens, number)| tokens.refuse(*number)).is_some()
     }
 
-    /// The endpoints, in the order in which they were given.
+    /// The endpoints, in the order in which they were given; none of a client that was handed over.
     pub(crate) fn endpoints(&self) -> &[Endpoint] {
         &self.shared.endpoints
     }

@@ -198,6 +198,8 @@ async fn ask(credentials: &Credentials, channel: &Channel) -> Result<Option<Head
                 .await
                 .map(Some)
                 .map_err(|error| Error::Unavailable { message: format!("the source of tokens has none: {error}") }),
+            #[cfg(feature = "etcd-client")]
+            Credentials::HandedOver(client) => client.log_in().await,
         }
     };
     let called_at = Instant::now();

@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 
 use super::workplace::Workplace;
 use super::{Registry, Shared};
+#[cfg(feature = "etcd-client")]
+use crate::channel::HandedOver;
 #[cfg(feature = "tls")]
 use crate::channel::TlsConfig;
 use crate::channel::{Channel, Credentials, Http2};
@@ -27,6 +29,9 @@ pub struct RegistryBuilder {
     follow_members: bool,
     #[cfg(feature = "tls")]
     tls: Option<TlsConfig>,
+    /// What is called instead of endpoints.
+    #[cfg(feature = "etcd-client")]
+    etcd_client: Option<HandedOver>,
 }
 
 impl RegistryBuilder {
@@ -39,7 +44,14 @@ impl RegistryBuilder {
             follow_members: false,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "etcd-client")]
+            etcd_client: None,
         }
+    }
+
+    #[cfg(feature = "etcd-client")]
+    pub(super) fn handed_over(client: etcd_client::Client) -> Self {
+        Self { etcd_client: Some(HandedOver::new(client)), ..Self::new(Vec::new()) }
     }
 
     /// What every key begins with, as in `/prod`; nothing unless given. A `/` at its end is left out.
@@ -115,14 +127,10 @@ impl RegistryBuilder {
     ///
     /// # Errors
     /// When there is no endpoint or one that is not `http://host:port` (`https://host:port` with TLS), when the namespace holds white space or
-    /// control characters, or no thread can be started.
+    /// control characters, or no thread can be started. Over a client that was handed over: when a setting is given that
+    /// is the client's own.
     pub fn build(self) -> Result<Registry, Error> {
-        let endpoints = self.checked()?;
-        let network = Http2 {
-            #[cfg(feature = "tls")]
-            tls: self.tls.clone(),
-        };
-        let channel = Channel::over(Arc::new(network), endpoints, self.credentials.clone(), self.follow_members);
+        let channel = self.channel()?;
         let outstanding = Arc::new(Outstanding::default());
         let workplace = Workplace::on_thread(channel, Arc::clone(&outstanding))?;
         Ok(self.on(workplace, outstanding))
@@ -151,6 +159,40 @@ impl RegistryBuilder {
         Ok(self.on(Workplace::given(channel, spawn), outstanding))
     }
 
+    /// The way to the registry.
+    fn channel(&self) -> Result<Channel, Error> {
+        #[cfg(feature = "etcd-client")]
+        if let Some(client) = &self.etcd_client {
+            self.check_handed_over()?;
+            return Ok(Channel::handed_over(client.clone()));
+        }
+        let endpoints = self.checked()?;
+        let network = Http2 {
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        };
+        Ok(Channel::over(Arc::new(network), endpoints, self.credentials.clone(), self.follow_members))
+    }
+
+    /// Nothing is set that a client which was handed over decides.
+    #[cfg(feature = "etcd-client")]
+    fn check_handed_over(&self) -> Result<(), Error> {
+        let set = |text: &str| Err(Error::Setting(format!("the etcd client that was handed over {text}")));
+        if self.credentials.is_some() {
+            return set(
+                "logs in by itself: give it the user, with ConnectOptions::with_user, and not RegistryBuilder::auth",
+            );
+        }
+        if self.follow_members {
+            return set("has endpoints of its own: leave RegistryBuilder::follow_members out");
+        }
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return set("has TLS of its own: give it ConnectOptions::with_tls, and not RegistryBuilder::tls");
+        }
+        self.check_namespace()
+    }
+
     /// The endpoints, if all settings make sense.
     fn checked(&self) -> Result<Vec<Endpoint>, Error> {
         let endpoints: Vec<_> = self.endpoints.iter().map(|text| Endpoint::parse(text)).collect::<Result<_, _>>()?;
@@ -158,11 +200,16 @@ impl RegistryBuilder {
             return Err(Error::Setting("no endpoint: give at least one, as in http://10.0.0.1:2379".to_owned()));
         }
         self.check_schemes(&endpoints)?;
-        if !is_readable(&self.namespace) {
-            let text = format!("the namespace {:?} must be without white space and control characters", self.namespace);
-            return Err(Error::Setting(text));
-        }
+        self.check_namespace()?;
         Ok(endpoints)
+    }
+
+    fn check_namespace(&self) -> Result<(), Error> {
+        if is_readable(&self.namespace) {
+            return Ok(());
+        }
+        let text = format!("the namespace {:?} must be without white space and control characters", self.namespace);
+        Err(Error::Setting(text))
     }
 
     /// Nobody speaks in the clear by a slip of the pen, nor is refused without being told why.

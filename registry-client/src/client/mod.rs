@@ -86,6 +86,52 @@ impl Registry {
         RegistryBuilder::new(endpoints.into_iter().map(Into::into).collect())
     }
 
+    /// Starts with a client of the crate [`etcd-client`](etcd_client), for programs that have one: everything the SDK does
+    /// goes over that client's connections, and it opens none of its own.
+    ///
+    /// The client is cloned, and may be used as before. Namespace and cache are set on the builder as ever:
+    ///
+    /// ```no_run
+    /// use etcd_client::{Client, ConnectOptions};
+    /// use registry_client::Registry;
+    ///
+    /// # async fn main_task() -> Result<(), Box<dyn std::error::Error>> {
+    /// let options = ConnectOptions::new().with_require_leader(true);
+    /// let client = Client::connect(["http://127.0.0.1:2379"], Some(options)).await?;
+    /// let registry = Registry::from_etcd_client(client).namespace("/prod").build()?;
+    /// let _guard = registry.guard();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// What the SDK promises about leases, keys, watches and errors holds: one keep-alive stream and one watch stream, leases
+    /// that are granted anew when they are lost, lists after a compaction. When the registry says that a token is no good, in
+    /// which of its forms ever, the client is told to log in again, also for streams; a client without a user, where one is
+    /// asked for, is a permanent error.
+    ///
+    /// What is the client's own matter, and is not promised:
+    /// - **The runtime.** Its connections live on the runtime on which it was made. While that one is blocked nothing is
+    ///   sent, and when it is dropped no lease is kept alive or revoked any more: TTLs are the bound then. Make the client
+    ///   on a runtime that outlives the registrations.
+    /// - **Failover.** It shares calls out over its endpoints as it does; a dead one is not left for another by the SDK, and a
+    ///   client that has no endpoint left, by `remove_endpoint`, answers nothing. Calls are given up within 5 s all the same.
+    /// - **Pings, limits and TLS** are as its `ConnectOptions` say. Without `with_keep_alive` a connection that swallows
+    ///   packets is only found out by the silence of calls and streams, and still not left for a new one. A `with_timeout`
+    ///   below 5 s cuts calls short.
+    /// - **Its user.** Users are changed with `update_user`. etcd 3.4 and 3.5 refuse tokens while authentication is disabled,
+    ///   and a client keeps the one that it has: who disables authentication under running clients takes their users
+    ///   away, with `update_user(None)`, or else their calls fail until it is enabled again.
+    /// - **A leader.** With `with_require_leader(true)` a member without one refuses, as it does the SDK's own
+    ///   connections; without, it answers from what it remembers.
+    /// - **Endpoints.** They cannot be asked for, so that [`crate::Advertise::route`] finds no way: on a listener on every
+    ///   interface set `POD_IP` or name the address.
+    ///
+    /// The feature `etcd-client` is needed, with which building needs `protoc`.
+    #[cfg(feature = "etcd-client")]
+    pub fn from_etcd_client(client: etcd_client::Client) -> RegistryBuilder {
+        RegistryBuilder::handed_over(client)
+    }
+
     /// Asks the registry something, so that a wrong address shows at once. Everything else works without.
     ///
     /// Dropping the future has no effect.
