@@ -112,7 +112,8 @@ impl Registry {
     /// What is the client's own matter, and is not promised:
     /// - **The runtime.** Its connections live on the runtime on which it was made. While that one is blocked nothing is
     ///   sent, and when it is dropped no lease is kept alive or revoked any more: TTLs are the bound then. Make the client
-    ///   on a runtime that outlives the registrations.
+    ///   on a runtime that outlives the registrations. On a current-thread runtime a [`RegistryGuard`] blocks the very thread
+    ///   that has to send what it waits for: await [`crate::Registration::shutdown`] there.
     /// - **Failover.** It shares calls out over its endpoints as it does; a dead one is not left for another by the SDK, and a
     ///   client that has no endpoint left, by `remove_endpoint`, answers nothing. Calls are given up within 5 s all the same.
     /// - **Pings, limits and TLS** are as its `ConnectOptions` say. Without `with_keep_alive` a connection that swallows

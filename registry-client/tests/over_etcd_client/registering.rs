@@ -139,3 +139,54 @@ async fn g01_many_are_registered_under_one_lease() {
     drop(registrations);
     corner.no_lease_is_left().await;
 }
+
+#[tokio::test]
+async fn g04_a_client_that_hears_nothing_for_a_while_goes_on() {
+    let Some(mut corner) = Corner::new("frozen").await else { return };
+    let proxy = Proxy::new(corner.endpoint()).await;
+    let registry = registry_by(&corner, &proxy.endpoint).await;
+    let registering = registry.register(instance("1")).ttl(Duration::from_secs(30));
+    let registration = soon("it registers", registering.into_future()).await.unwrap();
+    let key = corner.key(&instance("1"));
+    let lease = corner.lease_of(&key).await;
+    proxy.freeze();
+    let error = soon("connecting fails", registry.connect()).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    proxy.open();
+    soon("it is updated", registration.update(|instance| instance.set_weight(7))).await.unwrap();
+    assert_eq!(corner.lease_of(&key).await, lease);
+}
+
+#[tokio::test]
+async fn g03_when_the_clients_runtime_is_dropped_the_ttl_is_the_bound() {
+    let Some(corner) = Corner::alone("runtime").await else { return };
+    let (namespace, endpoint) = (corner.namespace.clone(), corner.endpoint().to_owned());
+    let other = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let client = runtime.block_on(client(&endpoint));
+        let registry = Registry::from_etcd_client(client).namespace(namespace).build().unwrap();
+        let registration = runtime.block_on(registry.register(instance("1")).ttl(SHORT).into_future()).unwrap();
+        (registry, registration)
+    });
+    let (registry, registration) = other.await.unwrap();
+    let error = soon("connecting fails", registry.connect()).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    corner.no_lease_is_left().await;
+    let lost = |state: &LeaseState| matches!(state, LeaseState::Lost(_) | LeaseState::Reregistering(_));
+    soon("it is told", registration.state().wait_for(lost)).await.unwrap();
+    drop(registration);
+    // Waits for a revoke that cannot go out, and not for ever.
+    drop(soon("the guard goes", tokio::task::spawn_blocking(move || drop(registry.guard()))).await);
+}
+
+/// On one thread, which the guard blocks, the client could not send what the guard waits for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g03_the_guard_waits_for_the_last_revokes() {
+    let Some(mut corner) = Corner::alone("guard").await else { return };
+    let registry = registry(&corner).await;
+    let guard = registry.guard();
+    let registration = soon("it registers", registry.register(instance("1")).ttl(HOUR).into_future()).await.unwrap();
+    drop(registration);
+    drop(guard);
+    assert!(corner.calls.leases().await.is_empty(), "it is revoked when the guard has gone");
+}
