@@ -190,3 +190,10 @@ async fn g03_the_guard_waits_for_the_last_revokes() {
     drop(guard);
     assert!(corner.calls.leases().await.is_empty(), "it is revoked when the guard has gone");
 }
+
+#[tokio::test]
+async fn g05_the_client_tells_a_lease_that_is_gone_in_the_words_that_are_looked_for() {
+    let Some(corner) = Corner::new("gone").await else { return };
+    let error = client(corner.endpoint()).await.lease_keep_alive(fastrand::i64(1..)).await.unwrap_err();
+    assert!(matches!(&error, etcd_client::Error::LeaseKeepAliveError(text) if text == "lease not found"), "{error:?}");
+}
