@@ -6,7 +6,7 @@ use std::time::Duration;
 use registry_client::{Error, LeaseState, Registry, Shutdown};
 
 use super::{HOUR, SHORT, client, registry, registry_by};
-use crate::kit::{Calls, Corner, Proxy, eventually, instance, own_server, soon};
+use crate::kit::{Calls, Corner, Proxy, eventually, free_port, instance, own_server, soon};
 
 #[tokio::test]
 async fn g02_leases_are_kept_alive_beyond_their_ttl_and_none_outlives_its_registration() {
@@ -196,4 +196,21 @@ async fn g05_the_client_tells_a_lease_that_is_gone_in_the_words_that_are_looked_
     let Some(corner) = Corner::new("gone").await else { return };
     let error = client(corner.endpoint()).await.lease_keep_alive(fastrand::i64(1..)).await.unwrap_err();
     assert!(matches!(&error, etcd_client::Error::LeaseKeepAliveError(text) if text == "lease not found"), "{error:?}");
+}
+
+#[tokio::test]
+async fn g04_an_endpoint_of_the_client_that_is_dead_costs_no_lease() {
+    let Some(mut corner) = Corner::new("dead").await else { return };
+    let endpoints = [format!("http://127.0.0.1:{}", free_port()), corner.endpoint().to_owned()];
+    let client = etcd_client::Client::connect(&endpoints, None).await.unwrap();
+    let registry = Registry::from_etcd_client(client).namespace(corner.namespace.clone()).build().unwrap();
+    let registering = registry.register(instance("1")).ttl(Duration::from_secs(6));
+    let registration = soon("it registers", registering.into_future()).await.unwrap();
+    let key = corner.key(&instance("1"));
+    let lease = corner.lease_of(&key).await;
+    for weight in 1..10 {
+        soon("it is updated", registration.update(|instance| instance.set_weight(weight))).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(corner.lease_of(&key).await, lease);
 }
