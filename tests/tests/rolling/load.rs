@@ -1,16 +1,18 @@
-//! Requests at a rate that does not wait for answers, and what became of them.
+//! Requests at a rate that does not wait for answers, and what became of them. A panic in a request's task ends the task
+//! that sends, whose own panic fails the test with its text.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use registry_tests::budget::SOON;
 use registry_tests::echo::echo_client::EchoClient;
 use registry_tests::echo::{Answer, Question};
-use tokio::sync::Semaphore;
+use registry_tests::eventually;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::{Extensions, Status};
 use tower_discovery::{GrpcChannel, ServedBy};
 
@@ -35,7 +37,7 @@ const SHOWN: usize = 10;
 pub(crate) struct Load {
     tally: Arc<Mutex<Tally>>,
     stop: CancellationToken,
-    requests: TaskTracker,
+    sending: JoinHandle<()>,
 }
 
 /// What became of the requests.
@@ -52,46 +54,60 @@ pub(crate) struct Tally {
 impl Load {
     /// So many requests a second, over the channels in turn.
     pub(crate) fn start(channels: &[GrpcChannel], rate: u64) -> Self {
-        let load = Self { tally: Arc::default(), stop: CancellationToken::new(), requests: TaskTracker::new() };
-        let clients: Vec<_> = channels.iter().cloned().map(EchoClient::new).collect();
-        let (tally, requests) = (Arc::clone(&load.tally), load.requests.clone());
-        load.requests.spawn(load.stop.clone().run_until_cancelled_owned(send(clients, rate, tally, requests)));
-        load
+        let (tally, stop) = (Arc::<Mutex<Tally>>::default(), CancellationToken::new());
+        let clients = channels.iter().cloned().map(EchoClient::new).collect();
+        let sending = tokio::spawn(send(clients, rate, Arc::clone(&tally), stop.clone()));
+        Self { tally, stop, sending }
     }
 
     /// Lets the requests under way end, and sums up.
     pub(crate) async fn stop(self) -> Tally {
         self.stop.cancel();
-        self.requests.close();
-        self.requests.wait().await;
+        self.sending.await.expect("no task of the load panics");
         std::mem::take(&mut self.tally.lock())
     }
 
-    /// Whether this instance has answered.
-    pub(crate) fn is_served_by(&self, id: &str, incarnation: i64) -> bool {
-        self.tally.lock().served.contains_key(&(id.to_owned(), incarnation))
+    /// Waits until this instance has answered.
+    pub(crate) async fn reaches(&mut self, id: &str, incarnation: i64) {
+        let key = (id.to_owned(), incarnation);
+        let tally = &self.tally;
+        let answers = eventually(SOON, "each server serves", async || tally.lock().served.contains_key(&key));
+        tokio::select! {
+            () = answers => {}
+            ended = &mut self.sending => panic!("the load has ended: {ended:?}"),
+        }
     }
 }
 
-async fn send(clients: Vec<EchoClient<GrpcChannel>>, rate: u64, tally: Arc<Mutex<Tally>>, requests: TaskTracker) {
+/// Sends until `stop`, and joins all that it sent.
+async fn send(clients: Vec<EchoClient<GrpcChannel>>, rate: u64, tally: Arc<Mutex<Tally>>, stop: CancellationToken) {
     let began = Instant::now();
-    let permits = Arc::new(Semaphore::new(MOST_UNDER_WAY));
+    let mut requests = JoinSet::new();
     for (number, client) in (0_u64..).zip(clients.iter().cycle()) {
-        while began.elapsed().as_secs_f64() * (rate as f64) < number as f64 {
+        while began.elapsed().as_secs_f64() * (rate as f64) < number as f64 && !stop.is_cancelled() {
             sleep(TICK).await;
         }
-        let permit = Arc::clone(&permits).try_acquire_owned().expect("the machine carries the rate");
-        let (mut client, tally) = (client.clone(), Arc::clone(&tally));
-        requests.spawn(async move {
-            let since = Instant::now();
-            let is_stream = number % STREAM_EVERY == 0;
-            let asking = async { if is_stream { tell(&mut client).await } else { ask(&mut client).await } };
-            let result = timeout(PATIENCE, asking).await;
-            let result = result.unwrap_or_else(|_| Err(Status::deadline_exceeded("the test's patience is over")));
-            tally.lock().count(is_stream, since.elapsed(), &result);
-            drop(permit);
-        });
+        if stop.is_cancelled() {
+            break;
+        }
+        while let Some(ended) = requests.try_join_next() {
+            ended.expect("no request panics");
+        }
+        assert!(requests.len() < MOST_UNDER_WAY, "the machine carries the rate");
+        requests.spawn(request(client.clone(), number, Arc::clone(&tally)));
     }
+    while let Some(ended) = requests.join_next().await {
+        ended.expect("no request panics");
+    }
+}
+
+async fn request(mut client: EchoClient<GrpcChannel>, number: u64, tally: Arc<Mutex<Tally>>) {
+    let since = Instant::now();
+    let is_stream = number.is_multiple_of(STREAM_EVERY);
+    let asking = async { if is_stream { tell(&mut client).await } else { ask(&mut client).await } };
+    let result = timeout(PATIENCE, asking).await;
+    let result = result.unwrap_or_else(|_| Err(Status::deadline_exceeded("the test's patience is over")));
+    tally.lock().count(is_stream, since.elapsed(), &result);
 }
 
 async fn ask(client: &mut EchoClient<GrpcChannel>) -> Result<Extensions, Status> {

@@ -15,8 +15,7 @@ mod servers;
 use std::time::Duration;
 
 use registry_client::{Registry, Selector, Status, View};
-use registry_tests::budget::SOON;
-use registry_tests::{Cluster, Plan, Program, eventually, within};
+use registry_tests::{Cluster, Plan, Program, within};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -88,11 +87,11 @@ async fn roll(cluster: &mut Cluster, killing: Option<usize>) -> Figures {
     let everybody = view(cluster, Selector::endpoint("grpc").statuses([Status::Up, Status::Draining]));
     let mut figures = Figures::default();
     let began = Instant::now();
-    let load = Load::start(&channels, setting("ROLLING_RATE", RATE_UNLESS_SET));
+    let mut load = Load::start(&channels, setting("ROLLING_RATE", RATE_UNLESS_SET));
     for number in 0..SERVERS {
         let server = servers.remove(0);
         let id = server.id().to_owned();
-        serves(&load, &channels[0], &id).await;
+        serves(&mut load, &channels[0], &id).await;
         let leader = if killing == Some(number) { Some(cluster.wait_for_leader().await) } else { None };
         let ending = end(server, &channels, everybody.clone(), &mut figures);
         tokio::join!(ending, async { leader.into_iter().for_each(|leader| cluster.kill(leader)) });
@@ -105,7 +104,7 @@ async fn roll(cluster: &mut Cluster, killing: Option<usize>) -> Figures {
         }
     }
     for server in &servers {
-        serves(&load, &channels[0], server.id()).await;
+        serves(&mut load, &channels[0], server.id()).await;
     }
     figures.tally = load.stop().await;
     figures.took = began.elapsed();
@@ -148,9 +147,8 @@ async fn end(server: Server, channels: &[GrpcChannel], everybody: View, figures:
 }
 
 /// Waits until the connected instance of this id has answered a request.
-async fn serves(load: &Load, channel: &GrpcChannel, id: &str) {
-    let incarnation = incarnation(channel, id);
-    eventually(SOON, "each server serves", async || load.is_served_by(id, incarnation)).await;
+async fn serves(load: &mut Load, channel: &GrpcChannel, id: &str) {
+    load.reaches(id, incarnation(channel, id)).await;
 }
 
 fn incarnation(channel: &GrpcChannel, id: &str) -> i64 {
