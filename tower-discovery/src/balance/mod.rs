@@ -84,9 +84,10 @@ impl<S> Board<S> {
 
     pub(crate) fn publish(&self, picker: Picker<S>) {
         let standing = Standing { known: picker.outlook.known, connected: picker.connected() };
+        let ejected = picker.outlook.ejected;
         self.picker.store(Arc::new(picker));
         self.standing.send_replace(standing);
-        self.meters.tell(standing);
+        self.meters.tell(standing, ejected);
         self.changed.notify_waiters();
     }
 

@@ -105,6 +105,11 @@ impl Record {
         self.ejected_at.is_some()
     }
 
+    /// The judgement at that time ejected it.
+    pub(crate) fn was_ejected_at(&self, time: Instant) -> bool {
+        self.ejected_at == Some(time)
+    }
+
     fn success_rate(&self) -> f64 {
         f64::from(self.counts.succeeded) / f64::from(self.counts.total().max(1))
     }

@@ -129,6 +129,8 @@ impl<S: Clone> Roster<S> {
         let judged = self.slots.values_mut().filter(|slot| slot.is_of_the_subset());
         let mut records: Vec<_> = judged.map(|slot| &mut slot.record).collect();
         outliers.judge(&mut records, now, || fastrand::u8(..100));
+        let ejected = self.slots.values().filter(|slot| slot.record.was_ejected_at(now));
+        ejected.for_each(|slot| slot.target.meters().ejected());
         self.judgement = now.checked_add(outliers.interval);
     }
 
@@ -162,10 +164,12 @@ impl<S: Clone> Roster<S> {
             let is_gone = slot.connected().is_none_or(|member| member.target.liveness().is_over());
             slot.is_of_the_subset() && is_gone
         };
+        let of_subset = || self.slots.values().filter(|slot| slot.is_of_the_subset());
         let outlook = Outlook {
             absent: self.slots.values().filter(is_absent).map(|slot| slot.target.clone()).collect(),
-            known: is_synced.then(|| self.slots.values().filter(|slot| slot.is_of_the_subset()).count()),
+            known: is_synced.then(|| of_subset().count()),
             untried: self.slots.values().filter(|slot| slot.is_untried()).count(),
+            ejected: of_subset().filter(|slot| slot.record.is_ejected()).count(),
             last,
         };
         Picker::new(self.slots.values().filter_map(candidate).collect(), self.spill_over(is_panic), outlook)

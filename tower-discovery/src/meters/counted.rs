@@ -31,6 +31,7 @@ struct Series {
     cancelled: Counter,
     connected: Counter,
     refused: Counter,
+    ejections: Counter,
     latency: Histogram,
     pending: Gauge,
 }
@@ -48,7 +49,15 @@ pub(crate) struct Metered {
 pub(crate) struct ChannelMeters {
     known: Gauge,
     connected: Gauge,
-    told: Mutex<Standing>,
+    ejected: Gauge,
+    told: Mutex<Told>,
+}
+
+/// What the gauges of a channel have of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    standing: Standing,
+    ejected: usize,
 }
 
 impl EndpointMeters {
@@ -71,6 +80,7 @@ impl EndpointMeters {
             cancelled: requests("cancelled"),
             connected: connects("connected"),
             refused: connects("failed"),
+            ejections: metrics::counter!("tower_discovery_ejections_total", labels.clone()),
             latency: metrics::histogram!("tower_discovery_request_seconds", labels.clone()),
             pending: metrics::gauge!("tower_discovery_pending_requests", labels),
         }))
@@ -79,6 +89,11 @@ impl EndpointMeters {
     /// Counts an attempt to connect.
     pub(crate) fn tried_to_connect(&self, is_connected: bool) {
         if is_connected { &self.0.connected } else { &self.0.refused }.increment(1);
+    }
+
+    /// Counts an ejection.
+    pub(crate) fn ejected(&self) {
+        self.0.ejections.increment(1);
     }
 }
 
@@ -123,21 +138,23 @@ impl ChannelMeters {
     pub(crate) fn of(service: &str) -> Self {
         describe();
         let gauge = |state: &'static str| metrics::gauge!("tower_discovery_endpoints", "service" => service.to_owned(), "state" => state);
-        Self { known: gauge("known"), connected: gauge("connected"), told: Mutex::default() }
+        Self { known: gauge("known"), connected: gauge("connected"), ejected: gauge("ejected"), told: Mutex::default() }
     }
 
-    /// How the channel stands now.
-    pub(crate) fn tell(&self, standing: Standing) {
-        let before = std::mem::replace(&mut *self.told.lock(), standing);
-        let known = |standing: Standing| standing.known.unwrap_or_default() as f64;
-        self.known.increment(known(standing) - known(before));
-        self.connected.increment(standing.connected as f64 - before.connected as f64);
+    /// How the channel stands now, and how many of its endpoints are ejected.
+    pub(crate) fn tell(&self, standing: Standing, ejected: usize) {
+        let now = Told { standing, ejected };
+        let before = std::mem::replace(&mut *self.told.lock(), now);
+        let known = |told: Told| told.standing.known.unwrap_or_default() as f64;
+        self.known.increment(known(now) - known(before));
+        self.connected.increment(now.standing.connected as f64 - before.standing.connected as f64);
+        self.ejected.increment(now.ejected as f64 - before.ejected as f64);
     }
 }
 
 impl Drop for ChannelMeters {
     fn drop(&mut self) {
-        self.tell(Standing::default());
+        self.tell(Standing::default(), 0);
     }
 }
 
@@ -145,6 +162,7 @@ fn describe() {
     for (name, text) in [
         ("tower_discovery_requests_total", "requests that were given to an endpoint, by what became of them"),
         ("tower_discovery_connects_total", "attempts to connect to an endpoint"),
+        ("tower_discovery_ejections_total", "how often an endpoint was ejected as an outlier"),
     ] {
         metrics::describe_counter!(name, Unit::Count, text);
     }

@@ -20,6 +20,8 @@ impl EndpointMeters {
     }
 
     pub(crate) fn tried_to_connect(&self, _is_connected: bool) {}
+
+    pub(crate) fn ejected(&self) {}
 }
 
 impl Metered {
@@ -35,5 +37,5 @@ impl ChannelMeters {
         Self
     }
 
-    pub(crate) fn tell(&self, _standing: Standing) {}
+    pub(crate) fn tell(&self, _standing: Standing, _ejected: usize) {}
 }

@@ -83,6 +83,8 @@ pub(crate) struct Outlook {
     pub(crate) known: Option<usize>,
     /// Endpoints whose first attempt to connect has not ended.
     pub(crate) untried: usize,
+    /// Endpoints that are ejected, also while so many are that it is ignored.
+    pub(crate) ejected: usize,
     /// Endpoints that are not connected now.
     pub(crate) absent: Box<[Target]>,
     /// The last failure to connect.

@@ -16,26 +16,38 @@ use tower_discovery::{BoxError, DiscoveryLayer, GrpcConnect};
 use tower_layer::Layer;
 
 use crate::kit::{Answer, Behaviour, Fleet, ask, connected, eventually, instance, pay};
+use crate::sharing::{ask_for, put_all, strict};
 
-/// The values by `name{label=value,...}`; a histogram's is how often it was recorded.
-fn values(snapshotter: &Snapshotter) -> BTreeMap<String, f64> {
-    let metrics = snapshotter.snapshot().into_vec().into_iter();
-    let named = metrics.map(|(key, _unit, _text, value)| {
-        let labels: Vec<_> = key.key().labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
-        let value = match value {
-            DebugValue::Counter(count) => count as f64,
-            DebugValue::Gauge(value) => value.into_inner(),
-            DebugValue::Histogram(recorded) => recorded.len() as f64,
-        };
-        (format!("{}{{{}}}", key.key().name(), labels.join(",")), value)
-    });
-    named.collect()
+/// What was recorded. A snapshot sets all that it reads to 0, so it is added up here; all gauges are moved by steps.
+struct Readings {
+    snapshotter: Snapshotter,
+    so_far: BTreeMap<String, f64>,
+}
+
+impl Readings {
+    fn of(recorder: &DebuggingRecorder) -> Self {
+        Self { snapshotter: recorder.snapshotter(), so_far: BTreeMap::new() }
+    }
+
+    /// The values by `name{label=value,...}`; a histogram's is how often it was recorded.
+    fn now(&mut self) -> &BTreeMap<String, f64> {
+        for (key, _unit, _text, value) in self.snapshotter.snapshot().into_vec() {
+            let labels: Vec<_> = key.key().labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            let step = match value {
+                DebugValue::Counter(count) => count as f64,
+                DebugValue::Gauge(value) => value.into_inner(),
+                DebugValue::Histogram(recorded) => recorded.len() as f64,
+            };
+            *self.so_far.entry(format!("{}{{{}}}", key.key().name(), labels.join(","))).or_default() += step;
+        }
+        &self.so_far
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_are_counted_by_endpoint_and_outcome_and_gauges_end_at_zero() {
     let recorder = DebuggingRecorder::new();
-    let snapshotter = recorder.snapshotter();
+    let mut readings = Readings::of(&recorder);
     let _recording = metrics::set_default_local_recorder(&recorder);
     let fleet = Fleet::default();
     let (view, mut publisher) = pay();
@@ -56,7 +68,7 @@ async fn requests_are_counted_by_endpoint_and_outcome_and_gauges_end_at_zero() {
     });
     let before = fleet.requests("a");
     eventually(|| fleet.requests("a") > before).await;
-    let now = values(&snapshotter);
+    let now = readings.now();
     assert_eq!(now["tower_discovery_pending_requests{service=pay,instance=a}"], 1.0);
     assert_eq!(now["tower_discovery_endpoints{service=pay,state=connected}"], 1.0);
     held.abort();
@@ -73,10 +85,9 @@ async fn requests_are_counted_by_endpoint_and_outcome_and_gauges_end_at_zero() {
     drop((channel, publisher));
     ended.await;
     eventually(|| {
-        let now = values(&snapshotter);
-        now.iter()
-            .filter(|(name, _)| name.contains("pending") || name.contains("endpoints"))
-            .all(|(_, value)| *value == 0.0)
+        let mut gauges =
+            readings.now().iter().filter(|(name, _)| name.contains("pending") || name.contains("endpoints"));
+        gauges.all(|(_, value)| *value == 0.0)
     })
     .await;
 }
@@ -99,7 +110,7 @@ async fn echo() -> u16 {
 #[tokio::test]
 async fn a_request_body_that_fails_after_the_answer_began_is_not_counted_against_the_endpoint() {
     let recorder = DebuggingRecorder::new();
-    let snapshotter = recorder.snapshotter();
+    let mut readings = Readings::of(&recorder);
     let _recording = metrics::set_default_local_recorder(&recorder);
     let (view, mut publisher) = pay();
     publisher.put(instance("a", echo().await));
@@ -114,8 +125,41 @@ async fn a_request_body_that_fails_after_the_answer_began_is_not_counted_against
     sender.send(Err("the caller's own".into())).await.unwrap();
     answer.frame().await.unwrap().unwrap_err();
     drop(answer);
-    let now = values(&snapshotter);
+    let now = readings.now();
     let counted =
         |outcome: &str| now[&format!("tower_discovery_requests_total{{service=pay,instance=a,outcome={outcome}}}")];
     assert_eq!([counted("cancelled"), counted("failed")], [1.0, 0.0], "{now:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ejections_are_counted_by_endpoint_and_who_is_ejected_now_by_service() {
+    let recorder = DebuggingRecorder::new();
+    let mut readings = Readings::of(&recorder);
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let fleet = Fleet::default();
+    fleet.set("bad", Behaviour::Fail);
+    let (view, mut publisher) = pay();
+    put_all(&mut publisher, &["bad", "b", "c"]);
+    let channel = DiscoveryLayer::new(view).outlier_ejection(strict()).layer(fleet.clone());
+    connected(&channel, &["b", "bad", "c"]).await;
+    let ejected = "tower_discovery_endpoints{service=pay,state=ejected}";
+    let of = |id: &str| format!("tower_discovery_ejections_total{{service=pay,instance={id}}}");
+
+    ask_for(&channel, 2).await;
+    let now = readings.now();
+    assert_eq!([now[ejected], now[&of("bad")], now[&of("b")]], [1.0, 1.0, 0.0], "{now:?}");
+    assert_eq!(now["tower_discovery_endpoints{service=pay,state=connected}"], 3.0, "it is connected all the time");
+
+    fleet.set("bad", Behaviour::Serve);
+    ask_for(&channel, 35).await;
+    let now = readings.now();
+    assert_eq!([now[ejected], now[&of("bad")]], [0.0, 1.0], "it is back: {now:?}");
+
+    fleet.set("bad", Behaviour::Fail);
+    ask_for(&channel, 5).await;
+    let now = readings.now();
+    assert_eq!([now[ejected], now[&of("bad")]], [1.0, 2.0], "{now:?}");
+    publisher.remove("bad");
+    connected(&channel, &["b", "c"]).await;
+    assert_eq!(readings.now()[ejected], 0.0, "who is gone is not ejected");
 }

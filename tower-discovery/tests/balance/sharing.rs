@@ -24,7 +24,7 @@ async fn shares<const N: usize>(channel: &Balance<Connection>, ids: [&str; N], r
     shares
 }
 
-fn put_all(publisher: &mut Publisher, ids: &[&str]) {
+pub(crate) fn put_all(publisher: &mut Publisher, ids: &[&str]) {
     publisher.replace(ids.iter().zip(1..).map(|(id, port)| instance(id, port)));
 }
 
@@ -88,7 +88,7 @@ async fn the_share_of_a_new_endpoint_ramps_up() {
 }
 
 /// Ejects after a second whatever fails most of its requests.
-fn strict() -> OutlierEjection {
+pub(crate) fn strict() -> OutlierEjection {
     OutlierEjection {
         interval: Duration::from_secs(1),
         max_ejection_percent: 100,
@@ -104,7 +104,7 @@ fn strict() -> OutlierEjection {
 }
 
 /// Sends requests for these seconds; more than enough for a penalty to fade.
-async fn ask_for(channel: &Balance<Connection>, seconds: u32) {
+pub(crate) async fn ask_for(channel: &Balance<Connection>, seconds: u32) {
     for _ in 0..seconds * 10 {
         ask(channel).await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
