@@ -18,6 +18,7 @@
 //! | `health` | health checks over HTTP and by gRPC's health service |
 //! | `metrics` | the figures below |
 //! | `etcd-client` | `Registry::from_etcd_client`: over an `etcd_client::Client` (0.21) that the program has. Building needs `protoc` |
+//! All are off unless asked for: `tls` (`TlsConfig`, rustls with ring), `health` (health checks over HTTP and gRPC; over TLS with both) and `metrics`.
 //!
 //! # Logs
 //! Events of [`tracing`](https://docs.rs/tracing) have the room as their target, so that

@@ -23,8 +23,7 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 /// What to do about a registry that ends a connection for want of a certificate.
-pub(super) const WANTS_CERTIFICATE: &str =
-    ": give a certificate that the registry takes, with TlsConfig::identity_files";
+pub(super) const WANTS_CERTIFICATE: &str = ": give a certificate that the server takes, with TlsConfig::identity_files";
 
 /// The same, when the registry did not say so.
 const MAY_WANT_CERTIFICATE: &str = ": if the registry asks for certificates, give one with TlsConfig::identity_files";
@@ -48,7 +47,7 @@ impl Connector for Http2 {
             stream.set_nodelay(true).map_err(|error| error.to_string())?;
             #[cfg(feature = "tls")]
             if let Some(tls) = tls {
-                let stream = tls.secure(&endpoint, stream).await?;
+                let stream = tls.secure(&endpoint, stream, "h2").await?;
                 return link(&endpoint, stream, !tls.has_identity()).await;
             }
             link(&endpoint, stream, false).await
@@ -85,7 +84,7 @@ async fn link(
 }
 
 /// An error with its causes: what TLS has to say comes last.
-fn chain(error: &dyn StdError) -> String {
+pub(crate) fn chain(error: &dyn StdError) -> String {
     let (mut text, mut cause) = (error.to_string(), error.source());
     while let Some(error) = cause {
         text = format!("{text}: {error}");

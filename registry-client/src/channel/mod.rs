@@ -44,6 +44,8 @@ pub(crate) use handed_over::HandedOver;
 use http::{Extensions, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 pub(crate) use http2::Http2;
+#[cfg(feature = "health")]
+pub(crate) use http2::chain;
 use inspected::Inspected;
 pub(crate) use refusal::refuses_token;
 #[cfg(feature = "tls")]

@@ -1,7 +1,7 @@
 //! TLS to the registry: what is trusted, what is shown, and the files in which both are.
 //!
 //! Files are read for each connection, so that what replaces them is used from the next one on. Nothing here knows of
-//! HTTP/2 but its name, which the handshake has to agree on.
+//! what is spoken over it but its name, which the handshake has to agree on.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,7 +19,8 @@ use super::http2::WANTS_CERTIFICATE;
 use crate::error::Error;
 use crate::instance::Endpoint;
 
-/// Whom to trust as the registry, and who to be to it; see [`crate::RegistryBuilder::tls`].
+/// Whom to trust as the registry, and who to be to it; see [`crate::RegistryBuilder::tls`]. A health check over TLS has its own,
+/// for the server that it asks.
 ///
 /// Files are read anew for each connection, so that a certificate that is replaced in time never needs a restart. A file
 /// that cannot be used is told by the errors of calls, with its name, and is read again with the next attempt.
@@ -34,7 +35,7 @@ use crate::instance::Endpoint;
 /// # Ok::<(), registry_client::Error>(())
 /// ```
 #[derive(Debug, Clone, Default)]
-#[must_use = "it is for `RegistryBuilder::tls`"]
+#[must_use = "it is for `RegistryBuilder::tls` and `HealthCheck::tls`"]
 pub struct TlsConfig {
     authorities: Vec<Pem>,
     /// Certificate chain and key.
@@ -92,7 +93,7 @@ impl TlsConfig {
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.authorities.is_empty() {
             return Err(Error::Setting(
-                "TLS that trusts nobody: name the registry's CA with TlsConfig::ca_file".to_owned(),
+                "TLS that trusts nobody: name the server's CA with TlsConfig::ca_file".to_owned(),
             ));
         }
         self.server_name.as_deref().map_or(Ok(()), |name| named(name).map(drop).map_err(Error::Setting))
@@ -103,9 +104,15 @@ impl TlsConfig {
         self.identity.is_some()
     }
 
-    /// Secures a connection to the endpoint.
-    pub(super) async fn secure(&self, endpoint: &Endpoint, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
-        let config = self.load().await?;
+    /// Secures a connection to the endpoint, for a protocol by its name in TLS (ALPN).
+    pub(crate) async fn secure(
+        &self,
+        endpoint: &Endpoint,
+        stream: TcpStream,
+        protocol: &str,
+    ) -> Result<TlsStream<TcpStream>, String> {
+        let mut config = self.load().await?;
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         let name = named(self.server_name.as_deref().unwrap_or(endpoint.server_name()))?;
         let secured = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
         secured.map_err(|error| format!("TLS: {error}{}", self.mend(&error)))
@@ -123,16 +130,14 @@ impl TlsConfig {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| error.to_string())?.with_root_certificates(roots);
-        let mut config = match &self.identity {
+        Ok(match &self.identity {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
                 let unusable = |error| format!("{certificate} with {key}: {error}: give a certificate and its own key");
                 let chain = certificates(certificate).await?;
                 builder.with_client_auth_cert(chain, private_key(key).await?).map_err(unusable)?
             }
-        };
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(config)
+        })
     }
 
     /// What to do about a handshake that failed.

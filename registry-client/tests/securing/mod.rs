@@ -2,6 +2,7 @@
 
 mod authority;
 mod errors;
+mod health;
 
 use std::future::IntoFuture;
 use std::path::Path;

@@ -1,13 +1,14 @@
 //! Health checks: an instance is shown as up only while a probe says so.
 //!
 //! `gate` turns answers into a status, and is pure; `monitor` asks again and again, on the SDK's thread, and gives up
-//! on a probe that is late; `network` has the probes that come with the SDK. A user's callback never runs on the SDK's
+//! on a probe that is late; `network` has the probes that come with the SDK, `security` their TLS. A user's callback never runs on the SDK's
 //! thread: it is spawned on the runtime that registered, so that a callback which blocks starves no keep-alive, and
 //! a runtime that is blocked or gone is found to be unhealthy.
 
 mod gate;
 mod monitor;
 mod network;
+mod security;
 
 use std::fmt;
 use std::future::Future;
@@ -18,8 +19,11 @@ use std::time::Duration;
 use gate::Thresholds;
 pub(super) use monitor::monitor;
 use network::Network;
+use security::Security;
 use tokio::runtime::Handle;
 
+#[cfg(all(feature = "health", feature = "tls"))]
+use crate::channel::TlsConfig;
 use crate::error::Error;
 use crate::instance::{Endpoint, EndpointError};
 
@@ -53,6 +57,7 @@ pub struct HealthCheck {
     interval: Duration,
     timeout: Duration,
     thresholds: Thresholds,
+    security: Security,
 }
 
 #[derive(Clone)]
@@ -64,7 +69,13 @@ enum Probe {
 impl HealthCheck {
     fn new(probe: Probe) -> Self {
         let thresholds = Thresholds { healthy: 1, unhealthy: 3 };
-        Self { probe, interval: Duration::from_secs(5), timeout: Duration::from_secs(2), thresholds }
+        Self {
+            probe,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            thresholds,
+            security: Security::default(),
+        }
     }
 
     /// Healthy if the future of the callback ends without an error.
@@ -96,10 +107,11 @@ impl HealthCheck {
         Ok(Self::new(Probe::Network(Network::Tcp(endpoint.try_into()?))))
     }
 
-    /// Healthy if a GET of that path is answered with a status of 2xx.
+    /// Healthy if a GET of that path is answered with a status of 2xx. It is asked by HTTP/1.1; at an `https` address over
+    /// TLS, for which `HealthCheck::tls` says whom to trust.
     ///
     /// # Errors
-    /// When the address cannot be dialled, is not `http`, or the path is none.
+    /// When the address cannot be dialled, is neither `http` nor `https`, or the path is none.
     #[cfg(feature = "health")]
     pub fn http<T>(endpoint: T, path: &str) -> Result<Self, EndpointError>
     where
@@ -109,10 +121,11 @@ impl HealthCheck {
         Ok(Self::new(Probe::Network(Network::http(endpoint.try_into()?, path)?)))
     }
 
-    /// Healthy if the service of that name is `SERVING`, by `grpc.health.v1`; the empty name is the whole server.
+    /// Healthy if the service of that name is `SERVING`, by `grpc.health.v1`; the empty name is the whole server. At an
+    /// `https` address it is asked over TLS, for which `HealthCheck::tls` says whom to trust.
     ///
     /// # Errors
-    /// When the address cannot be dialled, or is not `http`.
+    /// When the address cannot be dialled, or is neither `http` nor `https`.
     #[cfg(feature = "health")]
     pub fn grpc<T>(endpoint: T, service: impl Into<String>) -> Result<Self, EndpointError>
     where
@@ -120,6 +133,26 @@ impl HealthCheck {
         EndpointError: From<T::Error>,
     {
         Ok(Self::new(Probe::Network(Network::grpc(endpoint.try_into()?, service.into())?)))
+    }
+
+    /// Whom to trust at an `https` address, and who to be to it; needed there, and refused anywhere else when the registration is
+    /// awaited. Files are read anew for each probe. The feature `tls`.
+    ///
+    /// A certificate mostly has the name under which others reach the service, and not that of loopback:
+    ///
+    /// ```
+    /// use registry_client::{HealthCheck, TlsConfig};
+    ///
+    /// let tls = TlsConfig::new().ca_file("/etc/pay/ca.pem").server_name("pay.internal");
+    /// let check = HealthCheck::http("https://127.0.0.1:9000", "/healthz")?.tls(tls);
+    /// # let _ = check;
+    /// # Ok::<(), registry_client::EndpointError>(())
+    /// ```
+    #[cfg(feature = "health")]
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.security.tls = Some(tls);
+        self
     }
 
     /// From the beginning of one probe to that of the next, 5 s unless given; at most 1 s until it passes for the
@@ -149,6 +182,7 @@ impl HealthCheck {
         if self.thresholds.healthy == 0 || self.thresholds.unhealthy == 0 {
             return Err(Error::Setting("a health check needs thresholds of at least 1".to_owned()));
         }
+        self.security.check(self.probe.web())?;
         let place = match (&self.probe, Handle::try_current()) {
             (Probe::Network(_), _) => None,
             (Probe::Callback(_), Ok(handle)) => Some(handle),
@@ -166,6 +200,16 @@ impl HealthCheck {
 pub(crate) struct PlacedCheck {
     check: HealthCheck,
     place: Option<Handle>,
+}
+
+impl Probe {
+    /// Where it is asked by HTTP or gRPC.
+    fn web(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Callback(_) => None,
+            Self::Network(network) => network.web(),
+        }
+    }
 }
 
 impl fmt::Debug for Probe {

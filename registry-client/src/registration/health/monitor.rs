@@ -23,7 +23,7 @@ pub(crate) async fn monitor(check: PlacedCheck, route: mpsc::Sender<Event>) {
     loop {
         let began = Instant::now();
         let answer = match &check.probe {
-            Probe::Network(network) => timed(check.timeout, network.probe()).await,
+            Probe::Network(network) => timed(check.timeout, network.probe(&check.security)).await,
             Probe::Callback(probe) => match &place {
                 Some(place) => running.ask(check.timeout, || place.spawn(probe())).await,
                 None => Err("there is no runtime for the callback".into()),

@@ -3,6 +3,7 @@
 use tokio::net::TcpStream;
 
 use super::BoxError;
+use super::security::Security;
 use crate::instance::Endpoint;
 #[cfg(feature = "health")]
 use crate::instance::EndpointError;
@@ -28,32 +29,49 @@ impl Network {
     pub(super) fn http(endpoint: Endpoint, path: &str) -> Result<Self, EndpointError> {
         let text = format!("{endpoint}{path}");
         match path.parse() {
-            Ok(path) if endpoint.scheme() == "http" && text.contains('/') => Ok(Self::Http { endpoint, path }),
+            Ok(path) if is_web(&endpoint) && text.contains('/') => Ok(Self::Http { endpoint, path }),
             _ => Err(EndpointError::Syntax(text)),
         }
     }
 
     #[cfg(feature = "health")]
     pub(super) fn grpc(endpoint: Endpoint, service: String) -> Result<Self, EndpointError> {
-        if endpoint.scheme() != "http" {
+        if !is_web(&endpoint) {
             return Err(EndpointError::Syntax(endpoint.to_string()));
         }
         Ok(Self::Grpc { endpoint, service })
     }
 
+    /// Where HTTP is spoken, in any of its versions.
+    pub(super) fn web(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Tcp(_) => None,
+            #[cfg(feature = "health")]
+            Self::Http { endpoint, .. } | Self::Grpc { endpoint, .. } => Some(endpoint),
+        }
+    }
+
     /// Asks once. The caller limits the time.
-    pub(super) async fn probe(&self) -> Result<(), BoxError> {
+    #[cfg_attr(not(feature = "health"), expect(unused_variables, reason = "a connection is all that is asked for"))]
+    pub(super) async fn probe(&self, security: &Security) -> Result<(), BoxError> {
         match self {
             Self::Tcp(endpoint) => connect(endpoint).await.map(drop),
             #[cfg(feature = "health")]
-            Self::Http { endpoint, path } => rpc::get(endpoint, path).await,
+            Self::Http { endpoint, path } => rpc::get(endpoint, path, security.open(endpoint, "http/1.1").await?).await,
             #[cfg(feature = "health")]
-            Self::Grpc { endpoint, service } => rpc::check(endpoint, service).await,
+            Self::Grpc { endpoint, service } => {
+                rpc::check(endpoint, service, security.open(endpoint, "h2").await?).await
+            }
         }
     }
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<TcpStream, BoxError> {
+#[cfg(feature = "health")]
+fn is_web(endpoint: &Endpoint) -> bool {
+    matches!(endpoint.scheme(), "http" | "https")
+}
+
+pub(super) async fn connect(endpoint: &Endpoint) -> Result<TcpStream, BoxError> {
     Ok(TcpStream::connect((endpoint.host(), endpoint.port())).await?)
 }
 
@@ -61,9 +79,11 @@ async fn connect(endpoint: &Endpoint) -> Result<TcpStream, BoxError> {
 mod rpc {
     //! What is asked over HTTP.
 
-    use std::pin::Pin;
+    use std::error::Error as StdError;
+    use std::pin::{Pin, pin};
     use std::task::{Context, Poll};
 
+    use futures_util::FutureExt;
     use http::uri::PathAndQuery;
     use http::{Request, Response, Uri};
     use hyper::body::Incoming;
@@ -75,17 +95,15 @@ mod rpc {
     use tonic_health::pb::health_client::HealthClient;
     use tower_service::Service;
 
-    use super::{BoxError, Endpoint, connect};
+    use super::{BoxError, Endpoint};
+    use crate::channel::chain;
+    use crate::registration::health::security::Stream;
 
     /// Any status of 2xx will do; the body is not read.
-    pub(super) async fn get(endpoint: &Endpoint, path: &PathAndQuery) -> Result<(), BoxError> {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(connect(endpoint).await?)).await?;
+    pub(super) async fn get(endpoint: &Endpoint, path: &PathAndQuery, stream: Box<dyn Stream>) -> Result<(), BoxError> {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let request = Request::get(path.as_str()).header("host", endpoint.authority()).body(Body::empty())?;
-        let answer = tokio::select! {
-            answer = sender.send_request(request) => answer?,
-            // One that ends before the answer says why; one that ends with it is not in the way.
-            ended = connection => return Err(ended.err().map_or_else(|| "it hung up".into(), BoxError::from)),
-        };
+        let answer = driven(sender.send_request(request), connection).await?;
         if !answer.status().is_success() {
             return Err(format!("answered with {}", answer.status()).into());
         }
@@ -93,18 +111,32 @@ mod rpc {
     }
 
     /// Asks `grpc.health.v1.Health/Check`.
-    pub(super) async fn check(endpoint: &Endpoint, service: &str) -> Result<(), BoxError> {
-        let stream = TokioIo::new(connect(endpoint).await?);
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+    pub(super) async fn check(endpoint: &Endpoint, service: &str, stream: Box<dyn Stream>) -> Result<(), BoxError> {
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
         let mut client = HealthClient::new(Caller { sender, endpoint: endpoint.clone() });
         let request = HealthCheckRequest { service: service.to_owned() };
-        let answer = tokio::select! {
-            answer = client.check(request) => answer?.into_inner(),
-            ended = connection => return Err(ended.err().map_or_else(|| "it hung up".into(), BoxError::from)),
-        };
-        match answer.status() {
+        match driven(client.check(request), connection).await?.into_inner().status() {
             ServingStatus::Serving => Ok(()),
             other => Err(format!("{service:?} is {}", other.as_str_name()).into()),
+        }
+    }
+
+    /// The answer, for which its connection has to run. One that ends with the answer is not in the way; one that ends
+    /// before it knows best why.
+    async fn driven<A, E: StdError>(
+        answer: impl Future<Output = Result<A, E>>,
+        connection: impl Future<Output = hyper::Result<()>>,
+    ) -> Result<A, BoxError> {
+        let (mut answer, mut connection) = (pin!(answer), pin!(connection));
+        let (answered, ended) = tokio::select! {
+            answered = &mut answer => (Some(answered), connection.now_or_never()),
+            ended = &mut connection => (answer.now_or_never(), Some(ended)),
+        };
+        match (answered, ended) {
+            (Some(Ok(answer)), _) => Ok(answer),
+            (_, Some(Err(error))) => Err(chain(&error).into()),
+            (Some(Err(error)), _) => Err(chain(&error).into()),
+            (None, _) => Err("it hung up".into()),
         }
     }
 

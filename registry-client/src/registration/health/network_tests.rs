@@ -31,22 +31,23 @@ async fn refusing() -> Endpoint {
 
 #[tokio::test]
 async fn tcp_passes_where_somebody_listens() {
-    Network::Tcp(answering("").await).probe().await.unwrap();
-    assert!(Network::Tcp(refusing().await).probe().await.is_err());
+    Network::Tcp(answering("").await).probe(&Security::default()).await.unwrap();
+    assert!(Network::Tcp(refusing().await).probe(&Security::default()).await.is_err());
 }
 
 #[cfg(feature = "health")]
 #[tokio::test]
 async fn http_passes_with_a_success_only() {
-    let probe = async |text| Network::http(answering(text).await, "/healthz?full").unwrap().probe().await;
+    let probe =
+        async |text| Network::http(answering(text).await, "/healthz?full").unwrap().probe(&Security::default()).await;
     probe("HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
     probe("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\nlong").await.unwrap();
     for text in ["HTTP/1.1 503 Service Unavailable\r\n\r\n", "HTTP/1.1 302 Found\r\n\r\n", "SSH-2.0\r\n", ""] {
         let error = probe(text).await.unwrap_err();
         assert!(!error.to_string().is_empty(), "{text}");
     }
-    assert!(Network::http(refusing().await, "/").unwrap().probe().await.is_err());
-    assert!(Network::http(Endpoint::parse("https://h:1").unwrap(), "/").is_err());
+    assert!(Network::http(refusing().await, "/").unwrap().probe(&Security::default()).await.is_err());
+    assert!(Network::http(Endpoint::parse("tcp://h:1").unwrap(), "/").is_err());
     assert!(Network::http(Endpoint::parse("http://h:1").unwrap(), "a b").is_err());
 }
 
@@ -69,7 +70,9 @@ async fn grpc_passes_while_the_service_serves() {
             tokio::spawn(builder.serve_connection(TokioIo::new(stream), answer));
         }
     });
-    let probe = async |service: &str| Network::grpc(endpoint.clone(), service.to_owned()).unwrap().probe().await;
+    let probe = async |service: &str| {
+        Network::grpc(endpoint.clone(), service.to_owned()).unwrap().probe(&Security::default()).await
+    };
     probe("").await.unwrap();
     reporter.set_service_status("pay", ServingStatus::NotServing).await;
     let error = probe("pay").await.unwrap_err();
@@ -77,5 +80,11 @@ async fn grpc_passes_while_the_service_serves() {
     reporter.set_service_status("pay", ServingStatus::Serving).await;
     probe("pay").await.unwrap();
     assert!(probe("unknown").await.is_err());
-    assert!(Network::grpc(answering("HTTP/1.1 200 OK\r\n\r\n").await, String::new()).unwrap().probe().await.is_err());
+    assert!(
+        Network::grpc(answering("HTTP/1.1 200 OK\r\n\r\n").await, String::new())
+            .unwrap()
+            .probe(&Security::default())
+            .await
+            .is_err()
+    );
 }
