@@ -1,6 +1,6 @@
 //! A process whose panics abort, and which revokes its registration all the same.
 //!
-//! Built with the profile `aborts`. It registers the instance `1` of `pay`, says so, and panics when it reads a line.
+//! `tests/kit/aborting_rustc` builds it and the SDK in that way. It registers the instance `1` of `pay`, says so, and panics when it reads a line.
 #![expect(clippy::print_stdout, reason = "the program's output")]
 
 use std::error::Error;
@@ -9,6 +9,9 @@ use std::time::Duration;
 use registry_client::{Instance, Registry};
 
 fn main() -> Result<(), Box<dyn Error>> {
+    if cfg!(panic = "unwind") {
+        return Err("its panics would unwind: build it with tests/kit/aborting_rustc".into());
+    }
     let endpoint = std::env::var("HOLDER_ENDPOINT").unwrap_or_else(|_| "http://127.0.0.1:2379".to_owned());
     let namespace = std::env::var("HOLDER_NAMESPACE").unwrap_or_default();
     let registry = Registry::builder([endpoint]).namespace(namespace).build()?;

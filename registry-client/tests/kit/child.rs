@@ -73,14 +73,16 @@ impl Drop for Holder {
     }
 }
 
-/// The example `aborts`, built so that panics abort.
+/// The example `aborts`, built so that panics abort, over the dependencies that this program was built with.
 fn aborting_program() -> std::path::PathBuf {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--package", "registry-client", "--example", "aborts", "--profile", "aborts"]);
+    // All packages, as otherwise the dependencies would have other features than in a build of the workspace.
+    build.args(["build", "--workspace", "--example", "aborts"]);
+    build.env("RUSTC_WORKSPACE_WRAPPER", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kit/aborting_rustc"));
     assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success(), "it can be built");
     // This program lies in `<target>/<profile>/deps`.
     let tests = std::env::current_exe().unwrap();
-    tests.ancestors().nth(3).unwrap().join("aborts/examples/aborts")
+    tests.ancestors().nth(2).unwrap().join("examples/aborts")
 }
 
 #[test]

@@ -50,7 +50,7 @@ async fn g03_where_nothing_is_dropped_the_ttl_is_the_bound() {
 }
 
 #[tokio::test]
-#[ignore = "builds a program whose panics abort, which takes minutes"]
+#[ignore = "builds a program whose panics abort; `.ci/verify` runs it"]
 async fn g03_a_panic_that_aborts_revokes_with_the_hook() {
     let Some(corner) = Corner::alone("ends-aborted").await else { return };
     let time = time_to_deregistration(&corner, End::Aborts, HOUR).await;
