@@ -2,7 +2,7 @@
 //!
 //! [`Registry`] is the handle; `builder` makes it, `thread` owns the runtime, `workplace` is where
 //! tasks are put, [`Register`] starts a
-//! registration, and [`RegistryGuard`] waits for the last revokes.
+//! registration and [`RegisterAll`] many, on `terms`, and [`RegistryGuard`] waits for the last revokes.
 
 mod asserts;
 mod builder;
@@ -10,6 +10,7 @@ mod guard;
 mod register;
 mod register_all;
 mod remove;
+mod terms;
 mod thread;
 mod workplace;
 

@@ -5,15 +5,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::Registry;
+use super::terms::Terms;
 use crate::error::Error;
 use crate::instance::{Instance, Status};
-use crate::registration::machine::{Batch, Settings};
 use crate::registration::{Conflict, HealthCheck, Registration};
-
-/// What is asked for unless [`Register::ttl`] says otherwise.
-pub(super) const DEFAULT_TTL: Duration = Duration::from_secs(15);
-/// etcd's largest TTL.
-pub(super) const LONGEST_TTL: Duration = Duration::from_secs(9_000_000_000);
 
 /// A registration that is to be; awaiting it registers. See [`Registry::register`].
 ///
@@ -24,32 +19,30 @@ pub(super) const LONGEST_TTL: Duration = Duration::from_secs(9_000_000_000);
 pub struct Register {
     registry: Registry,
     instance: Instance,
-    ttl: Duration,
-    conflict: Conflict,
-    health: Option<HealthCheck>,
+    terms: Terms,
 }
 
 impl Register {
     pub(crate) fn new(registry: Registry, instance: Instance) -> Self {
-        Self { registry, instance, ttl: DEFAULT_TTL, conflict: Conflict::default(), health: None }
+        Self { registry, instance, terms: Terms::default() }
     }
 
     /// How long the registration outlives the process at most, in whole seconds, 15 s unless given. The
     /// registry may raise it; etcd grants no less than 2 s.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
+        self.terms.ttl = ttl;
         self
     }
 
     /// What to do when another registration holds the id.
     pub fn on_conflict(mut self, conflict: Conflict) -> Self {
-        self.conflict = conflict;
+        self.terms.conflict = conflict;
         self
     }
 
     /// Shows the instance as up only while the check passes; without one at once.
     pub fn health(mut self, check: HealthCheck) -> Self {
-        self.health = Some(check);
+        self.terms.health = Some(check);
         self
     }
 
@@ -68,8 +61,7 @@ impl Register {
 
     /// Has the thread begin. From here on the handle's drop ends what it has begun, or the handle's shutdown.
     pub(crate) fn begin(self) -> Result<Registration, Error> {
-        let settings = settings(self.ttl, self.conflict)?;
-        Ok(Registration::new(self.registry.start(vec![self.instance], settings, self.health)?))
+        Ok(Registration::new(self.terms.begin(&self.registry, vec![self.instance])?))
     }
 
     async fn register(self) -> Result<Registration, Error> {
@@ -77,14 +69,6 @@ impl Register {
         registration.standing().await?;
         Ok(registration)
     }
-}
-
-/// The machine's settings, if they make sense.
-pub(super) fn settings(ttl: Duration, conflict: Conflict) -> Result<Settings, Error> {
-    if ttl < Duration::from_secs(1) || ttl > LONGEST_TTL {
-        return Err(Error::Setting(format!("a TTL of {ttl:?}: give one from 1 s to 9,000,000,000 s")));
-    }
-    Ok(Settings { ttl, conflict, gated: false, seed: fastrand::u64(..), batch: Batch::default() })
 }
 
 impl IntoFuture for Register {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::Registry;
-use super::register::{DEFAULT_TTL, settings};
+use super::terms::Terms;
 use crate::error::Error;
 use crate::instance::{Instance, Status};
 use crate::registration::{Conflict, HealthCheck, Registrations};
@@ -23,31 +23,29 @@ use crate::registration::{Conflict, HealthCheck, Registrations};
 pub struct RegisterAll {
     registry: Registry,
     instances: Vec<Instance>,
-    ttl: Duration,
-    conflict: Conflict,
-    health: Option<HealthCheck>,
+    terms: Terms,
 }
 
 impl RegisterAll {
     pub(crate) fn new(registry: Registry, instances: Vec<Instance>) -> Self {
-        Self { registry, instances, ttl: DEFAULT_TTL, conflict: Conflict::default(), health: None }
+        Self { registry, instances, terms: Terms::default() }
     }
 
     /// How long they outlive the process at most; see [`super::Register::ttl`].
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
+        self.terms.ttl = ttl;
         self
     }
 
     /// What to do when another registration holds one of the ids.
     pub fn on_conflict(mut self, conflict: Conflict) -> Self {
-        self.conflict = conflict;
+        self.terms.conflict = conflict;
         self
     }
 
     /// Shows the instances as up only while the check passes; without one at once.
     pub fn health(mut self, check: HealthCheck) -> Self {
-        self.health = Some(check);
+        self.terms.health = Some(check);
         self
     }
 
@@ -61,9 +59,8 @@ impl RegisterAll {
         if self.instances.is_empty() {
             return Err(Error::Setting("no instance to register: give at least one".to_owned()));
         }
-        let settings = settings(self.ttl, self.conflict)?;
         // From here on the handle's drop ends what the thread has begun.
-        let registrations = Registrations::new(self.registry.start(self.instances, settings, self.health)?);
+        let registrations = Registrations::new(self.terms.begin(&self.registry, self.instances)?);
         registrations.standing().await?;
         Ok(registrations)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Registry;
-use super::register::LONGEST_TTL;
+use super::terms::LONGEST_TTL;
 use crate::channel::Channel;
 use crate::error::Error;
 use crate::instance::check_name;

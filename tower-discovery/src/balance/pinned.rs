@@ -96,6 +96,7 @@ impl<S> Pinned<S> {
     }
 }
 
+// The bounds are those of `Balance`; a trait that names them once would stand in the public API.
 impl<S, B, R> Service<Request<B>> for Pinned<S>
 where
     S: Service<Request<RequestBody>, Response = Response<R>> + Clone + Send + Sync + 'static,
