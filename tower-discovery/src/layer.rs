@@ -149,8 +149,10 @@ impl DiscoveryLayer {
         self
     }
 
-    /// How many endpoints are connected to at the same time, at least 1; 64 unless set. Those whose last attempt failed
-    /// have a half of it, so that they do not hold up the others.
+    /// How many endpoints are connected to at the same time, at least 1; 64 unless set.
+    ///
+    /// An attempt that has lasted 250 ms is counted apart, and lets another begin: of such there are at most four times as many. And
+    /// endpoints whose last attempt failed have a half of the number. So those that never answer do not hold up the others.
     pub fn parallel_connects(mut self, limit: usize) -> Self {
         self.connect.parallel = limit.max(1);
         self

@@ -2,6 +2,7 @@
 //!
 //! It ends by being dropped when the endpoint goes. It holds no connection: what it made is the driver's.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::poll_fn;
@@ -87,14 +88,21 @@ where
 
     async fn connect(&mut self, target: &Target, has_failed: bool) -> Result<C::Response, ConnectError> {
         let permits = self.permits.clone();
-        let _permit = permits.acquire(has_failed).await;
+        let mut permit = permits.acquire(has_failed).await;
         let connecting = async {
-            poll_fn(|cx| self.connector.poll_ready(cx)).await?;
-            self.connector.call(target.clone()).await
+            poll_fn(|cx| self.connector.poll_ready(cx)).await.map_err(Into::into)?;
+            self.connector.call(target.clone()).await.map_err(Into::into)
         };
         let failed = |source: BoxError| ConnectError { target: target.clone(), source };
-        match timeout(self.policy.timeout, connecting).await {
-            Ok(result) => result.map_err(|error| failed(error.into())),
+        let mut connecting = pin!(timeout(self.policy.timeout, connecting));
+        let connected = tokio::select! {
+            biased;
+            connected = &mut connecting => connected,
+            // It goes on.
+            () = permit.step_aside() => connecting.await,
+        };
+        match connected {
+            Ok(result) => result.map_err(failed),
             Err(_) => Err(failed(ConnectTimeout(self.policy.timeout).into())),
         }
     }

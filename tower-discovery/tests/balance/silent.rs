@@ -138,3 +138,25 @@ async fn many_endpoints_that_swallow_attempts_do_not_hold_up_one_that_comes() {
     connected(&channel, &["good"]).await;
     assert!(since.elapsed() < Duration::from_millis(100), "{:?}", since.elapsed());
 }
+
+/// From the start of a channel over these numbers of endpoints that serve and that never answer, in a random order, until
+/// all of those that serve are connected.
+async fn storm(serving: usize, silent: usize) -> Duration {
+    let fleet = Fleet::default();
+    let (view, mut publisher) = pay();
+    let mut ids: Vec<_> = (0..serving + silent).map(|number| number.to_string()).collect();
+    fastrand::shuffle(&mut ids);
+    ids.iter().take(silent).for_each(|id| fleet.set(id, Behaviour::Swallow));
+    fastrand::shuffle(&mut ids);
+    publisher.replace(ids.iter().map(|id| instance(id, 1)));
+    let began = Instant::now();
+    let channel = DiscoveryLayer::new(view).layer(fleet);
+    timeout(Duration::from_secs(600), channel.wait_until(|targets| targets.len() == serving)).await.unwrap();
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fifth_of_a_thousand_endpoints_that_never_answer_do_not_hold_up_the_others_at_the_start() {
+    let took = storm(800, 200).await;
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
