@@ -1,11 +1,15 @@
-//! What the examples share: the greeter's stubs and the arguments that lead to a registry.
+//! What the examples share: the greeter's stubs, the arguments that lead to a registry, and a small service to balance over.
 //!
 //! Each program under `src/bin` shows one thing, against a registry on `http://127.0.0.1:2379` or
 //! wherever `--registry` points; `quickstart` brings its own.
 
 use std::process::ExitCode;
 
-use registry_client::{Error, Registry};
+use axum::Router;
+use axum::routing::get;
+use registry_client::{Error, InstanceBuilder, Registration, Registry};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 /// The greeter service, compiled from `proto/greeter.proto`.
 #[expect(
@@ -47,6 +51,23 @@ impl RegistryArgs {
     pub fn build(&self) -> Result<Registry, Error> {
         Registry::builder(self.registry.clone()).namespace(self.namespace.clone()).build()
     }
+}
+
+/// Serves `answer` at `/` on a free port, as one of `servers`, and registers the instance with that port as its endpoint `http`.
+///
+/// # Errors
+/// When no port is free, the instance is none, or it cannot be registered.
+pub async fn serve_registered(
+    registry: &Registry,
+    instance: InstanceBuilder,
+    answer: &'static str,
+    servers: &mut JoinSet<std::io::Result<()>>,
+) -> Result<Registration, BoxError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let router = Router::new().route("/", get(move || async move { answer }));
+    servers.spawn(axum::serve(listener, router).into_future());
+    Ok(registry.register(instance.endpoint("http", endpoint).build()?).await?)
 }
 
 /// Says on standard error why a program failed, with all causes, and how the process ends.

@@ -4,9 +4,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use registry_server::server::{Config, Running, Server};
+use registry_testing::TestRegistry;
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
@@ -14,27 +13,16 @@ use tokio::time::timeout;
 const CANDIDATE: &str = env!("CARGO_BIN_EXE_leader_election");
 const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn registry() -> (Running, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let config = Config {
-        data_dir: folder.path().join("node"),
-        listen_client_urls: vec!["http://127.0.0.1:0".parse().unwrap()],
-        worker_threads: Some(1),
-        ..Config::default()
-    };
-    (Server::start(config).await.unwrap(), folder)
-}
-
 struct Candidate {
     process: Child,
     says: Lines<BufReader<ChildStdout>>,
 }
 
 impl Candidate {
-    fn start(registry: &Running, id: &str, ttl: &str) -> Self {
+    fn start(registry: &TestRegistry, id: &str, ttl: &str) -> Self {
         let mut program = Command::new(CANDIDATE);
         let program =
-            program.args(["--registry", registry.client_url(), "--name", "billing", "--id", id, "--ttl", ttl]);
+            program.args(["--registry", &registry.endpoints()[0], "--name", "billing", "--id", id, "--ttl", ttl]);
         let mut process = program.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let says = BufReader::new(process.stdout.take().unwrap()).lines();
         Self { process, says }
@@ -60,7 +48,7 @@ impl Candidate {
 
 #[tokio::test]
 async fn a_leader_that_is_told_to_end_hands_over_at_once() {
-    let (registry, _folder) = registry().await;
+    let registry = TestRegistry::start().await.unwrap();
     // A TTL that nobody waits for.
     let mut first = Candidate::start(&registry, "first", "600");
     let before = first.leads().await;
@@ -78,7 +66,7 @@ async fn a_leader_that_is_told_to_end_hands_over_at_once() {
 
 #[tokio::test]
 async fn a_leader_that_is_killed_is_followed_when_its_lease_expires() {
-    let (registry, _folder) = registry().await;
+    let registry = TestRegistry::start().await.unwrap();
     let mut first = Candidate::start(&registry, "first", "2");
     let before = first.leads().await;
     let mut second = Candidate::start(&registry, "second", "2");
@@ -88,7 +76,7 @@ async fn a_leader_that_is_killed_is_followed_when_its_lease_expires() {
 
 #[tokio::test]
 async fn a_leader_whose_lease_is_gone_stops_and_campaigns_again() {
-    let (registry, _folder) = registry().await;
+    let registry = TestRegistry::start().await.unwrap();
     let mut only = Candidate::start(&registry, "only", "2");
     only.leads().await;
     // It stands still for longer than its lease lives.

@@ -7,22 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use registry_client::{Registry, Selector, Status, View};
-use registry_proto::etcdserverpb::LeaseLeasesRequest;
-use registry_proto::etcdserverpb::lease_client::LeaseClient;
-use registry_server::server::{Config, Running, Server};
+use registry_testing::TestRegistry;
 use rustix::process::{Pid, Signal, kill_process};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-async fn start_registry(data: &tempfile::TempDir) -> Running {
-    let config = Config {
-        data_dir: data.path().join("node"),
-        listen_client_urls: vec!["http://127.0.0.1:0".parse().unwrap()],
-        worker_threads: Some(1),
-        ..Config::default()
-    };
-    Server::start(config).await.unwrap()
-}
 
 /// Killed if the test fails.
 struct Service {
@@ -31,9 +19,9 @@ struct Service {
 }
 
 impl Service {
-    fn start(program: &str, arguments: &[&str], registry: &Running) -> Self {
+    fn start(program: &str, arguments: &[&str], registry: &TestRegistry) -> Self {
         let mut command = Command::new(program);
-        command.args(arguments).env("REGISTRY", registry.client_url()).env("POD_IP", "127.0.0.1");
+        command.args(arguments).env("REGISTRY", &registry.endpoints()[0]).env("POD_IP", "127.0.0.1");
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         Self { process, lines }
@@ -61,19 +49,14 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}: not in time"));
 }
 
-fn view(registry: &Running, service: &str) -> View {
-    let registry = Registry::builder([registry.client_url()]).build().unwrap();
+fn view(registry: &TestRegistry, service: &str) -> View {
+    let registry = Registry::builder(registry.endpoints()).build().unwrap();
     let all = [Status::Starting, Status::Up, Status::Draining];
     registry.watch(service).start().unwrap().select(Selector::endpoint("http").statuses(all))
 }
 
 fn status(view: &View) -> Option<Status> {
     view.snapshot().instances().first().map(|found| found.status())
-}
-
-async fn leases(registry: &Running) -> usize {
-    let channel = tonic::transport::Endpoint::from_shared(registry.client_url().to_owned()).unwrap().connect_lazy();
-    LeaseClient::new(channel).lease_leases(LeaseLeasesRequest {}).await.unwrap().into_inner().leases.len()
 }
 
 fn get(authority: &str, path: &str) -> std::io::Result<String> {
@@ -86,8 +69,7 @@ fn get(authority: &str, path: &str) -> std::io::Result<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_is_terminated_finishes_what_is_under_way_and_leaves_no_lease() {
-    let data = tempfile::tempdir().unwrap();
-    let registry = start_registry(&data).await;
+    let registry = TestRegistry::start().await.unwrap();
     let arguments = ["--port", "0", "--drain-ms", "500", "--deadline-ms", "10000"];
     let mut service = Service::start(env!("CARGO_BIN_EXE_graceful_shutdown"), &arguments, &registry);
     let view = view(&registry, "sleeper");
@@ -107,14 +89,12 @@ async fn a_container_that_is_terminated_finishes_what_is_under_way_and_leaves_no
     assert!(slow.join().unwrap().unwrap().contains("slept for 2000 ms"));
     assert!(service.process.wait().unwrap().success());
     assert!(service.lines.any(|line| line.unwrap() == "ended in order"));
-    assert_eq!(leases(&registry).await, 0);
-    registry.shutdown().await.unwrap();
+    assert_eq!(registry.leases().await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_axum_service_is_up_once_it_is_healthy_and_its_client_finds_it() {
-    let data = tempfile::tempdir().unwrap();
-    let registry = start_registry(&data).await;
+    let registry = TestRegistry::start().await.unwrap();
     let mut service = Service::start(env!("CARGO_BIN_EXE_http_service"), &["serve"], &registry);
     let view = view(&registry, "hello");
     until("it is up", || status(&view) == Some(Status::Up)).await;
@@ -123,6 +103,5 @@ async fn an_axum_service_is_up_once_it_is_healthy_and_its_client_finds_it() {
     assert!(answers.len() == 3 && answers.iter().all(|answer| answer.contains("hello from")), "{answers:?}");
     service.terminate();
     assert!(service.process.wait().unwrap().success());
-    assert_eq!(leases(&registry).await, 0);
-    registry.shutdown().await.unwrap();
+    assert_eq!(registry.leases().await.unwrap(), 0);
 }

@@ -1,29 +1,16 @@
 //! The examples that share requests out do so as they say, against a registry in this process.
 #![expect(clippy::unwrap_used, reason = "the helpers are part of the tests")]
 
-use registry_server::server::{Config, Running, Server};
-use tempfile::TempDir;
+use registry_testing::TestRegistry;
 use tokio::process::Command;
-
-async fn registry() -> (Running, TempDir) {
-    let data_dir = tempfile::tempdir().unwrap();
-    let config = Config {
-        data_dir: data_dir.path().join("node"),
-        listen_client_urls: vec!["http://127.0.0.1:0".parse().unwrap()],
-        worker_threads: Some(1),
-        ..Config::default()
-    };
-    (Server::start(config).await.unwrap(), data_dir)
-}
 
 /// What an example prints, line by line.
 async fn lines_of(program: &str, arguments: &[&str]) -> Vec<String> {
-    let (registry, _data_dir) = registry().await;
+    let registry = TestRegistry::start().await.unwrap();
     let mut command = Command::new(program);
-    let run = command.args(arguments).args(["--registry", registry.client_url()]).output().await.unwrap();
+    let run = command.args(arguments).args(["--registry", &registry.endpoints()[0]]).output().await.unwrap();
     let text = String::from_utf8(run.stdout).unwrap();
     assert!(run.status.success(), "{text}{}", String::from_utf8_lossy(&run.stderr));
-    registry.shutdown().await.unwrap();
     text.lines().map(str::to_owned).collect()
 }
 

@@ -4,25 +4,13 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use registry_server::server::{Config, Running, Server};
+use registry_testing::TestRegistry;
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn registry() -> (Running, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let config = Config {
-        data_dir: folder.path().join("node"),
-        listen_client_urls: vec!["http://127.0.0.1:0".parse().unwrap()],
-        worker_threads: Some(1),
-        ..Config::default()
-    };
-    (Server::start(config).await.unwrap(), folder)
-}
 
 struct Service {
     process: Child,
@@ -32,9 +20,9 @@ struct Service {
 
 impl Service {
     /// Starts one, and waits until it is registered.
-    async fn start(registry: &Running) -> Self {
+    async fn start(registry: &TestRegistry) -> Self {
         let mut program = Command::new(env!("CARGO_BIN_EXE_tonic_service"));
-        let program = program.args(["--registry", registry.client_url(), "--notice", "300"]);
+        let program = program.args(["--registry", &registry.endpoints()[0], "--notice", "300"]);
         let mut process = program.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let says = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut service = Self { process, says, address: String::new() };
@@ -57,9 +45,9 @@ impl Service {
     }
 }
 
-fn client(registry: &Running, times: &str, pause: &str) -> Command {
+fn client(registry: &TestRegistry, times: &str, pause: &str) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_tonic_client"));
-    program.args(["--registry", registry.client_url(), "--times", times, "--pause", pause]);
+    program.args(["--registry", &registry.endpoints()[0], "--times", times, "--pause", pause]);
     program.kill_on_drop(true);
     program
 }
@@ -71,7 +59,7 @@ fn is_of(said: &[String], address: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_go_to_all_instances_and_none_fails_while_one_ends() {
-    let (registry, _folder) = registry().await;
+    let registry = TestRegistry::start().await.unwrap();
     let (first, second) = (Service::start(&registry).await, Service::start(&registry).await);
     let (kept, ended) = (second.address.clone(), first.address.clone());
     let mut calling = client(&registry, "500", "5").stdout(Stdio::piped()).spawn().unwrap();

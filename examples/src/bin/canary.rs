@@ -7,13 +7,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use axum::Router;
-use axum::routing::get;
 use clap::Parser;
 use http_body_util::{BodyExt, Empty};
-use registry_client::{Instance, Registration, Registry, Selector, Shutdown};
-use registry_examples::{BoxError, RegistryArgs, exit_code};
-use tokio::net::TcpListener;
+use registry_client::{Instance, Selector, Shutdown};
+use registry_examples::{BoxError, RegistryArgs, exit_code, serve_registered};
 use tokio::task::JoinSet;
 use tower::{Layer, ServiceExt};
 use tower_discovery::{DiscoveryLayer, HttpChannel, HttpConnect, LoadMetric, ServedBy};
@@ -46,8 +43,10 @@ async fn run(args: &Args) -> Result<(), BoxError> {
     let registry = args.registry.build()?;
     let _guard = registry.guard();
     let mut servers = JoinSet::new();
-    let old = start(&registry, "1.0.0", 95, &mut servers).await?;
-    let new = start(&registry, "1.1.0", args.weights.first().copied().unwrap_or(5), &mut servers).await?;
+    let instance = |version, weight| Instance::builder(SERVICE).version(version).weight(weight);
+    let old = serve_registered(&registry, instance("1.0.0", 95), "1.0.0", &mut servers).await?;
+    let first = instance("1.1.0", args.weights.first().copied().unwrap_or(5));
+    let new = serve_registered(&registry, first, "1.1.0", &mut servers).await?;
 
     let view = registry.watch(SERVICE).start()?.select(Selector::endpoint("http"));
     // By pending requests: by latency, the faster of two versions would get more than its weight says, which is what a service
@@ -69,21 +68,6 @@ async fn run(args: &Args) -> Result<(), BoxError> {
         registration.shutdown(Shutdown::new().drain(Duration::ZERO)).await?;
     }
     Ok(())
-}
-
-/// Serves a version of the service on a free port, and registers it.
-async fn start(
-    registry: &Registry,
-    version: &'static str,
-    weight: u32,
-    servers: &mut JoinSet<std::io::Result<()>>,
-) -> Result<Registration, BoxError> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let endpoint = format!("http://{}", listener.local_addr()?);
-    let router = Router::new().route("/", get(move || async move { version }));
-    servers.spawn(axum::serve(listener, router).into_future());
-    let instance = Instance::builder(SERVICE).endpoint("http", endpoint).version(version).weight(weight).build()?;
-    Ok(registry.register(instance).await?)
 }
 
 fn is_new(target: &tower_discovery::Target) -> bool {

@@ -8,13 +8,10 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use axum::Router;
-use axum::routing::get;
 use clap::Parser;
 use http_body_util::{BodyExt, Empty};
-use registry_client::{Instance, Registration, Registry, Selector, Shutdown};
-use registry_examples::{BoxError, RegistryArgs, exit_code};
-use tokio::net::TcpListener;
+use registry_client::{Instance, Registration, Selector, Shutdown};
+use registry_examples::{BoxError, RegistryArgs, exit_code, serve_registered};
 use tokio::task::JoinSet;
 use tower::{Layer, ServiceExt};
 use tower_discovery::{DiscoveryLayer, HttpChannel, HttpConnect, ServedBy, Zone};
@@ -49,7 +46,8 @@ async fn run(args: &Args) -> Result<(), BoxError> {
     let mut servers = JoinSet::new();
     let mut registrations = Vec::new();
     for zone in ["a", "a", "b", "b"] {
-        registrations.push(start(&registry, zone, &mut servers).await?);
+        let instance = Instance::builder(SERVICE).zone(zone);
+        registrations.push(serve_registered(&registry, instance, zone, &mut servers).await?);
     }
 
     let view = registry.watch(SERVICE).start()?.select(Selector::endpoint("http"));
@@ -73,20 +71,6 @@ async fn run(args: &Args) -> Result<(), BoxError> {
         registration.shutdown(Shutdown::new().drain(Duration::ZERO)).await?;
     }
     Ok(())
-}
-
-/// Serves an instance on a free port, and registers it.
-async fn start(
-    registry: &Registry,
-    zone: &'static str,
-    servers: &mut JoinSet<std::io::Result<()>>,
-) -> Result<Registration, BoxError> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let endpoint = format!("http://{}", listener.local_addr()?);
-    let router = Router::new().route("/", get(move || async move { zone }));
-    servers.spawn(axum::serve(listener, router).into_future());
-    let instance = Instance::builder(SERVICE).endpoint("http", endpoint).zone(zone).build()?;
-    Ok(registry.register(instance).await?)
 }
 
 /// Sends requests, and counts them by the zone that answered.
