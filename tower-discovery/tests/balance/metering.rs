@@ -140,7 +140,7 @@ async fn ejections_are_counted_by_endpoint_and_who_is_ejected_now_by_service() {
     fleet.set("bad", Behaviour::Fail);
     let (view, mut publisher) = pay();
     put_all(&mut publisher, &["bad", "b", "c"]);
-    let channel = DiscoveryLayer::new(view).outlier_ejection(strict()).layer(fleet.clone());
+    let channel = DiscoveryLayer::new(view).served_by(true).outlier_ejection(strict()).layer(fleet.clone());
     connected(&channel, &["b", "bad", "c"]).await;
     let ejected = "tower_discovery_endpoints{service=pay,state=ejected}";
     let of = |id: &str| format!("tower_discovery_ejections_total{{service=pay,instance={id}}}");
