@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{alarm, compaction, defrag, del, endpoint, get, lease, member, move_leader, put, txn, watch};
+use crate::commands::{
+    alarm, auth, compaction, defrag, del, elect, endpoint, get, lease, lock, member, move_leader, put, role, txn, user,
+    watch,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,6 +109,19 @@ pub(crate) enum Command {
     /// Tells alarms, and ends them.
     #[command(subcommand)]
     Alarm(alarm::Alarm),
+    /// Waits for a lock, and holds it.
+    Lock(lock::Lock),
+    /// Stands for an election, or tells who leads.
+    Elect(elect::Elect),
+    /// Switches authentication on and off.
+    #[command(subcommand)]
+    Auth(auth::Auth),
+    /// Users and their roles.
+    #[command(subcommand)]
+    User(user::User),
+    /// Roles and what they permit.
+    #[command(subcommand)]
+    Role(role::Role),
     /// Prints which etcdctl this stands in for; `--version` prints this program's own version.
     Version,
 }

@@ -1,6 +1,6 @@
 //! Why a command failed, in the words that etcdctl has for it where it has any.
 
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
 use tonic::{Code, Status};
 
@@ -35,17 +35,21 @@ pub(crate) enum CtlError {
     /// An answer that cannot be what it should.
     #[error("the server's answer cannot be read: {0}")]
     Answer(String),
+    /// The program that was run.
+    #[error("the program ended with {0}")]
+    Ended(ExitStatus),
     /// All was said already.
     #[error("{0}")]
     Unhealthy(&'static str),
 }
 
 impl CtlError {
-    /// etcdctl's exit codes: 128 for arguments, 2 for the connection, else 1.
+    /// etcdctl's exit codes: 128 for arguments, 2 for the connection, that of a program that was run, else 1.
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Arguments(_) => 128,
             Self::Unreachable(_) => 2,
+            Self::Ended(status) => status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
             _ => 1,
         })
     }

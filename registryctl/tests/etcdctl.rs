@@ -158,6 +158,65 @@ async fn a_watch_goes_on_after_the_server_was_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_held_while_a_program_runs_and_its_exit_code_is_passed_on() {
+    let ctl = Ctl::start().await;
+    let ran = ctl.run(&["lock", "backup", "--", "sh", "-c", "echo held as $ETCD_LOCK_KEY; exit 3"]).await;
+    assert!(ran.out.starts_with("held as backup/") && ran.code == 3, "{ran:?}");
+    assert_eq!(ctl.prints(&["get", "--prefix", "backup"]).await, "");
+    assert_eq!(ctl.prints(&["lease", "list"]).await, "found 0 leases\n");
+    let missing = ctl.run(&["lock", "backup", "--", "no-such-program"]).await;
+    assert!(missing.err.starts_with("Error: no-such-program: ") && missing.code == 1, "{missing:?}");
+    assert_eq!(ctl.prints(&["lease", "list"]).await, "found 0 leases\n", "nor after a program that cannot be run");
+    ctl.node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leads_is_told_and_the_next_one_follows() {
+    let ctl = Ctl::start().await;
+    let url = ctl.node.client_url().to_owned();
+    let first = Going::start(&["--endpoints", &url, "elect", "boss", "one"]);
+    let key = first.next();
+    assert!(key.starts_with("boss/") && first.next() == "one", "{key}");
+    let listener = Going::start(&["--endpoints", &url, "elect", "-l", "boss"]);
+    assert_eq!([listener.next(), listener.next()], [key, "one".to_owned()]);
+    let second = Going::start(&["--endpoints", &url, "elect", "boss", "two"]);
+    let pid = first.child.id().to_string();
+    Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    assert!(second.next().starts_with("boss/") && second.next() == "two");
+    assert!(listener.next().starts_with("boss/") && listener.next() == "two");
+    ctl.node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_log_in_and_may_do_what_their_roles_permit() {
+    let ctl = Ctl::start().await;
+    let url = ctl.node.client_url().to_owned();
+    assert_eq!(ctl.prints(&["user", "add", "root:secret"]).await, "User root created\n");
+    let added = ran_with(&["--endpoints", &url, "user", "add", "alice", "--interactive=false"], "hers\n").await;
+    assert_eq!(added.out, "User alice created\n", "{added:?}");
+    for line in [
+        &["role", "add", "root"][..],
+        &["user", "grant-role", "root", "root"],
+        &["role", "add", "readers"],
+        &["role", "grant-permission", "readers", "read", "--prefix", "pub/"],
+        &["user", "grant-role", "alice", "readers"],
+        &["auth", "enable"],
+    ] {
+        ctl.prints(line).await;
+    }
+    let root = ["--user", "root:secret"];
+    let told = ctl.prints(&[&root[..], &["role", "get", "readers"]].concat()).await;
+    assert_eq!(told, "Role readers\nKV Read:\n\t[pub/, pub0) (prefix pub/)\nKV Write:\n");
+    ctl.prints(&[&root[..], &["put", "pub/x", "1"]].concat()).await;
+    assert_eq!(ctl.prints(&["--user", "alice", "--password", "hers", "get", "pub/x"]).await, "pub/x\n1\n");
+    let denied = ctl.run(&["--user", "alice:hers", "put", "pub/x", "2"]).await;
+    assert_eq!(denied.err, "Error: etcdserver: permission denied\n");
+    let wrong = ctl.run(&["--user", "alice:his", "get", "pub/x"]).await;
+    assert_eq!(wrong.err, "Error: etcdserver: authentication failed, invalid user ID or password\n");
+    ctl.node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_are_put_read_and_deleted_as_with_etcdctl() {
     let ctl = Ctl::start().await;
     for (key, value) in [("foo", "bar"), ("foo1", "bar1"), ("foo2", "bar2")] {

@@ -1,7 +1,6 @@
 //! `member`.
 
 use clap::Subcommand;
-use prost::Message;
 use registry_proto::etcdserverpb::cluster_client::ClusterClient;
 use registry_proto::etcdserverpb::{
     MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse, MemberPromoteRequest,
@@ -11,7 +10,7 @@ use registry_proto::etcdserverpb::{
 use crate::args::Global;
 use crate::connect::{self, Connection};
 use crate::error::CtlError;
-use crate::output::{Answer, Text, encoded, json, print, string_of};
+use crate::output::{Acknowledged, Answer, Text, encoded, json, print, string_of};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,56 +77,27 @@ impl Member {
             }
             Self::Remove { id } => {
                 let answer = client.member_remove(MemberRemoveRequest { id: *id }).await?.into_inner();
-                let message = json(&answer, "etcdserverpb.MemberRemoveResponse")?;
-                print(global, &Changed::new(*id, "removed from", answer.header, message, &answer))
+                let line = changed(*id, "removed from", answer.header);
+                print(global, &Acknowledged::new(line, "MemberRemoveResponse", answer.header, &answer)?)
             }
             Self::Update { id, peer_urls } => {
                 let request = MemberUpdateRequest { id: *id, peer_ur_ls: peer_urls.clone() };
                 let answer = client.member_update(request).await?.into_inner();
-                let message = json(&answer, "etcdserverpb.MemberUpdateResponse")?;
-                print(global, &Changed::new(*id, "updated in", answer.header, message, &answer))
+                let line = changed(*id, "updated in", answer.header);
+                print(global, &Acknowledged::new(line, "MemberUpdateResponse", answer.header, &answer)?)
             }
             Self::Promote { id } => {
                 let answer = client.member_promote(MemberPromoteRequest { id: *id }).await?.into_inner();
-                let message = json(&answer, "etcdserverpb.MemberPromoteResponse")?;
-                print(global, &Changed::new(*id, "promoted in", answer.header, message, &answer))
+                let line = changed(*id, "promoted in", answer.header);
+                print(global, &Acknowledged::new(line, "MemberPromoteResponse", answer.header, &answer)?)
             }
         }
     }
 }
 
-/// One member was changed.
-struct Changed {
-    id: u64,
-    what: &'static str,
-    header: Option<ResponseHeader>,
-    json: String,
-    message: Option<Vec<u8>>,
-}
-
-impl Changed {
-    fn new(id: u64, what: &'static str, header: Option<ResponseHeader>, json: String, answer: &impl Message) -> Self {
-        Self { id, what, header, json, message: encoded(answer) }
-    }
-}
-
-impl Answer for Changed {
-    fn simple(&self, text: &mut Text) {
-        let cluster = self.header.map_or(0, |header| header.cluster_id);
-        text.line(format!("Member {:16x} {} cluster {cluster:16x}", self.id, self.what));
-    }
-
-    fn fields(&self, text: &mut Text) {
-        text.header(self.header.as_ref());
-    }
-
-    fn json(&self) -> Result<String, CtlError> {
-        Ok(self.json.clone())
-    }
-
-    fn protobuf(&self) -> Option<Vec<u8>> {
-        self.message.clone()
-    }
+/// As etcdctl says it.
+fn changed(id: u64, what: &str, header: Option<ResponseHeader>) -> String {
+    format!("Member {id:16x} {what} cluster {:16x}", header.map_or(0, |header| header.cluster_id))
 }
 
 struct Added {

@@ -1,17 +1,23 @@
 //! The commands, one file a noun. Each makes its request, and says how the answer reads in the forms of `output`.
 
 pub(crate) mod alarm;
+pub(crate) mod auth;
 pub(crate) mod compaction;
 pub(crate) mod defrag;
 pub(crate) mod del;
+pub(crate) mod elect;
 pub(crate) mod endpoint;
 pub(crate) mod get;
 pub(crate) mod lease;
+pub(crate) mod lock;
 pub(crate) mod member;
 pub(crate) mod move_leader;
 pub(crate) mod put;
+pub(crate) mod role;
+mod session;
 mod span;
 pub(crate) mod txn;
+pub(crate) mod user;
 pub(crate) mod watch;
 mod words;
 
@@ -40,6 +46,11 @@ pub(crate) async fn run(args: Args) -> Result<(), CtlError> {
             Command::Defrag(defrag) => defrag.run(&global).await,
             Command::MoveLeader(move_leader) => move_leader.run(&global).await,
             Command::Alarm(alarm) => alarm.run(&global).await,
+            Command::Lock(lock) => lock.run(&global).await,
+            Command::Elect(elect) => elect.run(&global).await,
+            Command::Auth(auth) => auth.run(&global).await,
+            Command::User(user) => user.run(&global).await,
+            Command::Role(role) => role.run(&global).await,
             Command::Version => {
                 version();
                 Ok(())
@@ -62,14 +73,13 @@ async fn within<T>(global: &Global, work: impl Future<Output = Result<T, CtlErro
 impl Command {
     /// It ends when somebody ends it, or bounds each of its requests by itself.
     fn goes_on(&self) -> bool {
-        matches!(
-            self,
-            Self::Lease(lease::Lease::KeepAlive(_))
-                | Self::Endpoint(_)
-                | Self::Defrag(_)
-                | Self::Txn(_)
-                | Self::Watch(_)
-        )
+        match self {
+            Self::Lease(lease) => matches!(lease, lease::Lease::KeepAlive(_)),
+            Self::Endpoint(_) | Self::Defrag(_) | Self::Txn(_) | Self::Watch(_) | Self::Lock(_) | Self::Elect(_) => {
+                true
+            }
+            _ => false,
+        }
     }
 }
 

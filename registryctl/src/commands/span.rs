@@ -51,7 +51,7 @@ pub(super) fn keys_of(
 }
 
 /// The first key behind all that begin with the prefix; `\0`, which stands for the end of all keys, if there is none.
-fn prefix_end(prefix: &[u8]) -> Bytes {
+pub(super) fn prefix_end(prefix: &[u8]) -> Bytes {
     match prefix.iter().rposition(|&byte| byte < u8::MAX) {
         Some(last) => {
             let mut end = prefix[..=last].to_vec();

@@ -1,8 +1,9 @@
 //! The forms of what is printed.
 //!
-//! [`json`] and the protobuf form are made of any message by its descriptor; `fields` and the simple form each
+//! [`acknowledged`] is of answers without contents. [`json`] and the protobuf form are made of any message by its descriptor; `fields` and the simple form each
 //! command writes itself, with [`Text`]; [`table`] rules a table.
 
+mod acknowledged;
 mod json;
 mod table;
 
@@ -11,6 +12,7 @@ use prost::Message;
 use registry_proto::etcdserverpb::ResponseHeader;
 use registry_proto::mvccpb::KeyValue;
 
+pub(crate) use self::acknowledged::Acknowledged;
 pub(crate) use self::json::{json, string_of};
 pub(crate) use self::table::table;
 use crate::args::{Format, Global};
