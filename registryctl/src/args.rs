@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    alarm, auth, compaction, defrag, del, elect, endpoint, get, lease, lock, member, move_leader, put, role, txn, user,
-    watch,
+    alarm, auth, compaction, defrag, del, elect, endpoint, get, lease, lock, make_mirror, member, move_leader, put,
+    role, snapshot, txn, user, watch,
 };
 
 const EXAMPLES: &str = "\
@@ -122,6 +122,11 @@ pub(crate) enum Command {
     /// Roles and what they permit.
     #[command(subcommand)]
     Role(role::Role),
+    /// Takes snapshots.
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
+    /// Copies keys to another cluster, and every change after that.
+    MakeMirror(make_mirror::MakeMirror),
     /// Prints which etcdctl this stands in for; `--version` prints this program's own version.
     Version,
 }

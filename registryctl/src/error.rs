@@ -1,8 +1,11 @@
 //! Why a command failed, in the words that etcdctl has for it where it has any.
 
+use std::io::ErrorKind;
 use std::process::{ExitCode, ExitStatus};
 
 use tonic::{Code, Status};
+
+use crate::output::STDOUT;
 
 /// What ends a command.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,11 @@ impl CtlError {
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
+    }
+
+    /// Standard output was closed by who read it.
+    pub(crate) fn is_nobody_reading(&self) -> bool {
+        matches!(self, Self::Io { what, source } if what == STDOUT && source.kind() == ErrorKind::BrokenPipe)
     }
 
     /// An error of the server that `what` was asked of.

@@ -3,7 +3,7 @@
 //! `args` is the command line, `connect` the connection, `commands` has a file for each noun, `output` the forms of what
 //! is printed. What etcdctl prints is printed here, so that scripts work with either; errors say more.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that people and scripts read")]
+#![expect(clippy::print_stderr, reason = "a program that people and scripts read")]
 
 mod args;
 mod commands;
@@ -17,6 +17,9 @@ use clap::FromArgMatches;
 
 use crate::args::Args;
 
+/// As shells report a program that the signal for it has ended.
+const BROKEN_PIPE: u8 = 141;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let matches = args::command(&|name| std::env::var_os(name)).get_matches();
@@ -26,6 +29,8 @@ async fn main() -> ExitCode {
     };
     match commands::run(args).await {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read this program's output has seen enough, as `head` has.
+        Err(error) if error.is_nobody_reading() => ExitCode::from(BROKEN_PIPE),
         Err(error) => {
             eprintln!("Error: {error}");
             error.code()

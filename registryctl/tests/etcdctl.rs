@@ -217,6 +217,65 @@ async fn users_log_in_and_may_do_what_their_roles_permit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_has_its_name_when_it_is_whole() {
+    let ctl = Ctl::start().await;
+    ctl.prints(&["put", "foo", "bar"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("backup.db");
+    let path = file.to_str().unwrap();
+    assert_eq!(ctl.prints(&["snapshot", "save", path]).await, format!("Snapshot saved at {path}\n"));
+    let saved = std::fs::metadata(&file).unwrap();
+    assert_eq!(saved.len() % 512, 32, "pages, and the digest");
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&saved.permissions()) & 0o777,
+        0o600,
+        "it holds everybody's keys"
+    );
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    let nowhere = ctl.run(&["snapshot", "save", "/no/such/folder/backup.db"]).await;
+    assert!(nowhere.err.contains("/no/such/folder/backup.db") && nowhere.code == 1, "{nowhere:?}");
+    let two = ctl.run(&["--endpoints", "a:1,b:2", "snapshot", "save", path]).await;
+    assert!(two.err.contains("give --endpoints one address"), "{two:?}");
+    ctl.node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_has_what_was_there_and_what_comes() {
+    let (ctl, other) = (Ctl::start().await, Ctl::start().await);
+    let (url, there) = (ctl.node.client_url().to_owned(), other.node.client_url().to_owned());
+    for (key, value) in [("src/a", "1"), ("src/b", "2"), ("elsewhere", "x")] {
+        ctl.prints(&["put", key, value]).await;
+    }
+    let line = ["--endpoints", &url, "make-mirror", "--prefix", "src/", "--dest-prefix", "dst/", &there];
+    let mirror = Going::start(&line);
+    while other.prints(&["get", "dst/b"]).await.is_empty() {}
+    ctl.prints(&["put", "src/c", "3"]).await;
+    let told: u64 = mirror.next().parse().unwrap();
+    assert_eq!(told, 3, "two that were there, and one that came");
+    assert_eq!(other.prints(&["get", "--prefix", ""]).await, "dst/a\n1\ndst/b\n2\ndst/c\n3\n");
+    let both = ran_with(&["--endpoints", &url, "txn"], "\ndel src/a\nput src/b 4\n\n\n").await;
+    assert!(both.out.starts_with("SUCCESS"), "{both:?}");
+    assert_eq!(mirror.next(), "5");
+    assert_eq!(other.prints(&["get", "--prefix", ""]).await, "dst/b\n4\ndst/c\n3\n");
+    let json = other.prints(&["get", "dst/b", "-w", "json"]).await;
+    assert!(json.contains("\"revision\":4"), "a transaction is one there as well: {json}");
+    ctl.node.shutdown().await.unwrap();
+    other.node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_has_seen_enough_is_no_error() {
+    let ctl = Ctl::start().await;
+    let url = ctl.node.client_url().to_owned();
+    ctl.prints(&["put", "foo", "bar"]).await;
+    let mut child = spawned(&["--endpoints", &url, "watch", "foo", "--rev", "1"]);
+    drop(child.stdout.take());
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap().as_str()), (Some(141), ""));
+    ctl.node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_are_put_read_and_deleted_as_with_etcdctl() {
     let ctl = Ctl::start().await;
     for (key, value) in [("foo", "bar"), ("foo1", "bar1"), ("foo2", "bar2")] {

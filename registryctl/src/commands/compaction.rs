@@ -7,6 +7,7 @@ use registry_proto::etcdserverpb::kv_client::KvClient;
 use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::output::say;
 
 /// Forgets history before a revision: reads and watches from before it fail from then on.
 #[derive(Debug, ClapArgs)]
@@ -23,7 +24,6 @@ impl Compaction {
     pub(crate) async fn run(&self, global: &Global) -> Result<(), CtlError> {
         let request = CompactionRequest { revision: self.revision, physical: self.physical };
         KvClient::new(connect::any(global).await?).compact(request).await?;
-        println!("compacted revision {}", self.revision);
-        Ok(())
+        say(&format!("compacted revision {}", self.revision))
     }
 }

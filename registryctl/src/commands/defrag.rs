@@ -9,6 +9,7 @@ use super::endpoint::{each, members};
 use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::output::say;
 
 /// Has each endpoint give back the memory and disk that garbage takes. It takes as long as it takes.
 #[derive(Debug, ClapArgs)]
@@ -26,8 +27,7 @@ impl Defrag {
             let began = Instant::now();
             let mut client = MaintenanceClient::new(connect::to(global, endpoint).await?);
             client.defragment(DefragmentRequest {}).await?;
-            println!("Finished defragmenting etcd member[{endpoint}]. took {:?}", began.elapsed());
-            Ok(())
+            say(&format!("Finished defragmenting etcd member[{endpoint}]. took {:?}", began.elapsed()))
         })
         .await;
         result

@@ -8,7 +8,7 @@ use super::session::Session;
 use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
-use crate::output::data;
+use crate::output::{data, say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,7 +40,7 @@ impl Elect {
             let mut leaders = client.observe(LeaderRequest { name: data(&self.name) }).await?.into_inner();
             while let Some(leader) = leaders.message().await? {
                 if let Some(kv) = leader.kv {
-                    println!("{}\n{}", String::from_utf8_lossy(&kv.key), String::from_utf8_lossy(&kv.value));
+                    say(&format!("{}\n{}", String::from_utf8_lossy(&kv.key), String::from_utf8_lossy(&kv.value)))?;
                 }
             }
             return Err(CtlError::Answer("the server ended the stream".to_owned()));
@@ -50,7 +50,7 @@ impl Elect {
         let led = session.hold(async {
             let answer = client.campaign(request).await?.into_inner();
             let key = answer.leader.map(|leader| String::from_utf8_lossy(&leader.key).into_owned()).unwrap_or_default();
-            println!("{key}\n{proposal}");
+            say(&format!("{key}\n{proposal}"))?;
             std::future::pending::<Result<(), CtlError>>().await
         });
         led.await.map(drop)

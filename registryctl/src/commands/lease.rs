@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::args::Global;
 use crate::connect::{self, Connection};
 use crate::error::CtlError;
-use crate::output::{Answer, Text, encoded, json, print};
+use crate::output::{Answer, Text, encoded, json, print, say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -107,8 +107,7 @@ async fn keep_alive(global: &Global, mut client: LeaseClient<Connection>, id: i6
             return Err(tonic::Status::not_found("etcdserver: requested lease not found").into());
         }
         if answer.ttl <= 0 {
-            println!("lease {id:016x} expired or revoked.");
-            return Ok(());
+            return say(&format!("lease {id:016x} expired or revoked."));
         }
         let third = Duration::from_secs(answer.ttl.unsigned_abs()) / 3;
         print(global, &answer)?;

@@ -9,7 +9,7 @@ use super::session::Session;
 use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
-use crate::output::data;
+use crate::output::{data, say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,7 +46,7 @@ impl Lock {
                     command.status().await.map(Some).map_err(CtlError::io(program))
                 }
                 None => {
-                    println!("{key}");
+                    say(&key)?;
                     std::future::pending().await
                 }
             }

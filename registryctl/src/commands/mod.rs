@@ -10,11 +10,13 @@ pub(crate) mod endpoint;
 pub(crate) mod get;
 pub(crate) mod lease;
 pub(crate) mod lock;
+pub(crate) mod make_mirror;
 pub(crate) mod member;
 pub(crate) mod move_leader;
 pub(crate) mod put;
 pub(crate) mod role;
 mod session;
+pub(crate) mod snapshot;
 mod span;
 pub(crate) mod txn;
 pub(crate) mod user;
@@ -25,6 +27,7 @@ use tonic::Status;
 
 use crate::args::{Args, Command, Global};
 use crate::error::CtlError;
+use crate::output::say;
 
 /// Whose commands these are.
 const ETCDCTL: &str = "3.7.0";
@@ -51,10 +54,10 @@ pub(crate) async fn run(args: Args) -> Result<(), CtlError> {
             Command::Auth(auth) => auth.run(&global).await,
             Command::User(user) => user.run(&global).await,
             Command::Role(role) => role.run(&global).await,
-            Command::Version => {
-                version();
-                Ok(())
-            }
+            // etcdctl's two lines, as scripts look for them; `--version` tells the program's own.
+            Command::Version => say(&format!("etcdctl version: {ETCDCTL}\nAPI version: 3.7")),
+            Command::Snapshot(snapshot) => snapshot.run(&global).await,
+            Command::MakeMirror(mirror) => mirror.run(&global).await,
         }
     };
     if command.goes_on() {
@@ -81,9 +84,4 @@ impl Command {
             _ => false,
         }
     }
-}
-
-/// etcdctl's two lines, as scripts look for them; `--version` tells the program's own.
-fn version() {
-    println!("etcdctl version: {ETCDCTL}\nAPI version: 3.7");
 }

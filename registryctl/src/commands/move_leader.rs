@@ -8,6 +8,7 @@ use super::member::member_id;
 use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::output::say;
 
 /// Has the leader hand over to another member. One of the endpoints must be the leader's.
 #[derive(Debug, ClapArgs)]
@@ -34,8 +35,7 @@ impl MoveLeader {
             let member = status.header.map_or(0, |header| header.member_id);
             if member == status.leader {
                 client.move_leader(MoveLeaderRequest { target_id: self.member }).await?;
-                println!("Leadership transferred from {member:x} to {:x}", self.member);
-                return Ok(());
+                return say(&format!("Leadership transferred from {member:x} to {:x}", self.member));
             }
         }
         let text = format!("no leader endpoint given at {}: give the leader's, or all", global.endpoints.join(","));

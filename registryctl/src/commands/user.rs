@@ -15,7 +15,7 @@ use super::role;
 use crate::args::Global;
 use crate::connect::{self, Connection};
 use crate::error::CtlError;
-use crate::output::{Acknowledged, Answer, Text, encoded, json, print};
+use crate::output::{Acknowledged, Answer, Text, encoded, json, print, say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -171,10 +171,10 @@ async fn get(global: &Global, mut client: AuthClient<Connection>, name: &str, de
     if !detail {
         return print(global, &Found { name, user });
     }
-    println!("User: {name}");
+    say(&format!("User: {name}"))?;
     for role in user.roles {
         let answer = client.role_get(AuthRoleGetRequest { role: role.clone() }).await?.into_inner();
-        println!();
+        say("")?;
         print(global, &role::Found { name: &role, answer })?;
     }
     Ok(())

@@ -31,7 +31,7 @@ Examples:
   registryctl watch -i      then lines as: watch --prefix /config/";
 
 /// Between a connection that broke and the next attempt.
-const PAUSE: Duration = Duration::from_millis(500);
+pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// Lines that were entered and not looked at yet.
 const LINES: usize = 16;
 
@@ -160,7 +160,7 @@ impl Watch {
 }
 
 /// The server, or the way to it, is gone: it may come back.
-fn is_lost(status: &Status) -> bool {
+pub(super) fn is_lost(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled)
 }
 

@@ -7,6 +7,8 @@ mod acknowledged;
 mod json;
 mod table;
 
+use std::io::Write as _;
+
 use bytes::Bytes;
 use prost::Message;
 use registry_proto::etcdserverpb::ResponseHeader;
@@ -17,6 +19,20 @@ pub(crate) use self::json::{json, string_of};
 pub(crate) use self::table::table;
 use crate::args::{Format, Global};
 use crate::error::CtlError;
+
+/// How errors name it.
+pub(crate) const STDOUT: &str = "standard output";
+
+/// Prints a line.
+pub(crate) fn say(line: &str) -> Result<(), CtlError> {
+    written(format!("{line}\n").as_bytes())
+}
+
+/// To standard output, at once: whoever reads it may wait for a line.
+fn written(bytes: &[u8]) -> Result<(), CtlError> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(CtlError::io(STDOUT))
+}
 
 /// What a command has to print.
 pub(crate) trait Answer {
@@ -48,14 +64,13 @@ pub(crate) fn print(global: &Global, answer: &impl Answer) -> Result<(), CtlErro
         Format::Simple => answer.simple(&mut text),
         Format::Fields => answer.fields(&mut text),
         Format::Json => text.line(answer.json()?),
-        Format::Protobuf => return text.write(&answer.protobuf().ok_or_else(|| not_so("protobuf"))?),
+        Format::Protobuf => return written(&answer.protobuf().ok_or_else(|| not_so("protobuf"))?),
         Format::Table => {
             let (head, rows) = answer.rows().ok_or_else(|| not_so("table"))?;
             text.raw(table(&head, &rows).as_bytes());
         }
     }
-    let bytes = std::mem::take(&mut text.bytes);
-    text.write(&bytes)
+    written(&text.bytes)
 }
 
 /// Text in the making: bytes, as keys and values need not be text.
@@ -122,12 +137,6 @@ impl Text {
         self.field(&format!("{prefix}Version"), kv.version);
         self.quoted(&format!("{prefix}Value"), &kv.value);
         self.field(&format!("{prefix}Lease"), kv.lease);
-    }
-
-    fn write(&self, bytes: &[u8]) -> Result<(), CtlError> {
-        use std::io::Write as _;
-        let mut out = std::io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush()).map_err(CtlError::io("standard output"))
     }
 }
 

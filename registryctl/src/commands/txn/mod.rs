@@ -17,7 +17,7 @@ use super::{del, get, put, within};
 use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
-use crate::output::{Answer, Text, encoded, json, print};
+use crate::output::{Answer, Text, encoded, json, print, say};
 
 const EXAMPLES: &str = "\
 Comparisons: create, mod, version, value or lease of a key, then =, !=, < or >:
@@ -67,17 +67,13 @@ impl Txn {
 }
 
 fn read(says: bool) -> Result<TxnRequest, CtlError> {
-    let say = |text: &str| {
-        if says {
-            println!("{text}");
-        }
-    };
-    say("compares:");
+    let say = |text: &str| if says { say(text) } else { Ok(()) };
+    say("compares:")?;
     let compare =
         part()?.iter().map(|line| compare::parse(line).map_err(CtlError::Arguments)).collect::<Result<_, _>>()?;
-    say("success requests (get, put, del):");
+    say("success requests (get, put, del):")?;
     let success = part()?.iter().map(|line| request(line)).collect::<Result<_, _>>()?;
-    say("failure requests (get, put, del):");
+    say("failure requests (get, put, del):")?;
     let failure = part()?.iter().map(|line| request(line)).collect::<Result<_, _>>()?;
     Ok(TxnRequest { compare, success, failure })
 }
