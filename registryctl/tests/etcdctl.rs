@@ -264,6 +264,33 @@ async fn a_mirror_has_what_was_there_and_what_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_or_waits_for_its_input_is_not_bounded_by_the_time_of_a_request() {
+    let (ctl, other) = (Ctl::start().await, Ctl::start().await);
+    let (url, there) = (ctl.node.client_url().to_owned(), other.node.client_url().to_owned());
+    let begun = tokio::time::Instant::now();
+    let short = ["--endpoints", &url, "--dial-timeout", "300ms", "--command-timeout", "300ms"];
+    let watch = Going::start(&[&short[..], &["watch", "foo", "--rev", "1"]].concat());
+    let mirror = Going::start(&[&short[..], &["make-mirror", &there]].concat());
+    let lock = Going::start(&[&short[..], &["lock", "held"]].concat());
+    assert!(lock.next().starts_with("held/"));
+    let mut puts = spawned(&[&short[..], &["put", "slow"]].concat());
+    // Longer than all of them would have.
+    while begun.elapsed() < Duration::from_millis(1_000) {
+        ctl.prints(&["put", "foo", "bar"]).await;
+    }
+    assert_eq!([watch.next(), watch.next(), watch.next()], ["PUT", "foo", "bar"]);
+    ctl.prints(&["put", "last", "x"]).await;
+    while other.prints(&["get", "last"]).await.is_empty() {}
+    assert!(!ctl.prints(&["get", "--prefix", "held/"]).await.is_empty());
+    puts.stdin.take().unwrap().write_all(b"value").unwrap();
+    let ended = tokio::task::spawn_blocking(move || puts.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!(String::from_utf8(ended.stdout).unwrap(), "OK\n");
+    drop((watch, mirror, lock));
+    ctl.node.shutdown().await.unwrap();
+    other.node.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_has_seen_enough_is_no_error() {
     let ctl = Ctl::start().await;
     let url = ctl.node.client_url().to_owned();

@@ -60,10 +60,7 @@ pub(crate) async fn run(args: Args) -> Result<(), CtlError> {
             Command::MakeMirror(mirror) => mirror.run(&global).await,
         }
     };
-    if command.goes_on() {
-        return work.await;
-    }
-    within(&global, work).await
+    if command.is_bounded() { within(&global, work).await } else { work.await }
 }
 
 /// Bounds what is asked: the time to dial each endpoint, and that of a request.
@@ -74,14 +71,30 @@ async fn within<T>(global: &Global, work: impl Future<Output = Result<T, CtlErro
 }
 
 impl Command {
-    /// It ends when somebody ends it, or bounds each of its requests by itself.
-    fn goes_on(&self) -> bool {
+    /// It is one request, or a few. The others go on until somebody ends them, wait for whoever types, or bound each of their
+    /// requests by themselves.
+    fn is_bounded(&self) -> bool {
         match self {
-            Self::Lease(lease) => matches!(lease, lease::Lease::KeepAlive(_)),
-            Self::Endpoint(_) | Self::Defrag(_) | Self::Txn(_) | Self::Watch(_) | Self::Lock(_) | Self::Elect(_) => {
-                true
-            }
-            _ => false,
+            Self::Get(_)
+            | Self::Del(_)
+            | Self::Compaction(_)
+            | Self::MoveLeader(_)
+            | Self::Member(_)
+            | Self::Alarm(_)
+            | Self::Auth(_)
+            | Self::Role(_)
+            | Self::Version => true,
+            Self::Lease(lease) => !matches!(lease, lease::Lease::KeepAlive(_)),
+            Self::Put(_)
+            | Self::Txn(_)
+            | Self::User(_)
+            | Self::Endpoint(_)
+            | Self::Defrag(_)
+            | Self::Watch(_)
+            | Self::Lock(_)
+            | Self::Elect(_)
+            | Self::Snapshot(_)
+            | Self::MakeMirror(_) => false,
         }
     }
 }

@@ -7,6 +7,7 @@ use registry_proto::etcdserverpb::kv_client::KvClient;
 use registry_proto::etcdserverpb::{PutRequest, PutResponse};
 
 use super::lease::lease_id;
+use super::within;
 use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
@@ -41,11 +42,14 @@ pub(crate) struct Put {
 
 impl Put {
     pub(crate) async fn run(&self, global: &Global) -> Result<(), CtlError> {
+        // However long that takes: whoever writes it may be at work.
         let request = match self.request() {
             Some(request) => request,
             None => self.with(from_stdin().await?),
         };
-        print(global, &KvClient::new(connect::any(global).await?).put(request).await?.into_inner())
+        let answer =
+            within(global, async { Ok(KvClient::new(connect::any(global).await?).put(request).await?.into_inner()) });
+        print(global, &answer.await?)
     }
 
     /// What is asked of the server, if the value was given.

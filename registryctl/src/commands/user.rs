@@ -11,7 +11,7 @@ use registry_proto::etcdserverpb::{
     AuthUserRevokeRoleRequest,
 };
 
-use super::role;
+use super::{role, within};
 use crate::args::Global;
 use crate::connect::{self, Connection};
 use crate::error::CtlError;
@@ -121,6 +121,10 @@ impl User {
             Self::Passwd { name, password } => password.password(name).await?,
             _ => String::new(),
         };
+        within(global, self.ask(global, password)).await
+    }
+
+    async fn ask(&self, global: &Global, password: String) -> Result<(), CtlError> {
         let mut client = AuthClient::new(connect::any(global).await?);
         let done = match self {
             Self::List => return print(global, &client.user_list(AuthUserListRequest {}).await?.into_inner()),
