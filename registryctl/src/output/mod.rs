@@ -1,7 +1,7 @@
 //! The forms of what is printed.
 //!
-//! [`acknowledged`] is of answers without contents. [`json`] and the protobuf form are made of any message by its descriptor; `fields` and the simple form each
-//! command writes itself, with [`Text`]; [`table`] rules a table.
+//! [`acknowledged`] is of answers without contents. [`json()`] and the protobuf form are made of any message by its descriptor; `fields` and the simple form each
+//! command writes itself, with [`Text`]; [`table()`] rules a table.
 
 mod acknowledged;
 mod json;
