@@ -10,7 +10,7 @@ use crate::bbolt::{ImageWriter, Layout};
 /// Bytes of a message, as etcd sends them.
 pub(super) const CHUNK_BYTES: usize = 32 << 10;
 /// Bytes that are made at a time, and then sent in a burst. Whoever puts meanwhile waits for so much at the worst: with a
-/// megabyte the p99 of puts beside a snapshot was 2.3 ms, with this 0.9, alone 0.6; and the snapshot took as long.
+/// megabyte the p99 of puts beside a snapshot was 2.3 ms, with this 0.9, alone 0.6; 280 MB took 2.2 s, not 1.9.
 const BATCH_BYTES: usize = 256 << 10;
 /// Pieces that are measured at a time: about as much work.
 const MEASURED_PIECES: usize = 2;
