@@ -11,8 +11,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
-use crate::args::Global;
 use crate::error::CtlError;
+use crate::global::Global;
 
 /// What every client is made over.
 pub(crate) type Connection = InterceptedService<Channel, Token>;

@@ -5,7 +5,8 @@ use std::process::{ExitCode, ExitStatus};
 
 use tonic::{Code, Status};
 
-use crate::output::STDOUT;
+/// How errors name it.
+pub(crate) const STDOUT: &str = "standard output";
 
 /// What ends a command.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,8 @@
 //! `registryctl`: etcdctl's commands against this server, or any other that speaks etcd's v3 API.
 //!
-//! `args` is the command line, `connect` the connection, `commands` has a file for each noun, `output` the forms of what
-//! is printed. What etcdctl prints is printed here, so that scripts work with either; errors say more.
+//! `args` is the command line, `global` what holds for every command, `connect` the connection, `commands` has a file for
+//! each noun, `output` the forms of what is printed. What etcdctl prints is printed here, so that scripts work with either;
+//! errors say more.
 
 #![expect(clippy::print_stderr, reason = "a program that people and scripts read")]
 
@@ -9,6 +10,7 @@ mod args;
 mod commands;
 mod connect;
 mod error;
+mod global;
 mod output;
 
 use std::process::ExitCode;

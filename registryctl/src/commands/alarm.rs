@@ -5,9 +5,9 @@ use registry_proto::etcdserverpb::alarm_request::AlarmAction;
 use registry_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use registry_proto::etcdserverpb::{AlarmRequest, AlarmResponse, AlarmType};
 
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::{Answer, Text, encoded, json, print};
 
 /// Tells alarms, and ends them.

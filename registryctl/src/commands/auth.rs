@@ -4,9 +4,9 @@ use clap::Subcommand;
 use registry_proto::etcdserverpb::auth_client::AuthClient;
 use registry_proto::etcdserverpb::{AuthDisableRequest, AuthEnableRequest, AuthStatusRequest, AuthStatusResponse};
 
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::{Acknowledged, Answer, Text, encoded, json, print};
 
 /// Switches authentication on and off.

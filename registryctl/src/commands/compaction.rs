@@ -4,9 +4,9 @@ use clap::Args as ClapArgs;
 use registry_proto::etcdserverpb::CompactionRequest;
 use registry_proto::etcdserverpb::kv_client::KvClient;
 
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::say;
 
 /// Forgets history before a revision: reads and watches from before it fail from then on.

@@ -6,9 +6,9 @@ use registry_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use tokio::time::Instant;
 
 use super::endpoint::{each, members};
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::say;
 
 /// Has each endpoint give back the memory and disk that garbage takes. It takes as long as it takes.

@@ -5,9 +5,9 @@ use registry_proto::etcdserverpb::kv_client::KvClient;
 use registry_proto::etcdserverpb::{DeleteRangeRequest, DeleteRangeResponse};
 
 use super::span::Span;
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::{Answer, Text, encoded, json, print};
 
 const EXAMPLES: &str = "\

@@ -5,9 +5,9 @@ use registry_proto::v3electionpb::election_client::ElectionClient;
 use registry_proto::v3electionpb::{CampaignRequest, LeaderRequest};
 
 use super::session::Session;
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::{data, say};
 
 const EXAMPLES: &str = "\

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::{member, within};
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::{Answer, Text, json, print, string_of};
 
 const EXAMPLES: &str = "\

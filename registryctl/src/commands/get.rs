@@ -7,9 +7,9 @@ use registry_proto::etcdserverpb::{RangeRequest, ResponseHeader};
 use registry_proto::mvccpb::KeyValue;
 
 use super::span::Span;
-use crate::args::{Format, Global};
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::{Format, Global};
 use crate::output::{Answer, Text, encoded, json, print};
 
 const EXAMPLES: &str = "\

@@ -11,9 +11,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Duration, sleep};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::args::Global;
 use crate::connect::{self, Connection};
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::{Answer, Text, encoded, json, print, say};
 
 const EXAMPLES: &str = "\

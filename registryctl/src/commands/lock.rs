@@ -6,9 +6,9 @@ use registry_proto::v3lockpb::lock_client::LockClient;
 use tokio::process::Command;
 
 use super::session::Session;
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::{data, say};
 
 const EXAMPLES: &str = "\

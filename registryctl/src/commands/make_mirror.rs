@@ -23,9 +23,9 @@ use tonic::Status;
 
 use super::span::keys_of;
 use super::watch::{PAUSE, is_lost};
-use crate::args::Global;
 use crate::connect::{self, Connection};
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::say;
 
 const EXAMPLES: &str = "\

@@ -7,9 +7,9 @@ use registry_proto::etcdserverpb::{
     MemberRemoveRequest, MemberUpdateRequest, ResponseHeader,
 };
 
-use crate::args::Global;
 use crate::connect::{self, Connection};
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::{Acknowledged, Answer, Text, encoded, json, print, string_of};
 
 const EXAMPLES: &str = "\

@@ -25,8 +25,9 @@ mod words;
 
 use tonic::Status;
 
-use crate::args::{Args, Command, Global};
+use crate::args::{Args, Command};
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::say;
 
 /// Whose commands these are.

@@ -5,9 +5,9 @@ use registry_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use registry_proto::etcdserverpb::{MoveLeaderRequest, StatusRequest};
 
 use super::member::member_id;
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::say;
 
 /// Has the leader hand over to another member. One of the endpoints must be the leader's.

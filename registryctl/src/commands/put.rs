@@ -8,9 +8,9 @@ use registry_proto::etcdserverpb::{PutRequest, PutResponse};
 
 use super::lease::lease_id;
 use super::within;
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::{Answer, Text, data, encoded, json, print};
 
 const EXAMPLES: &str = "\

@@ -10,9 +10,9 @@ use registry_proto::etcdserverpb::{
 };
 
 use super::span::{keys_of, prefix_end};
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::{Acknowledged, Answer, Text, encoded, json, print};
 
 const EXAMPLES: &str = "\

@@ -12,9 +12,9 @@ use registry_proto::etcdserverpb::{
 };
 
 use super::{role, within};
-use crate::args::Global;
 use crate::connect::{self, Connection};
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::{Acknowledged, Answer, Text, encoded, json, print, say};
 
 const EXAMPLES: &str = "\

@@ -17,9 +17,9 @@ use tonic::{Code, Status};
 
 use super::span::keys_of;
 use super::words::words;
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::{Answer, Text, json, print, string_of};
 
 const EXAMPLES: &str = "\

@@ -17,11 +17,8 @@ use registry_proto::mvccpb::KeyValue;
 pub(crate) use self::acknowledged::Acknowledged;
 pub(crate) use self::json::{json, string_of};
 pub(crate) use self::table::table;
-use crate::args::{Format, Global};
-use crate::error::CtlError;
-
-/// How errors name it.
-pub(crate) const STDOUT: &str = "standard output";
+use crate::error::{CtlError, STDOUT};
+use crate::global::{Format, Global};
 
 /// Prints a line.
 pub(crate) fn say(line: &str) -> Result<(), CtlError> {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::args::Global;
 use crate::error::CtlError;
+use crate::global::Global;
 
 const EXAMPLES: &str = "\
 Examples:

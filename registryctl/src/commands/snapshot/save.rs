@@ -10,9 +10,9 @@ use tokio::fs::{File, OpenOptions, remove_file, rename};
 use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::time::Instant;
 
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::say;
 
 /// Gathered before it is written.

@@ -14,9 +14,9 @@ use registry_proto::etcdserverpb::{RequestOp, TxnRequest, TxnResponse};
 
 use super::words::words;
 use super::{del, get, put, within};
-use crate::args::Global;
 use crate::connect;
 use crate::error::CtlError;
+use crate::global::Global;
 use crate::output::{Answer, Text, encoded, json, print, say};
 
 const EXAMPLES: &str = "\
