@@ -102,7 +102,9 @@ impl Passwords {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt;
     use futures_util::future::join_all;
+    use futures_util::stream::FuturesUnordered;
     use openraft::impls::TokioRuntime as R;
 
     use super::*;
@@ -130,9 +132,23 @@ mod tests {
     #[tokio::test]
     async fn a_flood_is_refused_and_not_kept_waiting() {
         let passwords = Passwords::new(4, 1);
-        let answers = join_all((0..200).map(|_| passwords.hash::<R>("p".to_owned()))).await;
-        let refused = answers.iter().filter(|answer| **answer == Err(PasswordError::TooMany)).count();
-        assert_eq!(refused, 200 - 1 - MOST_WAITING / 2);
+        // The one at work is not done before all others have come.
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let at_work = passwords.work::<R, _>(SETTING, move || {
+            released.recv().ok();
+            Ok(())
+        });
+        let mut at_work = Box::pin(at_work);
+        assert!(futures_util::poll!(&mut at_work).is_pending());
+        let mut others: FuturesUnordered<_> = (0..199).map(|_| passwords.hash::<R>("p".to_owned())).collect();
+        for _ in 0..199 - MOST_WAITING / 2 {
+            assert_eq!(others.next().await, Some(Err(PasswordError::TooMany)));
+        }
+        release.send(()).unwrap();
+        assert_eq!(at_work.await, Ok(()));
+        let waited: Vec<_> = others.collect().await;
+        assert_eq!(waited.len(), MOST_WAITING / 2);
+        assert!(waited.iter().all(Result::is_ok), "{waited:?}");
         assert!(passwords.hash::<R>("p".to_owned()).await.is_ok(), "there is room again");
     }
 
