@@ -1,6 +1,6 @@
 //! Directions inside the server: right may use left.
 //!
-//! types, command → storage, bbolt → mvcc, lease, auth, cluster, tls, traces → consensus, watch → apply → api, http → server.
+//! types, command → storage → mvcc, lease, auth, cluster, tls, traces → consensus, watch → apply → api, http → server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::sources::{below, root};
 /// The steps. Rooms of one step do not use each other.
 const STEPS: [&[&str]; 7] = [
     &["types", "command"],
-    &["storage", "bbolt"],
+    &["storage"],
     &["mvcc", "lease", "auth", "cluster", "tls", "traces"],
     &["consensus", "watch"],
     &["apply"],

@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use parking_lot::RwLockReadGuard;
+use prost::Message;
+use registry_etcd_files::bbolt::ImageWriter;
+use registry_etcd_files::schema::{Lease, RevisionKey, bucket, tombstone};
 use registry_proto::etcdserverpb::AlarmType;
 
-use super::schema::{self, Entry, RevisionKey};
+use super::schema::{self, Entry};
 use crate::apply::State;
-use crate::bbolt::ImageWriter;
 use crate::lease::Leases;
 use crate::mvcc::{NEVER_COMPACTED, SnapshotCursor, snapshot_records};
-use crate::types::{LeaseId, Revision};
+use crate::types::Revision;
 
 /// Leases that are fed at a time.
 const LEASES_A_PIECE: usize = 4_096;
@@ -29,18 +31,9 @@ pub(super) struct Applied {
 #[derive(Debug)]
 pub(super) struct Replaced;
 
-/// A lease without its keys, which name it themselves.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct StoredLease {
-    pub(super) id: LeaseId,
-    pub(super) ttl_seconds: i64,
-    /// 0 for the whole TTL.
-    pub(super) remaining_seconds: i64,
-}
-
 enum Entries {
     Few(Vec<Entry>),
-    Leases(Vec<StoredLease>),
+    Leases(Vec<Lease>),
     /// Those of the store.
     Records,
 }
@@ -82,16 +75,16 @@ impl Contents {
         let compacted = Some(cursor.compacted()).filter(|compacted| *compacted != NEVER_COMPACTED);
         let [auth, roles, users] = schema::authentication(&state.auth.read().to_stored());
         let buckets = [
-            ("alarm", Entries::Few(schema::alarms(&alarms.of(AlarmType::None)))),
-            ("auth", Entries::Few(auth)),
-            ("authRoles", Entries::Few(roles)),
-            ("authUsers", Entries::Few(users)),
-            ("cluster", Entries::Few(schema::versions())),
-            ("key", Entries::Records),
-            ("lease", Entries::Leases(stored(&leases))),
-            ("members", Entries::Few(schema::members(cluster.members()))),
-            ("members_removed", Entries::Few(schema::removed(cluster.removed()))),
-            ("meta", Entries::Few(schema::meta(applied, compacted, cluster.members()))),
+            (bucket::ALARM, Entries::Few(schema::alarms(&alarms.of(AlarmType::None)))),
+            (bucket::AUTH, Entries::Few(auth)),
+            (bucket::AUTH_ROLES, Entries::Few(roles)),
+            (bucket::AUTH_USERS, Entries::Few(users)),
+            (bucket::CLUSTER, Entries::Few(schema::versions())),
+            (bucket::KEY, Entries::Records),
+            (bucket::LEASE, Entries::Leases(stored(&leases))),
+            (bucket::MEMBERS, Entries::Few(schema::members(cluster.members()))),
+            (bucket::MEMBERS_REMOVED, Entries::Few(schema::removed(cluster.removed()))),
+            (bucket::META, Entries::Few(schema::meta(applied, compacted, cluster.members()))),
         ];
         drop((alarms, cluster, leases));
         RwLockReadGuard::unlock_fair(store);
@@ -125,8 +118,7 @@ impl Contents {
             Entries::Leases(leases) => {
                 let end = leases.len().min(self.at.lease + LEASES_A_PIECE);
                 for stored in &leases[self.at.lease..end] {
-                    let (key, value) = schema::lease(*stored);
-                    image.put(&key, &value);
+                    image.put(&stored.key(), &stored.encode_to_vec());
                 }
                 self.at.lease = end;
                 end == leases.len()
@@ -150,11 +142,11 @@ impl Contents {
         let Some(block) = block else { return Ok(false) };
         for (record, body) in snapshot_records(&block) {
             let sub = self.at.count(record.mod_revision);
-            let key = RevisionKey::new(record.mod_revision, sub, record.is_tombstone());
+            let key = RevisionKey { main: record.mod_revision.0, sub, is_tombstone: record.is_tombstone() }.encode();
             if record.is_tombstone() {
-                image.put(key.as_bytes(), &schema::tombstone(record.key));
+                image.put(key.as_ref(), &tombstone(record.key));
             } else {
-                image.put(key.as_bytes(), body);
+                image.put(key.as_ref(), body);
             }
         }
         Ok(true)
@@ -174,15 +166,15 @@ impl Position {
 }
 
 /// All leases in the order of their ids as etcd writes them: unsigned.
-fn stored(leases: &Leases) -> Vec<StoredLease> {
+fn stored(leases: &Leases) -> Vec<Lease> {
     let mut stored: Vec<_> = leases
         .iter()
-        .map(|(id, lease)| StoredLease {
-            id,
+        .map(|(id, lease)| Lease {
+            id: id.0,
             ttl_seconds: lease.ttl_seconds,
             remaining_seconds: lease.remaining_seconds.unwrap_or(0),
         })
         .collect();
-    stored.sort_by_key(|lease| lease.id.0.cast_unsigned());
+    stored.sort_by_key(|lease| lease.id.cast_unsigned());
     stored
 }

@@ -1,11 +1,11 @@
 //! An image that is being made, a batch at a time. All of it is blocking work.
 
 use bytes::Bytes;
+use registry_etcd_files::bbolt::{ImageWriter, Layout};
 use ring::digest::{Context, SHA256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::contents::{Contents, Replaced};
-use crate::bbolt::{ImageWriter, Layout};
 
 /// Bytes of a message, as etcd sends them.
 pub(super) const CHUNK_BYTES: usize = 32 << 10;

@@ -4,13 +4,13 @@
 use futures_util::StreamExt;
 use openraft::impls::TokioRuntime;
 use prost::Message;
+use registry_etcd_files::bbolt::testing::{Image, read};
 use registry_proto::etcdserverpb::{AlarmMember, AlarmType, Member, SnapshotResponse};
 use registry_proto::mvccpb::KeyValue;
 use tonic::Code;
 
 use super::*;
 use crate::apply::State;
-use crate::bbolt::testing::{Image, read};
 use crate::cluster::Cluster;
 use crate::types::{LeaseId, Revision};
 

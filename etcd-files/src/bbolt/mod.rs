@@ -2,8 +2,8 @@
 //!
 //! [`ImageWriter`] takes buckets and their entries sorted, and gives pages in the order of the file, so an image of any
 //! size is made in the memory of a few pages. The first pages say how many follow and where the root is, so the
-//! same entries are fed twice: once to be measured ([`Layout`]), once to be written. It is pure: no file, lock or
-//! thread, and nothing of what the buckets mean, which `api` knows.
+//! same entries are fed twice: once to be measured ([`Layout`]), once to be written.
+//! It is pure: no file, lock or thread, and nothing of what the buckets mean, which [`schema`](crate::schema) knows.
 //!
 //! What always holds:
 //! - Every page from the third on is a node of exactly one tree, or the freelist, which is empty: there is no garbage.
@@ -15,8 +15,8 @@ mod meta;
 mod page;
 mod tree;
 
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -1,22 +1,25 @@
 //! A reader of images that shares nothing with the writer: it walks every page from the roots and panics at whatever
 //! bbolt's own check would complain of.
 
+#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 const PAGE: usize = 4096;
 
 /// The entries of each bucket, in their order.
-pub(crate) type Buckets = BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>>;
+pub type Buckets = BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>>;
 
 /// An image that was read.
-pub(crate) struct Image {
-    pub(crate) buckets: Buckets,
+pub struct Image {
+    /// What is in it.
+    pub buckets: Buckets,
     /// How many levels of branches lie above the leaves of each bucket.
-    pub(crate) branches: BTreeMap<String, usize>,
+    pub branches: BTreeMap<String, usize>,
 }
 
 /// Reads a whole image.
-pub(crate) fn read(bytes: &[u8]) -> Image {
+pub fn read(bytes: &[u8]) -> Image {
     let mut reader = Reader { bytes, reached: BTreeSet::from([0, 1]) };
     assert_eq!(bytes.len() % PAGE, 0, "whole pages");
     let [newer, older] = [reader.meta(0), reader.meta(1)];
