@@ -4,11 +4,11 @@
 
 /// Bytes of a page. Readers take the size from the image, so it need not be that of their system.
 pub(super) const PAGE_BYTES: usize = 4096;
-const HEADER_BYTES: usize = 16;
-const ELEMENT_BYTES: usize = 16;
+pub(super) const HEADER_BYTES: usize = 16;
+pub(super) const ELEMENT_BYTES: usize = 16;
 
 /// The entry of a leaf is a bucket.
-const IS_BUCKET: u32 = 1;
+pub(super) const IS_BUCKET: u32 = 1;
 
 /// What a page is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) enum PageKind {
 }
 
 impl PageKind {
-    const fn flags(self) -> u16 {
+    pub(super) const fn flags(self) -> u16 {
         match self {
             Self::Branch => 0x01,
             Self::Leaf => 0x02,

@@ -19,7 +19,7 @@ fn measured(buckets: &Buckets) -> Layout {
     image.finish().0
 }
 
-fn written(buckets: &Buckets) -> Vec<u8> {
+pub(super) fn written(buckets: &Buckets) -> Vec<u8> {
     let layout = measured(buckets);
     let mut image = ImageWriter::write(layout);
     feed(&mut image, buckets);
