@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    alarm, auth, compaction, defrag, del, elect, endpoint, get, lease, lock, make_mirror, member, move_leader, put,
-    role, snapshot, txn, user, watch,
+    alarm, auth, compaction, defrag, del, doctor, elect, endpoint, get, lease, lock, make_mirror, member, move_leader,
+    put, role, snapshot, txn, user, watch,
 };
 use crate::global::Global;
 
@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Snapshot(snapshot::Snapshot),
     /// Copies keys to another cluster, and every change after that.
     MakeMirror(make_mirror::MakeMirror),
+    /// Looks for what is wrong with a cluster, and says what to do about it.
+    Doctor(doctor::Doctor),
     /// Prints which etcdctl this stands in for; `--version` prints this program's own version.
     Version,
 }

@@ -55,8 +55,8 @@ pub(crate) async fn to(global: &Global, endpoint: &str) -> Result<Connection, Ct
     Ok(Connection::new(channel, Token(Some(token))))
 }
 
-/// Name and password.
-fn login(global: &Global) -> Result<Option<(String, String)>, CtlError> {
+/// Name and password, if there is to be a user.
+pub(crate) fn login(global: &Global) -> Result<Option<(String, String)>, CtlError> {
     let Some(user) = &global.user else { return Ok(None) };
     let (name, inline) = user.split_once(':').map_or((user.as_str(), None), |(name, password)| (name, Some(password)));
     let password = global.password.as_deref().or(inline);
@@ -96,8 +96,9 @@ fn tls(global: &Global) -> Result<ClientTlsConfig, CtlError> {
     Ok(tls)
 }
 
+/// A file that was named on the command line.
 #[expect(clippy::disallowed_methods, reason = "a program's own arguments, read before anything runs")]
-fn read(file: &Path) -> Result<Vec<u8>, CtlError> {
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, CtlError> {
     std::fs::read(file).map_err(CtlError::io(file.display().to_string()))
 }
 

@@ -11,6 +11,7 @@ mod commands;
 mod connect;
 mod error;
 mod global;
+mod http;
 mod output;
 
 use std::process::ExitCode;

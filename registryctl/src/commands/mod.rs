@@ -5,6 +5,7 @@ pub(crate) mod auth;
 pub(crate) mod compaction;
 pub(crate) mod defrag;
 pub(crate) mod del;
+pub(crate) mod doctor;
 pub(crate) mod elect;
 pub(crate) mod endpoint;
 pub(crate) mod get;
@@ -59,6 +60,7 @@ pub(crate) async fn run(args: Args) -> Result<(), CtlError> {
             Command::Version => say(&format!("etcdctl version: {ETCDCTL}\nAPI version: 3.7")),
             Command::Snapshot(snapshot) => snapshot.run(&global).await,
             Command::MakeMirror(mirror) => mirror.run(&global).await,
+            Command::Doctor(doctor) => doctor.run(&global).await,
         }
     };
     if command.is_bounded() { within(&global, work).await } else { work.await }
@@ -95,7 +97,8 @@ impl Command {
             | Self::Lock(_)
             | Self::Elect(_)
             | Self::Snapshot(_)
-            | Self::MakeMirror(_) => false,
+            | Self::MakeMirror(_)
+            | Self::Doctor(_) => false,
         }
     }
 }
