@@ -162,6 +162,16 @@ pub fn member_value(member: &Member) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
+/// What Raft is to know of a member, as the older store of etcd 3.5 and before keeps it.
+#[must_use]
+pub fn raft_attributes(member: &Member) -> String {
+    let mut value = json!({ "peerURLs": member.peer_ur_ls });
+    if member.is_learner {
+        value["isLearner"] = true.into();
+    }
+    value.to_string()
+}
+
 /// The member that such a value says.
 ///
 /// # Errors
