@@ -92,11 +92,7 @@ impl Restore {
         if record.mod_revision < self.newest || record.mod_revision <= Revision(0) {
             return Err(MvccError::corrupt("revisions go backwards"));
         }
-        let created = record.create_revision > Revision(0) && record.create_revision <= record.mod_revision;
-        let written = created && (1..=record.mod_revision.0).contains(&record.version);
-        if *record != Record::tombstone(record.key, record.mod_revision) && !written {
-            return Err(MvccError::corrupt("impossible create revision or version"));
-        }
+        check_possible(record)?;
         self.newest = record.mod_revision;
         self.has_leases |= record.lease != LeaseId(0);
         match self.store.index.push(record.key, |_| Change { revision: record.mod_revision, address }) {
@@ -104,6 +100,16 @@ impl Restore {
             Some(_) => Err(MvccError::corrupt("a key changes twice in a revision")),
         }
     }
+}
+
+/// Whether a record alone is a state that a key can have.
+pub(super) fn check_possible(record: &Record<'_>) -> Result<(), MvccError> {
+    let created = record.create_revision > Revision(0) && record.create_revision <= record.mod_revision;
+    let written = created && (1..=record.mod_revision.0).contains(&record.version);
+    if *record != Record::tombstone(record.key, record.mod_revision) && !written {
+        return Err(MvccError::corrupt("impossible create revision or version"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
