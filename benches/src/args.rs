@@ -2,6 +2,7 @@
 
 mod instances;
 mod scale;
+mod snapshots;
 mod stall;
 mod upkeep;
 
@@ -13,6 +14,7 @@ pub(crate) use instances::InstancesArgs;
 use registry_bench::load::{Amount, KeyOrder, Load, Work};
 use registry_bench::process::Program;
 pub(crate) use scale::ScaleArgs;
+pub(crate) use snapshots::SnapshotsArgs;
 pub(crate) use stall::StallArgs;
 pub(crate) use upkeep::UpkeepArgs;
 
@@ -58,6 +60,9 @@ pub(crate) enum Command {
     /// Measures a service with thousands of instances: registering, first snapshots, changes, rest.
     #[command(after_help = instances::EXAMPLES)]
     Instances(Box<InstancesArgs>),
+    /// Compares the time and memory that snapshots of a large store take: saving, checking, restoring.
+    #[command(after_help = snapshots::EXAMPLES)]
+    Snapshots(Box<SnapshotsArgs>),
 }
 
 /// The servers of a comparison that always starts them.

@@ -36,6 +36,11 @@ impl Home {
         self.dir.path().join("data")
     }
 
+    /// Where else something of about its size may lie, on the same disk.
+    pub(crate) fn parent(&self) -> &Path {
+        self.dir.path().parent().unwrap_or(self.dir.path())
+    }
+
     /// Where clients are served.
     pub(crate) fn url(&self) -> &str {
         &self.url

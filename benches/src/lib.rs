@@ -11,7 +11,7 @@
 //! ratios of it and [`report`] shows them. [`scale`] loads two servers with millions of revisions and looks at
 //! what that costs to hold and to start again; [`stall`] compares a server with itself, without and with watchers
 //! that stop reading; [`upkeep`] with itself while it defragments, compacts or sends a snapshot; [`instances`] is about the
-//! SDK's clients of one large service. The generator shares the machine with the server, so it keeps its own costs low: one
+//! SDK's clients of one large service, [`snapshots`] about the tools that take, check and restore snapshots. The generator shares the machine with the server, so it keeps its own costs low: one
 //! runtime a thread, no locks between threads, no allocation for values.
 
 mod channel;
@@ -33,6 +33,7 @@ pub mod progress;
 mod recorder;
 pub mod report;
 pub mod scale;
+pub mod snapshots;
 pub mod stall;
 pub mod upkeep;
 pub mod usage;

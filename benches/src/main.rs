@@ -6,7 +6,7 @@ mod args;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Args, Command, InstancesArgs, RunArgs, ScaleArgs, StallArgs, UpkeepArgs};
+use args::{Args, Command, InstancesArgs, RunArgs, ScaleArgs, SnapshotsArgs, StallArgs, UpkeepArgs};
 use clap::Parser;
 use registry_bench::figures::{Figures, Ratios};
 use registry_bench::pairs::{measure_endpoint, measure_in_turn};
@@ -52,6 +52,7 @@ async fn carry_out(command: &Command) -> Result<(), BenchError> {
         Command::Stall(args) => stall(args).await,
         Command::Upkeep(args) => upkeep(args).await,
         Command::Instances(args) => instances(args).await,
+        Command::Snapshots(args) => snapshots(args).await,
     }
 }
 
@@ -115,6 +116,15 @@ async fn instances(args: &InstancesArgs) -> Result<(), BenchError> {
     server.stop().await?;
     registry_bench::instances::rows(&plan, &figures).iter().for_each(|row| println!("{row}"));
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &figures))
+}
+
+async fn snapshots(args: &SnapshotsArgs) -> Result<(), BenchError> {
+    let (progress, data_root) = (Progress::new(), args.data_root());
+    warn_of_memory(&data_root);
+    let say = |line: &str| progress.prints(|| println!("{line}"));
+    let comparison =
+        registry_bench::snapshots::compare(&args.plan(), &args.sides(), &data_root, &progress, say).await?;
+    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &comparison))
 }
 
 async fn at_endpoint(load: &Load, endpoint: &str) -> Result<Figures, BenchError> {
