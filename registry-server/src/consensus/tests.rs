@@ -1,6 +1,7 @@
 //! A node over files in memory, with a state machine that is a list of what it was given.
 
 mod force;
+mod founding;
 mod messages;
 mod pending;
 mod power_loss;
