@@ -72,8 +72,9 @@ fn default_weight() -> u32 {
 }
 
 impl Instance {
-    /// The value to put under the instance's key.
-    pub(crate) fn to_record(&self) -> Vec<u8> {
+    /// The value that stands under the instance's key, which is `<namespace>/services/<service>/<id>`: for tools that change what others
+    /// have registered. A process's own instance is registered with [`crate::Registry::register`].
+    pub fn to_record(&self) -> Vec<u8> {
         self.to_record_as(self.status)
     }
 
@@ -97,8 +98,22 @@ impl Instance {
         serde_json::to_vec(&record).expect("a record has string keys only, which JSON can always hold")
     }
 
-    /// Reads what stands under the key of the instance `id` of `service`.
-    pub(crate) fn from_record(service: &str, id: &[u8], value: &[u8]) -> Result<Self, RecordError> {
+    /// Reads what stands under the key of the instance `id` of `service`; fields that this SDK does not know are kept. For tools that
+    /// read keys themselves: who wants to find instances has [`crate::Registry::watch`].
+    ///
+    /// ```
+    /// use registry_client::{Instance, Status};
+    ///
+    /// let mut instance = Instance::from_record("pay", b"7f3a", br#"{"version":1,"owner":"ops"}"#)?;
+    /// instance.set_status(Status::Draining);
+    /// let record = String::from_utf8(instance.to_record())?;
+    /// assert!(record.contains(r#""status":"draining""#) && record.contains(r#""owner":"ops""#));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the id cannot be one, or the value is no record that this SDK can read.
+    pub fn from_record(service: &str, id: &[u8], value: &[u8]) -> Result<Self, RecordError> {
         let id = std::str::from_utf8(id)?;
         check_name("id", id)?;
         let record: Record = serde_json::from_slice(value)?;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::{UdpSocket, lookup_host};
 
+use crate::client::Registry;
 use crate::instance::{Endpoint, EndpointError};
 
 /// Where Kubernetes' downward API is usually told to put the pod's address.
@@ -65,7 +66,23 @@ impl Advertise {
         Self(Source::Endpoint(endpoint))
     }
 
-    /// The endpoint to register; `registry` is whom a route leads to.
+    /// The endpoint to register for a listener that is bound there: what [`Registry::serve`] does by itself, for who registers what
+    /// another process serves. The environment is this process's; `scheme` is the endpoint's.
+    ///
+    /// Dropping the future has no effect.
+    ///
+    /// # Errors
+    /// When no address is found, or the one that is found cannot be dialled.
+    pub async fn endpoint_of(
+        &self,
+        registry: &Registry,
+        bound: SocketAddr,
+        scheme: &str,
+    ) -> Result<Endpoint, AdvertiseError> {
+        self.resolve(bound, scheme, registry.endpoints(), |name| std::env::var(name).ok()).await
+    }
+
+    /// The same; `registry` is whom a route leads to.
     pub(super) async fn resolve(
         &self,
         bound: SocketAddr,

@@ -179,9 +179,7 @@ where
         Box::pin(async move {
             let bound = self.listener.bound_to().map_err(AdvertiseError::Listener)?;
             let (name, scheme) = self.endpoint;
-            let registry = self.registry.endpoints();
-            let variable = |name: &str| std::env::var(name).ok();
-            let endpoint = self.advertise.resolve(bound, &scheme, registry, variable).await?;
+            let endpoint = self.advertise.endpoint_of(&self.registry, bound, &scheme).await?;
             let mut instance = self.instance;
             instance.set_endpoint(name, endpoint);
             let stop = Stop::default();
