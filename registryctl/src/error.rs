@@ -39,6 +39,9 @@ pub(crate) enum CtlError {
     /// An answer that cannot be what it should.
     #[error("the server's answer cannot be read: {0}")]
     Answer(String),
+    /// A file of etcd's, or what it is to be made of.
+    #[error("{0}")]
+    File(String),
     /// The program that was run.
     #[error("the program ended with {0}")]
     Ended(ExitStatus),
@@ -61,6 +64,11 @@ impl CtlError {
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
+    }
+
+    /// What the file formats' crate says names the file and the mend.
+    pub(crate) fn files(error: impl std::error::Error) -> Self {
+        Self::File(error.to_string())
     }
 
     /// Standard output was closed by who read it.

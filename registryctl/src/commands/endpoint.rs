@@ -275,7 +275,7 @@ impl Answer for Hashes {
 }
 
 /// Bytes as etcdctl writes them: two digits below ten, powers of 1,000.
-fn human(bytes: i64) -> String {
+pub(super) fn human(bytes: i64) -> String {
     let mut size = bytes.max(0) as f64;
     let mut unit = "B";
     for larger in ["kB", "MB", "GB", "TB", "PB"] {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use registry_proto::etcdserverpb::SnapshotRequest;
 use registry_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
@@ -10,6 +10,7 @@ use tokio::fs::{File, OpenOptions, remove_file, rename};
 use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::time::Instant;
 
+use super::progress::bar_of;
 use crate::connect;
 use crate::error::CtlError;
 use crate::global::Global;
@@ -59,7 +60,7 @@ async fn written(global: &Global, endpoint: &str, part: &Path) -> Result<u64, Ct
     while let Some(message) = messages.message().await? {
         let blob = &message.blob;
         bytes += blob.len() as u64;
-        bar.get_or_insert_with(|| bar_of(bytes + message.remaining_bytes)).set_position(bytes);
+        bar.get_or_insert_with(|| bar_of("saving", bytes + message.remaining_bytes)).set_position(bytes);
         checked.take(blob);
         file.write_all(blob).await.map_err(failed())?;
     }
@@ -97,13 +98,6 @@ impl Checked {
         let text = "the snapshot is not whole: its digest is not that of what came; take it anew".to_owned();
         Err(CtlError::Answer(text))
     }
-}
-
-/// Shown on a terminal only.
-fn bar_of(bytes: u64) -> ProgressBar {
-    let template = "{bar:40} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr()).with_style(style)
 }
 
 #[cfg(test)]
