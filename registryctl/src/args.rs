@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    alarm, auth, compaction, defrag, del, doctor, elect, endpoint, get, lease, lock, make_mirror, member, move_leader,
-    put, role, snapshot, txn, user, watch,
+    alarm, auth, compaction, defrag, del, doctor, drain, elect, endpoint, get, instances, lease, leases, lock,
+    make_mirror, member, move_leader, put, register, remove, role, services, snapshot, txn, user, watch,
 };
 use crate::global::Global;
 
@@ -78,6 +78,18 @@ pub(crate) enum Command {
     MakeMirror(make_mirror::MakeMirror),
     /// Looks for what is wrong with a cluster, and says what to do about it.
     Doctor(doctor::Doctor),
+    /// Tells all services, with the numbers of their instances by status.
+    Services(services::Services),
+    /// Tells a service's instances.
+    Instances(instances::Instances),
+    /// Holds a registration for a process that has no SDK.
+    Register(Box<register::Register>),
+    /// Shows instances as draining, so that they get no new requests.
+    Drain(drain::Drain),
+    /// Takes an instance out of the registry, and keeps it away.
+    Remove(remove::Remove),
+    /// Tells all leases, or those that hold no key.
+    Leases(leases::Leases),
     /// Prints which etcdctl this stands in for; `--version` prints this program's own version.
     Version,
 }

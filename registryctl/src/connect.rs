@@ -65,13 +65,18 @@ pub(crate) fn login(global: &Global) -> Result<Option<(String, String)>, CtlErro
     Ok(Some((name.to_owned(), password.to_owned())))
 }
 
-async fn dial(global: &Global, endpoint: &str) -> Result<Channel, CtlError> {
+/// The endpoint with its scheme.
+pub(crate) fn url_of(global: &Global, endpoint: &str) -> String {
     let wants_tls = global.cacert.is_some() || global.cert.is_some();
-    let url = match (endpoint.contains("://"), wants_tls) {
+    match (endpoint.contains("://"), wants_tls) {
         (true, _) => endpoint.to_owned(),
         (false, true) => format!("https://{endpoint}"),
         (false, false) => format!("http://{endpoint}"),
-    };
+    }
+}
+
+async fn dial(global: &Global, endpoint: &str) -> Result<Channel, CtlError> {
+    let url = url_of(global, endpoint);
     let wrong =
         |error: tonic::transport::Error| CtlError::Arguments(format!("--endpoints {endpoint}: {}", all_of(&error)));
     let agent = concat!("registryctl/", env!("CARGO_PKG_VERSION"));

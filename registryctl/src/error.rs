@@ -1,6 +1,7 @@
 //! Why a command failed, in the words that etcdctl has for it where it has any.
 
 use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitCode, ExitStatus};
 
 use tonic::{Code, Status};
@@ -45,18 +46,25 @@ pub(crate) enum CtlError {
     /// The program that was run.
     #[error("the program ended with {0}")]
     Ended(ExitStatus),
+    /// What the registry's own commands ran into; the text says what to do about it.
+    #[error("{0}")]
+    Registry(String),
     /// All was said already.
     #[error("{0}")]
     Unhealthy(&'static str),
 }
 
 impl CtlError {
-    /// etcdctl's exit codes: 128 for arguments, 2 for the connection, that of a program that was run, else 1.
+    /// etcdctl's exit codes: 128 for arguments, 2 for the connection, that of a program that was run (as in shells 128 and the
+    /// signal's number, if one ended it), else 1.
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Arguments(_) => 128,
             Self::Unreachable(_) => 2,
-            Self::Ended(status) => status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+            Self::Ended(status) => {
+                let code = status.code().or(status.signal().map(|signal| 128 + signal));
+                code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+            }
             _ => 1,
         })
     }

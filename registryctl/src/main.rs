@@ -1,6 +1,7 @@
 //! `registryctl`: etcdctl's commands against this server, or any other that speaks etcd's v3 API.
 //!
-//! `args` is the command line, `global` what holds for every command, `connect` the connection, `commands` has a file for
+//! `args` is the command line, `global` what holds for every command, `connect` the connection, `sdk` the
+//! same for the registry's own commands, `commands` has a file for
 //! each noun, `output` the forms of what is printed. What etcdctl prints is printed here, so that scripts work with either;
 //! errors say more.
 
@@ -13,6 +14,7 @@ mod error;
 mod global;
 mod http;
 mod output;
+mod sdk;
 
 use std::process::ExitCode;
 

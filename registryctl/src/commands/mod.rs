@@ -6,16 +6,23 @@ pub(crate) mod compaction;
 pub(crate) mod defrag;
 pub(crate) mod del;
 pub(crate) mod doctor;
+pub(crate) mod drain;
 pub(crate) mod elect;
 pub(crate) mod endpoint;
 pub(crate) mod get;
+pub(crate) mod instances;
 pub(crate) mod lease;
+pub(crate) mod leases;
 pub(crate) mod lock;
 pub(crate) mod make_mirror;
 pub(crate) mod member;
 pub(crate) mod move_leader;
 pub(crate) mod put;
+pub(crate) mod register;
+mod registry;
+pub(crate) mod remove;
 pub(crate) mod role;
+pub(crate) mod services;
 mod session;
 pub(crate) mod snapshot;
 mod span;
@@ -61,6 +68,12 @@ pub(crate) async fn run(args: Args) -> Result<(), CtlError> {
             Command::Snapshot(snapshot) => snapshot.run(&global).await,
             Command::MakeMirror(mirror) => mirror.run(&global).await,
             Command::Doctor(doctor) => doctor.run(&global).await,
+            Command::Services(services) => services.run(&global).await,
+            Command::Instances(instances) => instances.run(&global).await,
+            Command::Register(register) => register.run(&global).await,
+            Command::Drain(drain) => drain.run(&global).await,
+            Command::Remove(remove) => remove.run(&global).await,
+            Command::Leases(leases) => leases.run(&global).await,
         }
     };
     if command.is_bounded() { within(&global, work).await } else { work.await }
@@ -98,7 +111,13 @@ impl Command {
             | Self::Elect(_)
             | Self::Snapshot(_)
             | Self::MakeMirror(_)
-            | Self::Doctor(_) => false,
+            | Self::Doctor(_)
+            | Self::Services(_)
+            | Self::Instances(_)
+            | Self::Register(_)
+            | Self::Drain(_)
+            | Self::Remove(_)
+            | Self::Leases(_) => false,
         }
     }
 }

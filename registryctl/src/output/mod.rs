@@ -1,10 +1,11 @@
 //! The forms of what is printed.
 //!
 //! [`acknowledged`] is of answers without contents. [`json()`] and the protobuf form are made of any message by its descriptor; `fields` and the simple form each
-//! command writes itself, with [`Text`]; [`table()`] rules a table.
+//! command writes itself, with [`Text`]; [`table()`] rules a table, and [`List`] has all forms of a list.
 
 mod acknowledged;
 mod json;
+mod list;
 mod table;
 
 use std::io::Write as _;
@@ -16,6 +17,7 @@ use registry_proto::mvccpb::KeyValue;
 
 pub(crate) use self::acknowledged::Acknowledged;
 pub(crate) use self::json::{json, string_of};
+pub(crate) use self::list::{List, plain};
 pub(crate) use self::table::table;
 use crate::error::{CtlError, STDOUT};
 use crate::global::{Format, Global};
