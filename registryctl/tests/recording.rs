@@ -129,10 +129,13 @@ fn shape(line: &str) -> String {
     masked.collect::<Vec<_>>().join(" ")
 }
 
+/// At a port with as many digits as etcd's, or tables would be ruled for another.
 async fn server(dir: &Path) -> Running {
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let port = (4_000..10_000).find(is_free).unwrap();
     let config = Config {
         data_dir: dir.join("default.registry"),
-        listen_client_urls: vec!["http://127.0.0.1:0".parse().unwrap()],
+        listen_client_urls: vec![format!("http://127.0.0.1:{port}").parse().unwrap()],
         worker_threads: Some(1),
         ..Config::default()
     };
