@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     alarm, auth, compaction, defrag, del, doctor, drain, elect, endpoint, get, instances, lease, leases, lock,
-    make_mirror, member, move_leader, put, register, remove, role, services, snapshot, txn, user, watch,
+    make_mirror, member, move_leader, put, register, remove, role, services, snapshot, txn, user, watch, watch_service,
 };
 use crate::global::Global;
 
@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Services(services::Services),
     /// Tells a service's instances.
     Instances(instances::Instances),
+    /// Tells a service's instances, and then each change of them.
+    WatchService(watch_service::WatchService),
     /// Holds a registration for a process that has no SDK.
     Register(Box<register::Register>),
     /// Shows instances as draining, so that they get no new requests.

@@ -29,6 +29,7 @@ mod span;
 pub(crate) mod txn;
 pub(crate) mod user;
 pub(crate) mod watch;
+pub(crate) mod watch_service;
 mod words;
 
 use tonic::Status;
@@ -70,6 +71,7 @@ pub(crate) async fn run(args: Args) -> Result<(), CtlError> {
             Command::Doctor(doctor) => doctor.run(&global).await,
             Command::Services(services) => services.run(&global).await,
             Command::Instances(instances) => instances.run(&global).await,
+            Command::WatchService(watch) => watch.run(&global).await,
             Command::Register(register) => register.run(&global).await,
             Command::Drain(drain) => drain.run(&global).await,
             Command::Remove(remove) => remove.run(&global).await,
@@ -114,6 +116,7 @@ impl Command {
             | Self::Doctor(_)
             | Self::Services(_)
             | Self::Instances(_)
+            | Self::WatchService(_)
             | Self::Register(_)
             | Self::Drain(_)
             | Self::Remove(_)

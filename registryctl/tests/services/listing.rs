@@ -94,9 +94,10 @@ async fn a_service_that_is_not_there_is_told_with_those_that_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_says_how_it_is_used_and_which_address_does_not_answer() {
-    let lines: [(&str, &[&str]); 6] = [
+    let lines: [(&str, &[&str]); 7] = [
         ("services", &[]),
         ("instances", &["pay"]),
+        ("watch-service", &["pay"]),
         ("register", &["pay", "--port", "1"]),
         ("drain", &["pay"]),
         ("remove", &["pay", "1"]),

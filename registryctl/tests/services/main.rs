@@ -8,4 +8,6 @@ mod leases;
 mod listing;
 mod operating;
 mod registering;
+mod securing;
 mod standing;
+mod watching;
