@@ -32,7 +32,7 @@ pub use kv::range_query;
 pub use machine::{LeaseObserver, Machine};
 pub use permit::{lease_keys, permit, permit_txn};
 pub use reply::{ApplyError, Outcome, Reply};
-pub use snapshot::StateSnapshot;
+pub use snapshot::{Head as SnapshotHead, StateSnapshot, StoredLease, read_leases};
 pub use state::{Sizes, State};
 pub use txn::{is_read_only, is_serializable, read_only_txn};
 pub use whole_hash::WholeHash;

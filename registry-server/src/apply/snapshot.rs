@@ -26,36 +26,55 @@ const WHAT: &str = "a snapshot of the state";
 
 /// The head of a snapshot. Fields may be added; a reader that knows less skips them.
 #[derive(Clone, PartialEq, Message)]
-struct Head {
+pub struct Head {
     /// Raised when a reader that knows less must not go on.
     #[prost(uint32, tag = "1")]
-    version: u32,
+    pub version: u32,
+    /// The newest revision.
     #[prost(int64, tag = "2")]
-    revision: i64,
+    pub revision: i64,
+    /// The last compaction's; negative if there was none.
     #[prost(int64, tag = "3")]
-    compacted: i64,
+    pub compacted: i64,
+    /// How many of the next blocks are of leases.
     #[prost(uint32, tag = "4")]
-    lease_blocks: u32,
+    pub lease_blocks: u32,
+    /// Who is a member.
     #[prost(message, repeated, tag = "5")]
-    members: Vec<Member>,
+    pub members: Vec<Member>,
     /// Absent in heads of before there were alarms.
     #[prost(message, repeated, tag = "6")]
-    alarms: Vec<AlarmMember>,
+    pub alarms: Vec<AlarmMember>,
     /// 0 in heads of before grants were counted.
     #[prost(uint64, tag = "7")]
-    last_grant: u64,
+    pub last_grant: u64,
     /// Ids of members that were removed.
     #[prost(uint64, repeated, tag = "8")]
-    removed: Vec<u64>,
+    pub removed: Vec<u64>,
     /// The version that all members know.
     #[prost(uint32, tag = "9")]
-    cluster_version: u32,
+    pub cluster_version: u32,
     /// What each has told.
     #[prost(message, repeated, tag = "10")]
-    versions: Vec<MemberVersion>,
+    pub versions: Vec<MemberVersion>,
     /// Absent in heads of before there were users.
     #[prost(message, optional, tag = "11")]
-    auth: Option<StoredAuth>,
+    pub auth: Option<StoredAuth>,
+}
+
+impl Head {
+    /// Reads a snapshot's first block.
+    ///
+    /// # Errors
+    /// If it is none, or of a version that is not known here.
+    pub fn read(block: Bytes) -> Result<Self, RestoreError> {
+        let head = Self::decode(block).map_err(|error| RestoreError::new(WHAT, error))?;
+        if head.version != VERSION {
+            let why = format!("version {} is not known to this server (it knows {VERSION})", head.version);
+            return Err(RestoreError::new(WHAT, why));
+        }
+        Ok(head)
+    }
 }
 
 /// Some of the leases, in the order of their ids.
@@ -65,18 +84,29 @@ struct LeaseBlock {
     leases: Vec<StoredLease>,
 }
 
+/// A lease in a snapshot.
 #[derive(Clone, PartialEq, Message)]
-struct StoredLease {
+pub struct StoredLease {
+    /// Its id.
     #[prost(int64, tag = "1")]
-    id: i64,
+    pub id: i64,
+    /// As it was granted.
     #[prost(int64, tag = "2")]
-    ttl_seconds: i64,
+    pub ttl_seconds: i64,
     /// 0 for the whole TTL, as in blocks of before there were checkpoints.
     #[prost(int64, tag = "3")]
-    remaining_seconds: i64,
+    pub remaining_seconds: i64,
     /// 0 in blocks of before grants were counted.
     #[prost(uint64, tag = "4")]
-    grant: u64,
+    pub grant: u64,
+}
+
+/// Reads one of the blocks of leases, of which the head says how many there are.
+///
+/// # Errors
+/// If it is none.
+pub fn read_leases(block: Bytes) -> Result<Vec<StoredLease>, RestoreError> {
+    Ok(LeaseBlock::decode(block).map_err(|error| RestoreError::new(WHAT, error))?.leases)
 }
 
 const VERSION: u32 = 1;
@@ -169,11 +199,7 @@ pub(super) struct Restored {
 /// Reads a whole snapshot.
 pub(super) fn restore(blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreError>>) -> Result<Restored, RestoreError> {
     let head = blocks.next().ok_or_else(|| RestoreError::new(WHAT, "it is empty"))??;
-    let head = Head::decode(head).map_err(|error| RestoreError::new(WHAT, error))?;
-    if head.version != VERSION {
-        let why = format!("version {} is not known to this server (it knows {VERSION})", head.version);
-        return Err(RestoreError::new(WHAT, why));
-    }
+    let head = Head::read(head)?;
     if head.cluster_version > KNOWN_VERSION {
         let why = format!(
             "it is of a cluster of version {}, and this server knows {KNOWN_VERSION}: use the newer server",
@@ -184,7 +210,7 @@ pub(super) fn restore(blocks: &mut dyn Iterator<Item = Result<Bytes, RestoreErro
     let mut granted = Vec::new();
     for _ in 0..head.lease_blocks {
         let block = blocks.next().ok_or_else(|| RestoreError::new(WHAT, "its leases are cut off"))??;
-        granted.extend(LeaseBlock::decode(block).map_err(|error| RestoreError::new(WHAT, error))?.leases);
+        granted.extend(read_leases(block)?);
     }
     let mut records: Restore = Store::restore();
     for block in blocks {

@@ -45,7 +45,7 @@ pub use hash::HashCursor;
 pub use pins::Pin;
 pub use query::{RangeAnswer, RangeQuery, SortOrder, SortTarget};
 pub use range::RangeCursor;
-pub use record::Record;
+pub use record::{Record, records};
 pub use restore::Restore;
 pub use snapshot::{SnapshotCursor, snapshot_records};
 pub use store::{NEVER_COMPACTED, Store};

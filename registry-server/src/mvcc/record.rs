@@ -147,6 +147,19 @@ pub(super) fn split_framed(bytes: &[u8]) -> Result<(&[u8], usize), MvccError> {
     Ok((body, bytes.len() - rest.len()))
 }
 
+/// The records of a snapshot's block, up to the first that is none.
+pub fn records(block: &[u8]) -> impl Iterator<Item = Result<Record<'_>, MvccError>> {
+    let mut rest = block;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let next = split_framed(rest).and_then(|(body, len)| Ok((Record::parse(body)?, len)));
+        rest = next.as_ref().map_or(&[], |(_, len)| &rest[*len..]);
+        Some(next.map(|(record, _)| record))
+    })
+}
+
 /// The `KeyValue` of a record that this store wrote or checked.
 pub(super) fn body_of(framed: &[u8]) -> &[u8] {
     split_framed(framed).expect("chunks hold whole records only").0

@@ -24,4 +24,7 @@ pub use snapshot_file::{
 };
 pub use std_vfs::{StdFile, StdLock, StdVfs};
 pub use vfs::{FileStamp, OpenMode, Vfs, VfsFile};
-pub use wal::{AroundSync, CutTail, Recovered, Reservation, Wal, WalError, WalOptions, WalState};
+pub use wal::{
+    AroundSync, CutTail, Found as FoundInWal, Record as WalRecord, Recovered, Reservation, Wal, WalError, WalOptions,
+    WalState, survey as survey_wal,
+};

@@ -3,6 +3,8 @@
 pub(crate) mod alarm;
 pub(crate) mod auth;
 pub(crate) mod compaction;
+#[cfg(feature = "debug")]
+pub(crate) mod debug;
 pub(crate) mod defrag;
 pub(crate) mod del;
 pub(crate) mod doctor;
@@ -76,6 +78,8 @@ pub(crate) async fn run(args: Args) -> Result<(), CtlError> {
             Command::Drain(drain) => drain.run(&global).await,
             Command::Remove(remove) => remove.run(&global).await,
             Command::Leases(leases) => leases.run(&global).await,
+            #[cfg(feature = "debug")]
+            Command::Debug(debug) => debug.run(),
         }
     };
     if command.is_bounded() { within(&global, work).await } else { work.await }
@@ -120,7 +124,10 @@ impl Command {
             | Self::Register(_)
             | Self::Drain(_)
             | Self::Remove(_)
-            | Self::Leases(_) => false,
+            | Self::Leases(_)
+            | Self::Doctor(_)
+            #[cfg(feature = "debug")]
+            Self::Debug(_) => false,
         }
     }
 }

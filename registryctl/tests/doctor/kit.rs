@@ -1,5 +1,6 @@
 //! The program's runs, and servers to run it against.
 
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -31,6 +32,16 @@ pub(crate) async fn say(endpoint: &str, line: &[&str]) -> String {
     let ran = run(&[&["--endpoints", endpoint], line].concat()).await;
     assert_eq!(ran.code, 0, "{line:?}: {ran:?}");
     ran.out
+}
+
+/// Tries again until it is so, for 20 s at most.
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let tries = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), tries).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// What the doctor found.
@@ -84,7 +95,7 @@ impl Found {
 /// A server in this process.
 pub(crate) struct Node {
     pub(crate) running: Running,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Node {
@@ -101,15 +112,26 @@ impl Node {
             ..Config::default()
         };
         change(&mut config);
-        Self { running: Server::start(config).await.unwrap(), _dir: dir }
+        Self { running: Server::start(config).await.unwrap(), dir }
     }
 
     pub(crate) fn url(&self) -> &str {
         self.running.client_url()
     }
 
+    /// Where its data is.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("node")
+    }
+
     pub(crate) async fn stop(self) {
+        self.stop_and_keep().await;
+    }
+
+    /// Stops it; its data stays as long as what is returned.
+    pub(crate) async fn stop_and_keep(self) -> TempDir {
         self.running.shutdown().await.unwrap();
+        self.dir
     }
 }
 

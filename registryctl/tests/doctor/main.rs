@@ -11,6 +11,8 @@
 mod authority;
 mod certificates;
 mod clocks;
+#[cfg(feature = "debug")]
+mod debug;
 mod disks;
 mod endpoints;
 mod etcd;

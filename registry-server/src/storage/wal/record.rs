@@ -18,9 +18,14 @@ const PURGED: u8 = 6;
 
 /// One thing the log remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Record {
+pub enum Record {
     /// An entry at an index.
-    Entry { index: u64, bytes: Bytes },
+    Entry {
+        /// The index.
+        index: u64,
+        /// What `consensus` has put there.
+        bytes: Bytes,
+    },
     /// The vote this node gave; the last one counts.
     Vote(Bytes),
     /// The committed id; the last one counts.
@@ -28,7 +33,12 @@ pub(super) enum Record {
     /// Entries after this index are gone; `None`: all are.
     TruncateAfter(Option<u64>),
     /// Entries up to this index are in a snapshot; `id` is the log id of the last of them.
-    Purged { index: u64, id: Bytes },
+    Purged {
+        /// The last of them.
+        index: u64,
+        /// Its log id.
+        id: Bytes,
+    },
 }
 
 impl Record {

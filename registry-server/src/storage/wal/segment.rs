@@ -74,8 +74,18 @@ impl<F: VfsFile> Segment<F> {
 
     /// Opens a segment that is there; its salt means something only when its header is whole.
     pub(super) fn open<V: Vfs<File = F>>(vfs: &V, dir: &Path, number: u32) -> io::Result<(Self, Header)> {
+        Self::open_as(vfs, dir, number, OpenMode::ReadWrite)
+    }
+
+    /// The same, for as much as `mode` allows.
+    pub(super) fn open_as<V: Vfs<File = F>>(
+        vfs: &V,
+        dir: &Path,
+        number: u32,
+        mode: OpenMode,
+    ) -> io::Result<(Self, Header)> {
         let path = dir.join(segment_name(number));
-        let file = vfs.open(&path, OpenMode::ReadWrite)?;
+        let file = vfs.open(&path, mode)?;
         let capacity = file.len()?;
         let mut bytes = [0; HEADER_BYTES];
         if capacity >= FIRST_BATCH_OFFSET {

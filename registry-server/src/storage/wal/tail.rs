@@ -83,7 +83,7 @@ pub(super) fn each_written_sector<F: VfsFile>(
 }
 
 /// Whether a header was written to this segment; one that a client put in an entry lacks the salt.
-fn belongs_to<F>(header: &BatchHeader, segment: &Segment<F>) -> bool {
+pub(super) fn belongs_to<F>(header: &BatchHeader, segment: &Segment<F>) -> bool {
     header.segment == segment.number && header.salt == segment.salt
 }
 

@@ -6,6 +6,7 @@ mod end;
 mod faults;
 mod files;
 mod room;
+mod survey;
 mod ways;
 
 use std::path::PathBuf;
