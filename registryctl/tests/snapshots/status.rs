@@ -10,6 +10,42 @@ fn status(program: &std::path::Path, file: &str) -> Value {
     serde_json::from_str(&says(program, &["snapshot", "status", file, "-w", "json"])).unwrap()
 }
 
+/// Hash, revision and compacted revision.
+fn figures(hashes: &Value, names: [&str; 2]) -> [i64; 2] {
+    names.map(|name| hashes[name].as_i64().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_has_the_hash_that_its_etcd_tells_of_the_same_revision() {
+    for peer in peers() {
+        let dir = tempfile::tempdir().unwrap();
+        let etcd = Etcd::start(&peer.etcd, &dir.path().join("data"), &Place::free()).ready().await;
+        let file = dir.path().join("saved.db");
+        let run = |line: &[&str]| says(ctl(), &[&["--endpoints", &etcd.url], line].concat());
+        let compare = |revisions: &[i64]| {
+            run(&["snapshot", "save", text(&file)]);
+            for revision in revisions {
+                let revision = revision.to_string();
+                let theirs = run(&["-w", "json", "endpoint", "hashkv", "--rev", &revision]);
+                let theirs: Value = serde_json::from_str(&theirs).unwrap();
+                let theirs = figures(&theirs[0]["HashKV"], ["hash", "compact_revision"]);
+                let ours = says(ctl(), &["-w", "json", "snapshot", "hashkv", text(&file), "--rev", &revision]);
+                let ours = figures(&serde_json::from_str(&ours).unwrap(), ["hash", "compactRevision"]);
+                assert_eq!(ours, theirs, "at {revision} of {peer:?}");
+            }
+        };
+        for (key, value) in [("a", "1"), ("a", "2"), ("b", "1")] {
+            run(&["put", key, value]);
+        }
+        compare(&[2, 3, 0]);
+        run(&["compaction", "3", "--physical"]);
+        write(&etcd.url);
+        compare(&[5, 8, NEWEST, 0]);
+        let gone = ran(ctl(), &["snapshot", "hashkv", text(&file), "--rev", "3"]);
+        assert!(gone.code == 1 && gone.err.contains("revision 3 has been compacted"), "{gone:?}");
+    }
+}
+
 /// But for the version, of which older tools know nothing.
 fn without_version(mut status: Value) -> Value {
     status.as_object_mut().unwrap().remove("version");

@@ -1,5 +1,6 @@
 //! `snapshot`.
 
+mod hashkv;
 mod progress;
 mod restore;
 mod save;
@@ -18,6 +19,7 @@ Examples:
   registryctl --endpoints 10.0.0.1:2379 snapshot save backup.db
   registryctl snapshot status backup.db -w table
   registryctl snapshot restore backup.db --data-dir new
+  registryctl snapshot hashkv backup.db --rev 1234
 
 The file is etcd's: its tools check and restore it, and it may come from etcd.";
 
@@ -37,6 +39,14 @@ pub(crate) enum Snapshot {
     },
     /// Makes the directory of a new member, of a new cluster, out of a snapshot.
     Restore(Restore),
+    /// Hashes what a file has of all keys' history: what `endpoint hashkv` of etcd tells of the same revision.
+    Hashkv {
+        /// The file: a snapshot, or a database that was copied from a member's directory (member/snap/db).
+        file: PathBuf,
+        /// Up to which revision; 0 is the newest.
+        #[arg(long, value_name = "REVISION", default_value_t = 0)]
+        rev: i64,
+    },
 }
 
 impl Snapshot {
@@ -45,6 +55,7 @@ impl Snapshot {
             Self::Save { file } => save::save(global, file).await,
             Self::Status { file } => status::status(global, file).await,
             Self::Restore(restore) => restore.run().await,
+            Self::Hashkv { file, rev } => hashkv::hashkv(global, file, *rev).await,
         }
     }
 }
