@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's fixture may panic")]
 
 mod contents;
+mod figures;
+mod log;
 mod peers;
 mod restore;
 mod status;
