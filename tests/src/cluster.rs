@@ -25,6 +25,7 @@ use tempfile::TempDir;
 
 use self::member::{Member, Place};
 pub use self::namespaces::{Namespaces, is_inside, run_inside};
+pub use self::port::Port;
 pub use self::program::Program;
 pub use self::standing::Standing;
 use self::standing::ask;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::thread;
 
 use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::budget::START;
+use crate::budget::{START, STOP};
 use crate::wait::eventually;
 
 /// Where the package puts it.
@@ -59,6 +60,18 @@ impl Etcd {
     #[must_use]
     pub fn is_there() -> bool {
         is_there()
+    }
+
+    /// SIGTERM; returns when the process has ended.
+    ///
+    /// # Panics
+    /// When it does not end within [`STOP`].
+    pub async fn terminate(mut self) {
+        let pid = Pid::from_child(&self.process);
+        kill_process(pid, Signal::TERM).expect("the process was not reaped yet");
+        let process = Mutex::new(&mut self.process);
+        let has_ended = async || process.lock().try_wait().expect("a child can be waited for").is_some();
+        eventually(STOP, "etcd ends", has_ended).await;
     }
 
     /// Where clients are served.

@@ -35,7 +35,7 @@ mod watching;
 pub mod wire;
 
 pub use client::{Client, KeepAlive, refusal};
-pub use cluster::{Cluster, Namespaces, Plan, Program, Standing, is_inside, run_inside};
+pub use cluster::{Cluster, Namespaces, Plan, Port, Program, Standing, is_inside, run_inside};
 pub use dial::Dial;
 pub use embedded::EmbeddedNode;
 pub use etcd::{Etcd, PATH as ETCD};

@@ -58,7 +58,8 @@ pub(super) fn transport(
     }
 }
 
-fn wal_options(config: &Config) -> WalOptions {
+/// The log's.
+pub(super) fn wal_options(config: &Config) -> WalOptions {
     WalOptions {
         segment_bytes: config.segment_bytes(),
         unsafe_no_fsync: config.unsafe_no_fsync,

@@ -27,6 +27,7 @@ use super::listen::{Bound, ListenError, Listener};
 use super::member::Member;
 use super::peer_tls::PeerTls;
 use super::settings::{node_options, transport};
+use super::takeover::{TakeoverError, take_over};
 use super::workers::FrontDoor;
 use crate::apply::Machine;
 use crate::cluster::KNOWN_VERSION;
@@ -58,6 +59,9 @@ pub enum StartError {
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// A data directory of etcd's.
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
     /// A file of TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -253,6 +257,7 @@ impl Serving {
         let bound = Listener::bind(&config.listen_client_urls)?;
         let side_bound = Listener::bind(&config.listen_metrics_urls)?;
         let peer_bound = bind_peers(config)?;
+        take_over(&StdVfs, config).await?;
         if config.force_new_cluster {
             check_directory(&StdVfs, &config.data_dir)?;
         }

@@ -89,6 +89,37 @@ impl<V: Vfs> DataDir<V> {
         Ok(Self { root: root.to_owned(), wal_dir, snap_dir, is_new, _locks: locks })
     }
 
+    /// Locks a directory that is to become a data directory, and is to have been made into one before anybody opens it:
+    /// see [`DataDir::format`]. The lock is to be dropped before [`DataDir::open`].
+    ///
+    /// # Errors
+    /// [`DataDirError::InUse`], [`DataDirError::Unusable`].
+    pub fn lock(vfs: &V, dir: &Path) -> Result<V::Lock, DataDirError> {
+        enter(vfs, dir)
+    }
+
+    /// Whether a directory says that it is a data directory of this program, of whatever version. One that is not there
+    /// does not.
+    ///
+    /// # Errors
+    /// [`DataDirError::Unusable`].
+    pub fn is_formatted(vfs: &V, root: &Path) -> Result<bool, DataDirError> {
+        match vfs.list(root) {
+            Ok(names) => Ok(names.iter().any(|name| name == "FORMAT")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(unusable(root)(error)),
+        }
+    }
+
+    /// Makes a locked directory whose files were all written a data directory: the last step of it.
+    ///
+    /// # Errors
+    /// [`DataDirError::Unusable`].
+    pub fn format(vfs: &V, root: &Path) -> Result<(), DataDirError> {
+        let names = vfs.list(root).map_err(unusable(root))?;
+        write_format(vfs, root, &names).map_err(unusable(root))
+    }
+
     /// The directory itself.
     #[must_use]
     pub fn root(&self) -> &Path {

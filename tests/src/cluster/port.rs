@@ -9,7 +9,7 @@ use tokio::net::TcpSocket;
 /// Held by a socket that is bound and never listens: Linux gives the port to nobody who asks for any port,
 /// and lets the member listen on it all the same, as both sides set `SO_REUSEADDR`.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     address: SocketAddr,
     /// None for one in a namespace, where nobody else takes any.
     _held: Option<TcpSocket>,
@@ -17,7 +17,11 @@ pub(crate) struct Port {
 
 impl Port {
     /// Takes a port that the system chooses.
-    pub(crate) fn take() -> Self {
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn take() -> Self {
         let held = TcpSocket::new_v4().expect("sockets can be made");
         held.set_reuseaddr(true).expect("an option that every TCP socket has");
         held.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("loopback has free ports");
@@ -31,12 +35,14 @@ impl Port {
     }
 
     /// Where it is.
-    pub(crate) fn address(&self) -> SocketAddr {
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The same as a URL.
-    pub(crate) fn url(&self) -> String {
+    #[must_use]
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 }

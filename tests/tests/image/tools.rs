@@ -13,14 +13,14 @@ use tempfile::TempDir;
 use crate::NODE;
 use crate::history::{COMPACTED, KEY_ENTRIES, Seen, see, write};
 
-const TEXT: &str = "paths of tests are text";
+pub(crate) const TEXT: &str = "paths of tests are text";
 const ACCEPTED: &str = "the request is accepted";
 /// Entries of the other buckets: two leases, a member, the cluster's version, six about Raft and compaction, and two
 /// about users.
 const OTHER_ENTRIES: usize = 2 + 1 + 1 + 6 + 2;
 
 /// What a tool says, which must succeed.
-fn say(program: &Path, arguments: &[&str]) -> String {
+pub(crate) fn say(program: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     let output = command.env_clear().env("ETCDCTL_API", "3").args(arguments).output().expect("the tool can be started");
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -30,7 +30,7 @@ fn say(program: &Path, arguments: &[&str]) -> String {
 
 /// etcdutl, if the environment says where it is, with the etcd beside it.
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn etcdutl() -> Option<(PathBuf, PathBuf)> {
+pub(crate) fn etcdutl() -> Option<(PathBuf, PathBuf)> {
     let Some(etcdutl) = std::env::var_os("ETCDUTL").map(PathBuf::from) else {
         eprintln!("skipped: ETCDUTL does not say where etcdutl is");
         return None;
@@ -78,7 +78,7 @@ async fn judge(saved: &Saved, tool: &Path, etcd: &Path) {
 }
 
 /// etcd changes the pages that it was given: it takes all keys out, and gives the pages back.
-async fn go_on(client: &Client, newest: i64) {
+pub(crate) async fn go_on(client: &Client, newest: i64) {
     let everything = DeleteRangeRequest { range_end: Bytes::from_static(b"\0"), ..requests::delete("\0") };
     client.delete(everything).await.expect(ACCEPTED);
     client.compact(newest + 1).await.expect(ACCEPTED);
