@@ -5,7 +5,10 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{alarm, auth, compaction, defrag, del, doctor, drain, elect, endpoint, get, instances, lease, leases, lock, make_mirror, member, move_leader, put, register, remove, role, services, snapshot, txn, user, watch, watch_service};
+use crate::commands::{
+    alarm, auth, compaction, defrag, del, doctor, drain, elect, endpoint, get, instances, lease, leases, lock,
+    make_mirror, member, move_leader, put, register, remove, role, services, snapshot, txn, user, watch, watch_service,
+};
 use crate::global::Global;
 
 const EXAMPLES: &str = "\

@@ -124,8 +124,7 @@ impl Command {
             | Self::Register(_)
             | Self::Drain(_)
             | Self::Remove(_)
-            | Self::Leases(_)
-            | Self::Doctor(_)
+            | Self::Leases(_) => false,
             #[cfg(feature = "debug")]
             Self::Debug(_) => false,
         }

@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test's fixture may panic")]
 
 mod contents;
-mod figures;
 mod log;
 mod peers;
 mod restore;
