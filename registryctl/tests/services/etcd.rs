@@ -1,4 +1,4 @@
-//! etcd itself, as Debian has it.
+//! etcd itself: the one that `ETCD` of the environment names, or as Debian has it.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -19,13 +19,14 @@ impl Etcd {
     /// Starts it; none, and a printed line, where it is not installed. Whoever wants it waits until it answers.
     #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     pub(crate) fn start() -> Option<Self> {
-        if !Path::new(PATH).exists() {
-            eprintln!("skipped: {PATH} is not installed");
+        let program = std::env::var("ETCD").unwrap_or_else(|_| PATH.to_owned());
+        if !Path::new(&program).exists() {
+            eprintln!("skipped: {program} is not installed");
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
         let [client, peer] = free_urls();
-        let process = Command::new(PATH)
+        let process = Command::new(program)
             .args(["--data-dir", dir.path().join("data").to_str().unwrap(), "--log-level", "error"])
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
