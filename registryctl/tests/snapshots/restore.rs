@@ -142,3 +142,22 @@ async fn flags_that_do_not_go_together_are_told_as_etcdutl_does() {
     assert!(told(&["--initial-advertise-peer-urls", "http://10.0.0.1:2380"]).1.contains("--initial-cluster has"));
     assert!(told(&[]).1.contains("nowhere.db: No such file"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_of_a_stopped_etcd_is_defragmented_and_that_of_a_running_one_is_not() {
+    for peer in peers() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data_dir, place) = (dir.path().join("data"), Place::free());
+        let etcd = Etcd::start(&peer.etcd, &data_dir, &place).ready().await;
+        write(&etcd.url);
+        let seen = see(&etcd.url);
+        let line = ["defrag", "--data-dir", text(&data_dir)];
+        let refused = ran(ctl(), &line);
+        assert!(refused.code == 1 && refused.err.contains("is in use: stop the member first"), "{refused:?}");
+        etcd.stop().await;
+        assert!(says(ctl(), &line).starts_with("Finished defragmenting etcd data["));
+        let etcd = Etcd::start(&peer.etcd, &data_dir, &place).ready().await;
+        assert_eq!(see(&etcd.url), seen, "{peer:?}");
+        says(ctl(), &["--endpoints", &etcd.url, "put", "a", "new"]);
+    }
+}

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+pub(super) use self::progress::{beside, tell};
 use self::restore::Restore;
 use crate::error::CtlError;
 use crate::global::Global;

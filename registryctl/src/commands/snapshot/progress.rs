@@ -12,7 +12,7 @@ pub(super) fn bar_of(step: &'static str, bytes: u64) -> ProgressBar {
 }
 
 /// Runs work on files beside the runtime, with a bar that it moves.
-pub(super) async fn beside<T: Send + 'static>(
+pub(in crate::commands) async fn beside<T: Send + 'static>(
     work: impl FnOnce(&ProgressBar) -> Result<T, CtlError> + Send + 'static,
 ) -> Result<T, CtlError> {
     let run = move || {
@@ -26,7 +26,7 @@ pub(super) async fn beside<T: Send + 'static>(
 }
 
 /// Moves the bar to another step, or on.
-pub(super) fn tell(bar: &ProgressBar, step: &'static str, done: u64, total: u64) {
+pub(in crate::commands) fn tell(bar: &ProgressBar, step: &'static str, done: u64, total: u64) {
     if bar.message() != step {
         bar.reset();
         bar.set_message(step);
