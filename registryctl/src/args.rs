@@ -5,10 +5,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{
-    alarm, auth, compaction, defrag, del, doctor, drain, elect, endpoint, get, instances, lease, leases, lock,
-    make_mirror, member, move_leader, put, register, remove, role, services, snapshot, txn, user, watch, watch_service,
-};
+use crate::commands::{alarm, auth, compaction, defrag, del, doctor, drain, elect, endpoint, get, instances, lease, leases, lock, make_mirror, member, move_leader, put, register, remove, role, services, snapshot, top, txn, user, watch, watch_service};
 use crate::global::Global;
 
 const EXAMPLES: &str = "\
@@ -92,6 +89,8 @@ pub(crate) enum Command {
     Remove(remove::Remove),
     /// Tells all leases, or those that hold no key.
     Leases(leases::Leases),
+    /// Shows members, services and requests as they are, over and over.
+    Top(top::Top),
     /// Prints what is on disk of a server's data directory.
     #[cfg(feature = "debug")]
     #[command(subcommand)]

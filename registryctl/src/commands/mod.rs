@@ -28,6 +28,7 @@ pub(crate) mod services;
 mod session;
 pub(crate) mod snapshot;
 mod span;
+pub(crate) mod top;
 pub(crate) mod txn;
 pub(crate) mod user;
 pub(crate) mod watch;
@@ -78,6 +79,7 @@ pub(crate) async fn run(args: Args) -> Result<(), CtlError> {
             Command::Drain(drain) => drain.run(&global).await,
             Command::Remove(remove) => remove.run(&global).await,
             Command::Leases(leases) => leases.run(&global).await,
+            Command::Top(top) => top.run(&global).await,
             #[cfg(feature = "debug")]
             Command::Debug(debug) => debug.run(),
         }
@@ -124,7 +126,8 @@ impl Command {
             | Self::Register(_)
             | Self::Drain(_)
             | Self::Remove(_)
-            | Self::Leases(_) => false,
+            | Self::Leases(_)
+            | Self::Top(_)
             #[cfg(feature = "debug")]
             Self::Debug(_) => false,
         }

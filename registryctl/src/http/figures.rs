@@ -35,6 +35,17 @@ impl Figures {
         self.0.get(name)?.first().map(|sample| sample.value)
     }
 
+    /// Values by a label's.
+    pub(crate) fn by_label(&self, name: &str, label: &str) -> BTreeMap<&str, f64> {
+        let mut sums = BTreeMap::new();
+        for sample in self.0.get(name).into_iter().flatten() {
+            if let Some((_, value)) = sample.labels.iter().find(|(known, _)| known == label) {
+                *sums.entry(value.as_str()).or_default() += sample.value;
+            }
+        }
+        sums
+    }
+
     /// The histogram of that name, without regard to labels.
     pub(crate) fn histogram(&self, name: &str) -> Option<Histogram> {
         let count = self.value(&format!("{name}_count"))?;
@@ -150,8 +161,8 @@ broken{le="1
     fn values_labels_and_histograms_are_read() {
         let figures = Figures::read(TEXT);
         assert_eq!((figures.value("up"), figures.value("down")), (Some(1.0), None));
-        let labels = figures.0["calls"][0].labels.clone();
-        assert_eq!(labels[1], ("method".to_owned(), "Put, \"quick\" \\ {}".to_owned()));
+        let calls = figures.by_label("calls", "method");
+        assert_eq!(calls, BTreeMap::from([("Put, \"quick\" \\ {}", 7.0), ("Range", 5.0)]));
         let fsync = figures.histogram("fsync").unwrap();
         assert_eq!((fsync.count(), fsync.bound_of(0.5), fsync.bound_of(0.98)), (100, Some(0.001), Some(0.002)));
         assert_eq!(fsync.bound_of(0.99), Some(f64::INFINITY));

@@ -21,5 +21,6 @@ mod kit;
 mod leases;
 mod members;
 mod space;
+mod top;
 mod users;
 mod versions;
