@@ -5,8 +5,13 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{alarm, auth, compaction, defrag, del, doctor, drain, elect, endpoint, get, instances, lease, leases, lock, make_mirror, member, move_leader, put, register, remove, role, services, snapshot, top, txn, user, watch, watch_service};
+use crate::commands::{
+    alarm, auth, check, compaction, completion, defrag, del, doctor, downgrade, drain, elect, endpoint, get, instances,
+    lease, leases, lock, make_mirror, man, member, move_leader, put, register, remove, role, services, snapshot, top,
+    txn, user, watch, watch_service,
+};
 use crate::global::Global;
+use crate::switches;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,6 +57,16 @@ pub(crate) enum Command {
     /// Tells the cluster's members, and changes who they are.
     #[command(subcommand)]
     Member(member::Member),
+    /// Measures what the cluster can do.
+    #[command(subcommand)]
+    Check(check::Check),
+    /// Prepares an etcd cluster for older servers.
+    #[command(subcommand)]
+    Downgrade(downgrade::Downgrade),
+    /// Prints a script that completes commands and flags in a shell.
+    Completion(completion::Completion),
+    /// Writes manual pages, one for each command.
+    Man(man::Man),
     /// Tells alarms, and ends them.
     #[command(subcommand)]
     Alarm(alarm::Alarm),
@@ -112,6 +127,12 @@ pub(crate) fn command(environment: &dyn Fn(&str) -> Option<OsString>) -> clap::C
         }
     }
     command
+}
+
+/// The arguments of a line that was entered; what is wrong with it otherwise.
+pub(crate) fn parsed_line<T: Parser>(words: Vec<String>) -> Result<T, String> {
+    let words = switches::plain(&T::command(), words.into_iter().map(OsString::from));
+    T::try_parse_from(words).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

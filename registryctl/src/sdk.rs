@@ -11,7 +11,7 @@ use crate::error::CtlError;
 use crate::global::Global;
 
 /// The client. It connects when there is something to say, and again whenever it has to.
-pub(crate) fn registry(global: &Global, namespace: &str) -> Result<Registry, CtlError> {
+pub(crate) async fn registry(global: &Global, namespace: &str) -> Result<Registry, CtlError> {
     let urls: Vec<_> = global.endpoints.iter().map(|endpoint| connect::url_of(global, endpoint)).collect();
     let secured = urls.iter().filter(|url| url.starts_with("https://")).count();
     if secured > 0 && secured < urls.len() {
@@ -19,7 +19,7 @@ pub(crate) fn registry(global: &Global, namespace: &str) -> Result<Registry, Ctl
         return Err(CtlError::Arguments(text.to_owned()));
     }
     let mut builder = Registry::builder(urls).namespace(namespace);
-    if let Some((user, password)) = connect::login(global)? {
+    if let Some((user, password)) = connect::login(global).await? {
         builder = builder.auth(user, password);
     }
     if secured > 0 {

@@ -35,7 +35,7 @@ impl Defrag {
             return stopped(data_dir).await;
         }
         let endpoints = if self.cluster { members(global).await? } else { global.endpoints.clone() };
-        let (_, result) = each(&endpoints, "defragmentation", async |endpoint| {
+        let (_, result) = each(&endpoints, "defragmentation", 1, async |endpoint| {
             let began = Instant::now();
             let mut client = MaintenanceClient::new(connect::to(global, endpoint).await?);
             client.defragment(DefragmentRequest {}).await?;

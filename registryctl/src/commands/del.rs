@@ -24,6 +24,9 @@ pub(crate) struct Del {
     /// Print what was deleted.
     #[arg(long)]
     prev_kv: bool,
+    /// For scripts of etcdctl 3.6, which asks for it with RANGE_END; it changes nothing here.
+    #[arg(long, hide = true, conflicts_with_all = ["prefix", "from_key"])]
+    range: bool,
 }
 
 impl Del {

@@ -96,7 +96,11 @@ impl Drain {
         found: &Found,
     ) -> Result<Option<(Status, Status)>, CtlError> {
         let Ok(instance) = &found.read else {
-            eprintln!("{}/{} is left alone: its record cannot be read", self.service, plain(&found.id));
+            crate::output::tell(&format!(
+                "{}/{} is left alone: its record cannot be read",
+                self.service,
+                plain(&found.id)
+            ));
             return Ok(Some((Status::Unknown, Status::Unknown)));
         };
         let before = instance.status();

@@ -1,6 +1,10 @@
 //! `endpoint`: each endpoint is asked by itself, and one that does not answer keeps the others' answers from nobody.
 
+use std::pin::pin;
+
 use clap::{Args as ClapArgs, Subcommand};
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use registry_proto::etcdserverpb::kv_client::KvClient;
 use registry_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use registry_proto::etcdserverpb::{HashKvRequest, HashKvResponse, RangeRequest, StatusRequest, StatusResponse};
@@ -11,7 +15,10 @@ use super::{member, within};
 use crate::connect;
 use crate::error::CtlError;
 use crate::global::Global;
-use crate::output::{Answer, Text, json, print, string_of};
+use crate::output::{Answer, Text, json, print, string_of, tell};
+
+/// Endpoints that are asked at a time.
+const AT_ONCE: usize = 64;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,10 +68,9 @@ pub(super) async fn members(global: &Global) -> Result<Vec<String>, CtlError> {
 }
 
 async fn health(global: &Global, endpoints: &[String]) -> Result<(), CtlError> {
-    let mut rows = Vec::new();
-    for endpoint in endpoints {
+    let ask = async |endpoint: &String| {
         let began = Instant::now();
-        let asked = within(global, async {
+        let asked = within_alone(global, endpoint, async {
             let mut client = KvClient::new(connect::to(global, endpoint).await?);
             let request = RangeRequest { key: "health".into(), ..RangeRequest::default() };
             match client.range(request).await {
@@ -74,8 +80,9 @@ async fn health(global: &Global, endpoints: &[String]) -> Result<(), CtlError> {
             }
         });
         let error = asked.await.err().map(|error| error.to_string());
-        rows.push(Health { endpoint: endpoint.clone(), error, took: format!("{:?}", began.elapsed()) });
-    }
+        Health { endpoint: endpoint.clone(), error, took: format!("{:?}", began.elapsed()) }
+    };
+    let rows: Vec<_> = stream::iter(endpoints).map(ask).buffered(AT_ONCE).collect().await;
     let is_healthy = rows.iter().all(|row| row.error.is_none());
     print(global, &Healths(rows))?;
     if is_healthy { Ok(()) } else { Err(CtlError::Unhealthy("unhealthy cluster")) }
@@ -126,18 +133,30 @@ impl Answer for Healths {
     }
 }
 
-/// The answers that came; what did not is told on standard error, and fails the command when all is printed.
+/// Bounds what one endpoint is asked: however many others there are, only its own dialling counts.
+async fn within_alone<T>(
+    global: &Global,
+    endpoint: &str,
+    work: impl Future<Output = Result<T, CtlError>>,
+) -> Result<T, CtlError> {
+    within(&Global { endpoints: vec![endpoint.to_owned()], ..global.clone() }, work).await
+}
+
+/// The answers that came, in the endpoints' order; `at_once` are asked at a time. What did not is told on standard error, and fails the command when all is printed.
 pub(super) async fn each<T>(
     endpoints: &[String],
     what: &'static str,
-    mut ask: impl AsyncFnMut(&str) -> Result<T, CtlError>,
+    at_once: usize,
+    ask: impl AsyncFn(&str) -> Result<T, CtlError>,
 ) -> (Vec<(String, T)>, Result<(), CtlError>) {
     let (mut answers, mut result) = (Vec::new(), Ok(()));
-    for endpoint in endpoints {
-        match ask(endpoint).await {
+    let mut asked =
+        pin!(stream::iter(endpoints).map(async |endpoint| (endpoint, ask(endpoint).await)).buffered(at_once));
+    while let Some((endpoint, answer)) = asked.next().await {
+        match answer {
             Ok(answer) => answers.push((endpoint.clone(), answer)),
             Err(error) => {
-                eprintln!("Failed to get the {what} of endpoint {endpoint} ({error})");
+                tell(&format!("Failed to get the {what} of endpoint {endpoint} ({error})"));
                 result = Err(CtlError::Unhealthy("not every endpoint has answered"));
             }
         }
@@ -146,8 +165,8 @@ pub(super) async fn each<T>(
 }
 
 async fn statuses(global: &Global, endpoints: &[String]) -> Result<(), CtlError> {
-    let (answers, result) = each(endpoints, "status", async |endpoint| {
-        within(global, async {
+    let (answers, result) = each(endpoints, "status", AT_ONCE, async |endpoint| {
+        within_alone(global, endpoint, async {
             let mut client = MaintenanceClient::new(connect::to(global, endpoint).await?);
             Ok(client.status(StatusRequest {}).await?.into_inner())
         })
@@ -229,8 +248,8 @@ impl Answer for Statuses {
 }
 
 async fn hashes(global: &Global, endpoints: &[String], revision: i64) -> Result<(), CtlError> {
-    let (answers, result) = each(endpoints, "hash", async |endpoint| {
-        within(global, async {
+    let (answers, result) = each(endpoints, "hash", AT_ONCE, async |endpoint| {
+        within_alone(global, endpoint, async {
             let mut client = MaintenanceClient::new(connect::to(global, endpoint).await?);
             Ok(client.hash_kv(HashKvRequest { revision }).await?.into_inner())
         })

@@ -64,7 +64,7 @@ impl Instances {
         let json: Vec<_> = with_time().map(|(found, left)| object(found, left)).collect();
         for found in &found {
             if let Err(why) = &found.read {
-                eprintln!("{}/{} cannot be read: {}", self.service, plain(&found.id), plain(why));
+                crate::output::tell(&format!("{}/{} cannot be read: {}", self.service, plain(&found.id), plain(why)));
             }
         }
         let rows = with_time().map(|(found, left)| row(found, left)).collect();
@@ -72,7 +72,7 @@ impl Instances {
     }
 
     async fn tell_removed(&self, global: &Global) -> Result<(), CtlError> {
-        let registry = sdk::registry(global, self.namespace.prefix())?;
+        let registry = sdk::registry(global, self.namespace.prefix()).await?;
         let removed =
             super::within(global, async { registry.removed(&self.service).await.map_err(sdk::failed) }).await?;
         let rows = removed.iter().map(|removed| vec![removed.id.clone(), removed.reason.clone().unwrap_or_default()]);

@@ -86,7 +86,10 @@ impl Lease {
             }
             Self::Timetolive { id, keys } => {
                 let request = LeaseTimeToLiveRequest { id, keys };
-                print(global, &Left { keys, answer: client.lease_time_to_live(request).await?.into_inner() })
+                let mut answer = client.lease_time_to_live(request).await?.into_inner();
+                // Some servers tell them in another order each time.
+                answer.keys.sort_unstable();
+                print(global, &Left { keys, answer })
             }
             Self::List => print(global, &client.lease_leases(LeaseLeasesRequest {}).await?.into_inner()),
             Self::KeepAlive(KeepAlive { id, once }) => keep_alive(global, client, id, once).await,

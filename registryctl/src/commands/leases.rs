@@ -75,7 +75,10 @@ impl Leases {
             return Ok(leases);
         }
         let grace = humantime::format_duration(self.grace);
-        eprintln!("leases that hold no key: {}; looking again in {grace}, as they may be about to", leases.len());
+        crate::output::tell(&format!(
+            "leases that hold no key: {}; looking again in {grace}, as they may be about to",
+            leases.len()
+        ));
         tokio::time::sleep(self.grace).await;
         let mut again = lease_times::look(global, connection, leases.into_keys(), true).await?;
         again.retain(|_, left| left.keys == 0);

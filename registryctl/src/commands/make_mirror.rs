@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use clap::Args as ClapArgs;
+use clap::{ArgAction, Args as ClapArgs};
 use registry_proto::etcdserverpb::kv_client::KvClient;
 use registry_proto::etcdserverpb::request_op::Request;
 use registry_proto::etcdserverpb::watch_client::WatchClient;
@@ -17,7 +17,7 @@ use registry_proto::etcdserverpb::{
 use registry_proto::mvccpb::event::EventType;
 use registry_proto::mvccpb::{Event, KeyValue};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Duration, sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -26,7 +26,7 @@ use super::watch::{PAUSE, is_lost};
 use crate::connect::{self, Connection};
 use crate::error::CtlError;
 use crate::global::Global;
-use crate::output::say;
+use crate::output::{progress, say, tell};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,6 +38,8 @@ goes when its deletion is seen here.";
 
 /// Keys that are read at a time.
 const PAGE: i64 = 1_000;
+/// Between attempts to reach a cluster that has been away for long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Copies keys to another cluster, and every change after that.
 #[derive(Debug, ClapArgs)]
@@ -54,7 +56,7 @@ pub(crate) struct MakeMirror {
     /// They begin with nothing there.
     #[arg(long, conflicts_with = "dest_prefix")]
     no_dest_prefix: bool,
-    /// Only what changed after this revision.
+    /// Copy only the changes of this revision and later, and not what was there before.
     #[arg(long, default_value_t = 0)]
     rev: i64,
     /// Operations that the destination takes in one transaction.
@@ -69,6 +71,9 @@ pub(crate) struct MakeMirror {
     /// As --key, for the destination.
     #[arg(long, value_name = "FILE", requires = "dest_cert")]
     dest_key: Option<PathBuf>,
+    /// As --insecure-transport, for the destination.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = ArgAction::Set, value_name = "BOOL")]
+    dest_insecure_transport: bool,
     /// As --user, for the destination.
     #[arg(long, value_name = "NAME[:PASSWORD]")]
     dest_user: Option<String>,
@@ -86,22 +91,30 @@ impl MakeMirror {
             cacert: self.dest_cacert.clone(),
             cert: self.dest_cert.clone(),
             tls_key: self.dest_key.clone(),
+            insecure_transport: self.dest_insecure_transport,
+            auth_jwt_token: None,
             ..global.clone()
         };
         let mut mirror = Mirror { settings: self, to: KvClient::new(connect::any(&there).await?), written: 0 };
-        let mut from = self.rev + 1;
-        if self.rev == 0 {
+        let mut from = self.rev;
+        // Revision 1 is that of an empty store: all that was ever put comes after it.
+        if from <= 1 {
             from = mirror.copy(connect::any(global).await?).await? + 1;
         }
+        let mut pause = PAUSE;
         loop {
-            match mirror.follow(connect::any(global).await?, &mut from).await {
-                Err(CtlError::Status(status)) if is_lost(&status) => {
-                    eprintln!("the connection is lost ({}): going on from revision {from}", status.message());
-                }
+            let begun = from;
+            let followed = async { mirror.follow(connect::any(global).await?, &mut from).await };
+            let why = match followed.await {
+                Err(CtlError::Status(status)) if is_lost(&status) => status.message().to_owned(),
+                Err(CtlError::Unreachable(why)) => why,
                 Err(error) => return Err(error),
                 Ok(never) => match never {},
-            }
-            sleep(PAUSE).await;
+            };
+            pause = if from > begun { PAUSE } else { pause };
+            tell(&format!("the source is lost ({why}): going on from revision {from} in {pause:?}"));
+            sleep(pause).await;
+            pause = longer(pause);
         }
     }
 
@@ -130,6 +143,11 @@ impl MakeMirror {
     }
 }
 
+/// Between attempts that fail one after the other.
+fn longer(pause: Duration) -> Duration {
+    pause.saturating_mul(2).min(LONGEST_PAUSE)
+}
+
 /// A mirror in the making.
 struct Mirror<'a> {
     settings: &'a MakeMirror,
@@ -142,7 +160,7 @@ impl Mirror<'_> {
     async fn copy(&mut self, from: Connection) -> Result<i64, CtlError> {
         let mut client = KvClient::new(from).max_decoding_message_size(usize::MAX);
         let (mut key, range_end) = keys_of(&self.settings.prefix, None, true, false)?;
-        let mut revision = 0;
+        let (mut revision, mut bar) = (0, None);
         loop {
             let request =
                 RangeRequest { key, range_end: range_end.clone(), limit: PAGE, revision, ..RangeRequest::default() };
@@ -150,14 +168,20 @@ impl Mirror<'_> {
             if revision == 0 {
                 revision = answer.header.map_or(0, |header| header.revision);
             }
-            let more = answer.more;
+            let (more, left) = (answer.more, answer.count);
             let kvs = answer.kvs.into_messages().map_err(|error| CtlError::Answer(error.to_string()))?;
             // The first key behind the last one.
             let next = kvs.last().map(|kv| Bytes::from([&kv.key[..], b"\0"].concat()));
+            let bar = bar.get_or_insert_with(|| progress::things(left.unsigned_abs(), "keys"));
+            let copied = kvs.len() as u64;
             self.write(kvs.into_iter().map(|kv| self.settings.put(kv)).collect()).await?;
+            bar.inc(copied);
             match next {
                 Some(next) if more => key = next,
-                _ => return Ok(revision),
+                _ => {
+                    bar.finish_and_clear();
+                    return Ok(revision);
+                }
             }
         }
     }
@@ -194,7 +218,16 @@ impl Mirror<'_> {
     async fn write(&mut self, changes: Vec<RequestOp>) -> Result<(), CtlError> {
         for part in changes.chunks(usize::from(self.settings.max_txn_ops)) {
             let txn = TxnRequest { success: part.to_vec(), ..TxnRequest::default() };
-            self.to.txn(txn).await.map_err(CtlError::failed("the destination refuses"))?;
+            let mut pause = PAUSE;
+            // The same puts and deletions once more leave the destination as they should, if they were done already.
+            while let Err(status) = self.to.txn(txn.clone()).await {
+                if !is_lost(&status) {
+                    return Err(CtlError::failed("the destination refuses")(status));
+                }
+                tell(&format!("the destination is lost ({}): trying again in {pause:?}", status.message()));
+                sleep(pause).await;
+                pause = longer(pause);
+            }
             self.written += part.len() as u64;
         }
         Ok(())

@@ -23,8 +23,12 @@ Examples:
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Member {
-    /// Tells each member.
-    List,
+    /// Lists the members.
+    List {
+        /// l: as the cluster agrees on now. s: as the endpoint knows, even if it is cut off.
+        #[arg(long, default_value = "l", value_parser = ["l", "s"])]
+        consistency: String,
+    },
     /// Makes a place for a member, which is to be started after that.
     Add {
         /// What it will be called.
@@ -69,7 +73,10 @@ impl Member {
         let connection = connect::any(global).await?;
         let mut client = ClusterClient::new(connection.clone());
         match self {
-            Self::List => print(global, &Members(list(connection).await?)),
+            Self::List { consistency } => {
+                let request = MemberListRequest { linearizable: consistency == "l" };
+                print(global, &Members(client.member_list(request).await?.into_inner()))
+            }
             Self::Add { name, peer_urls, learner } => {
                 let request = MemberAddRequest { peer_ur_ls: peer_urls.clone(), is_learner: *learner };
                 let answer = client.member_add(request).await?.into_inner();

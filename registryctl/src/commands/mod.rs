@@ -2,12 +2,15 @@
 
 pub(crate) mod alarm;
 pub(crate) mod auth;
+pub(crate) mod check;
 pub(crate) mod compaction;
+pub(crate) mod completion;
 #[cfg(feature = "debug")]
 pub(crate) mod debug;
 pub(crate) mod defrag;
 pub(crate) mod del;
 pub(crate) mod doctor;
+pub(crate) mod downgrade;
 pub(crate) mod drain;
 pub(crate) mod elect;
 pub(crate) mod endpoint;
@@ -15,8 +18,10 @@ pub(crate) mod get;
 pub(crate) mod instances;
 pub(crate) mod lease;
 pub(crate) mod leases;
+mod lines;
 pub(crate) mod lock;
 pub(crate) mod make_mirror;
+pub(crate) mod man;
 pub(crate) mod member;
 pub(crate) mod move_leader;
 pub(crate) mod put;
@@ -62,6 +67,10 @@ pub(crate) async fn run(args: Args) -> Result<(), CtlError> {
             Command::Defrag(defrag) => defrag.run(&global).await,
             Command::MoveLeader(move_leader) => move_leader.run(&global).await,
             Command::Alarm(alarm) => alarm.run(&global).await,
+            Command::Check(check) => check.run(&global).await,
+            Command::Downgrade(downgrade) => downgrade.run(&global).await,
+            Command::Completion(completion) => completion.run(),
+            Command::Man(man) => man.run(),
             Command::Lock(lock) => lock.run(&global).await,
             Command::Elect(elect) => elect.run(&global).await,
             Command::Auth(auth) => auth.run(&global).await,
@@ -106,13 +115,17 @@ impl Command {
             | Self::Member(_)
             | Self::Alarm(_)
             | Self::Auth(_)
+            | Self::Downgrade(_)
             | Self::Role(_)
+            | Self::Completion(_)
+            | Self::Man(_)
             | Self::Version => true,
             Self::Lease(lease) => !matches!(lease, lease::Lease::KeepAlive(_)),
             Self::Put(_)
             | Self::Txn(_)
             | Self::User(_)
             | Self::Endpoint(_)
+            | Self::Check(_)
             | Self::Defrag(_)
             | Self::Watch(_)
             | Self::Lock(_)
@@ -127,7 +140,7 @@ impl Command {
             | Self::Drain(_)
             | Self::Remove(_)
             | Self::Leases(_)
-            | Self::Top(_)
+            | Self::Top(_) => false,
             #[cfg(feature = "debug")]
             Self::Debug(_) => false,
         }

@@ -49,7 +49,7 @@ impl Remove {
         // A name that can be none is no reason to ask anybody.
         let checked = Instance::builder(&self.service).id(&self.instance).build();
         checked.map_err(|error| sdk::failed(registry_client::Error::from(error)))?;
-        let registry = sdk::registry(global, self.namespace.prefix())?;
+        let registry = sdk::registry(global, self.namespace.prefix()).await?;
         let outcome = within(global, async {
             if self.undo { self.restore(&registry).await } else { self.remove(&registry).await }
         });

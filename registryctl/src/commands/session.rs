@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::connect::Connection;
 use crate::error::CtlError;
+use crate::output::tell;
 
 /// The lease.
 pub(super) struct Session {
@@ -25,7 +26,7 @@ impl Session {
     }
 
     /// Does the work with the lease alive, until it is done or somebody ends this program; then the lease is revoked, and
-    /// with it go its keys. None if somebody did.
+    /// with it go its keys; if that fails it is told, and they go with its TTL. None if somebody did.
     pub(super) async fn hold<T>(
         mut self,
         work: impl Future<Output = Result<T, CtlError>>,
@@ -42,9 +43,16 @@ impl Session {
             _ = terminate.recv() => Ok(None),
         };
         let revoked = self.client.lease_revoke(LeaseRevokeRequest { id: self.lease }).await;
-        let done = result?;
-        revoked?;
-        Ok(done)
+        if let Err(status) = revoked
+            && status.message() != "etcdserver: requested lease not found"
+        {
+            let lease = self.lease;
+            tell(&format!(
+                "lease {lease:016x} could not be revoked ({}): what it holds goes when its TTL ends",
+                status.message()
+            ));
+        }
+        result
     }
 }
 

@@ -6,6 +6,8 @@
 mod acknowledged;
 mod json;
 mod list;
+mod outlet;
+pub(crate) mod progress;
 mod table;
 
 use std::io::Write as _;
@@ -18,6 +20,7 @@ use registry_proto::mvccpb::KeyValue;
 pub(crate) use self::acknowledged::Acknowledged;
 pub(crate) use self::json::{json, string_of};
 pub(crate) use self::list::{List, plain};
+pub(crate) use self::outlet::Outlet;
 pub(crate) use self::table::table;
 use crate::error::{CtlError, STDOUT};
 use crate::global::{Format, Global};
@@ -25,6 +28,11 @@ use crate::global::{Format, Global};
 /// Prints a line.
 pub(crate) fn say(line: &str) -> Result<(), CtlError> {
     written(format!("{line}\n").as_bytes())
+}
+
+/// A line for whoever watches the program at work. Nobody may be there: it is no reason to fail.
+pub(crate) fn tell(line: &str) {
+    writeln!(std::io::stderr().lock(), "{line}").ok();
 }
 
 /// To standard output, at once: whoever reads it may wait for a line.
@@ -57,19 +65,24 @@ pub(crate) trait Answer {
 
 /// Prints an answer in the form that was asked for.
 pub(crate) fn print(global: &Global, answer: &impl Answer) -> Result<(), CtlError> {
+    print_to(&Outlet::Stdout, global, answer)
+}
+
+/// Prints an answer in the form that was asked for, where somebody may be typing.
+pub(crate) fn print_to(outlet: &Outlet, global: &Global, answer: &impl Answer) -> Result<(), CtlError> {
     let mut text = Text::new(global.hex);
     let not_so = |form: &str| CtlError::Arguments(format!("-w {form} is not possible for this command: try -w json"));
     match global.write_out {
         Format::Simple => answer.simple(&mut text),
         Format::Fields => answer.fields(&mut text),
         Format::Json => text.line(answer.json()?),
-        Format::Protobuf => return written(&answer.protobuf().ok_or_else(|| not_so("protobuf"))?),
+        Format::Protobuf => return outlet.put(&answer.protobuf().ok_or_else(|| not_so("protobuf"))?),
         Format::Table => {
             let (head, rows) = answer.rows().ok_or_else(|| not_so("table"))?;
             text.raw(table(&head, &rows).as_bytes());
         }
     }
-    written(&text.bytes)
+    outlet.put(&text.bytes)
 }
 
 /// Text in the making: bytes, as keys and values need not be text.

@@ -1,18 +1,21 @@
-//! A table with ruled lines.
+//! A table with ruled lines, aligned by what cells take of a terminal: a letter of China or Japan takes two columns.
+
+use unicode_width::UnicodeWidthStr as _;
 
 /// The table, each line ended.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([head[column].chars().count()]).max().unwrap_or(0)
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width());
+        cells.chain([head[column].width()]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let rule: String = widths.iter().map(|width| format!("+{}", "-".repeat(width + 2))).collect::<String>() + "+\n";
     let line = |cells: &mut dyn Iterator<Item = (usize, &str)>, is_head: bool| {
         let mut text = String::new();
         for (width, cell) in cells {
-            let cell = if is_head { format!("{cell:^width$}") } else { format!("{cell:>width$}") };
-            text.push_str(&format!("| {cell} "));
+            let spare = width.saturating_sub(cell.width());
+            let before = if is_head { spare / 2 } else { spare };
+            text.push_str(&format!("| {}{cell}{} ", " ".repeat(before), " ".repeat(spare - before)));
         }
         text + "|\n"
     };
@@ -32,5 +35,7 @@ mod tests {
         let text = table(&["ID", "NAME"], &[vec!["1".to_owned(), "длинное".to_owned()]]);
         let expected = "+----+---------+\n| ID |  NAME   |\n+----+---------+\n|  1 | длинное |\n+----+---------+\n";
         assert_eq!(text, expected);
+        let text = table(&["NAME"], &[vec!["日本".to_owned()], vec!["abcdef".to_owned()]]);
+        assert_eq!(text, "+--------+\n|  NAME  |\n+--------+\n|   日本 |\n| abcdef |\n+--------+\n");
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(crate) async fn run(&self, global: &Global) -> Result<(), CtlError> {
         // Before anything is asked: what is wrong with the command line is no finding.
-        connect::login(global)?;
+        connect::login(global).await?;
         let facts = collect::facts(global, self).await;
         let findings = Findings(rules::judge(&facts));
         print(global, &findings)?;

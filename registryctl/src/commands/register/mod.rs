@@ -109,7 +109,7 @@ enum Begun {
 
 impl Register {
     pub(crate) async fn run(&self, global: &Global) -> Result<(), CtlError> {
-        let registry = sdk::registry(global, self.namespace.prefix())?;
+        let registry = sdk::registry(global, self.namespace.prefix()).await?;
         let instance = self.description.instance(&self.service, &registry).await?;
         let mut register = registry.register(instance.clone()).ttl(self.ttl).on_conflict(self.on_conflict.into());
         if let Some(check) = &self.check {
@@ -249,7 +249,7 @@ impl Held<'_> {
     async fn give_back(&self, registration: Registration) {
         let end = Shutdown::new().drain(Duration::ZERO).deadline(self.limit);
         if let Err(error) = registration.shutdown(end).await {
-            eprintln!("{}", self.not_revoked(&error));
+            crate::output::tell(&format!("{}", self.not_revoked(&error)));
         }
     }
 

@@ -56,7 +56,7 @@ impl Program {
         if let Some(id) = id
             && let Err(error) = kill_process(id, signal)
         {
-            eprintln!("{}: {signal:?} is not passed on: {error}", self.name);
+            crate::output::tell(&format!("{}: {signal:?} is not passed on: {error}", self.name));
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) async fn away(registry: &Registry, instance: &Instance) {
         Ok(()) => "the registry is there, and its answer or the id is waited for".to_owned(),
         Err(error) => sdk::told(&error),
     };
-    eprintln!("{name} is not registered yet, and is as soon as that can be: {why}");
+    crate::output::tell(&format!("{name} is not registered yet, and is as soon as that can be: {why}"));
     pending::<()>().await;
 }
 
@@ -31,12 +31,12 @@ pub(super) async fn lost(mut state: StateReceiver, name: &str) -> Error {
             LeaseState::Closed(Some(error)) => return Error::clone(error),
             LeaseState::Active if in_doubt => {
                 in_doubt = false;
-                eprintln!("{name} is registered again");
+                crate::output::tell(&format!("{name} is registered again"));
             }
             now => {
                 if let Some(error) = now.error() {
                     in_doubt = true;
-                    eprintln!("{name}: {}{}", sdk::told(error), mend(error));
+                    crate::output::tell(&format!("{name}: {}{}", sdk::told(error), mend(error)));
                 }
             }
         }

@@ -10,11 +10,10 @@ use tokio::fs::{File, OpenOptions, remove_file, rename};
 use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::time::Instant;
 
-use super::progress::bar_of;
 use crate::connect;
 use crate::error::CtlError;
 use crate::global::Global;
-use crate::output::say;
+use crate::output::{progress, say, tell};
 
 /// Gathered before it is written.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -43,7 +42,7 @@ pub(super) async fn save(global: &Global, file: &Path) -> Result<(), CtlError> {
     let synced = async { File::open(folder).await?.sync_all().await };
     synced.await.map_err(CtlError::io(folder.display().to_string()))?;
     if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
-        eprintln!("{bytes} bytes in {:.1?}", began.elapsed());
+        tell(&format!("{bytes} bytes in {:.1?}", began.elapsed()));
     }
     say(&format!("Snapshot saved at {}", file.display()))
 }
@@ -60,7 +59,7 @@ async fn written(global: &Global, endpoint: &str, part: &Path) -> Result<u64, Ct
     while let Some(message) = messages.message().await? {
         let blob = &message.blob;
         bytes += blob.len() as u64;
-        bar.get_or_insert_with(|| bar_of("saving", bytes + message.remaining_bytes)).set_position(bytes);
+        bar.get_or_insert_with(|| progress::bytes("saving", bytes + message.remaining_bytes)).set_position(bytes);
         checked.take(blob);
         file.write_all(blob).await.map_err(failed())?;
     }

@@ -4,7 +4,7 @@
 
 mod compare;
 
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::IsTerminal as _;
 
 use clap::{Args as ClapArgs, Parser};
 use registry_proto::etcdserverpb::kv_client::KvClient;
@@ -12,12 +12,14 @@ use registry_proto::etcdserverpb::request_op::Request;
 use registry_proto::etcdserverpb::response_op::Response;
 use registry_proto::etcdserverpb::{RequestOp, TxnRequest, TxnResponse};
 
+use super::lines::Input;
 use super::words::words;
 use super::{del, get, put, within};
+use crate::args::parsed_line;
 use crate::connect;
 use crate::error::CtlError;
 use crate::global::Global;
-use crate::output::{Answer, Text, encoded, json, print, say};
+use crate::output::{Answer, Text, encoded, json, print, say, tell};
 
 const EXAMPLES: &str = "\
 Comparisons: create, mod, version, value or lease of a key, then =, !=, < or >:
@@ -56,7 +58,7 @@ impl Txn {
     pub(crate) async fn run(&self, global: &Global) -> Result<(), CtlError> {
         // Before anything is connected: whoever types may take long.
         let says = self.interactive || std::io::stdin().is_terminal();
-        let read = tokio::task::spawn_blocking(move || read(says)).await;
+        let read = tokio::task::spawn_blocking(move || read(&mut Input::open(), says)).await;
         let request = read.map_err(|error| CtlError::Answer(error.to_string()))??;
         let answered = within(global, async {
             let mut client = KvClient::new(connect::any(global).await?).max_decoding_message_size(usize::MAX);
@@ -66,35 +68,39 @@ impl Txn {
     }
 }
 
-fn read(says: bool) -> Result<TxnRequest, CtlError> {
+fn read(input: &mut Input, says: bool) -> Result<TxnRequest, CtlError> {
     let say = |text: &str| if says { say(text) } else { Ok(()) };
     say("compares:")?;
-    let compare =
-        part()?.iter().map(|line| compare::parse(line).map_err(CtlError::Arguments)).collect::<Result<_, _>>()?;
+    let compare = part(input, |line| compare::parse(line).map_err(CtlError::Arguments))?;
     say("success requests (get, put, del):")?;
-    let success = part()?.iter().map(|line| request(line)).collect::<Result<_, _>>()?;
+    let success = part(input, request)?;
     say("failure requests (get, put, del):")?;
-    let failure = part()?.iter().map(|line| request(line)).collect::<Result<_, _>>()?;
+    let failure = part(input, request)?;
     Ok(TxnRequest { compare, success, failure })
 }
 
-/// The lines up to an empty one, or the end.
-fn part() -> Result<Vec<String>, CtlError> {
-    let mut lines = Vec::new();
-    for line in std::io::stdin().lock().lines() {
-        let line = line.map_err(CtlError::io("standard input"))?;
+/// What the lines say up to an empty one, or the end. A mistake is told at once, and can be mended where somebody types.
+fn part<T>(input: &mut Input, understand: impl Fn(&str) -> Result<T, CtlError>) -> Result<Vec<T>, CtlError> {
+    let mut parts = Vec::new();
+    while let Some(line) = input.line("txn> ").map_err(CtlError::io("standard input"))? {
         if line.trim().is_empty() {
             break;
         }
-        lines.push(line);
+        match understand(&line) {
+            Ok(part) => {
+                input.remember(&line);
+                parts.push(part);
+            }
+            Err(why) if matches!(input, Input::Edited(..)) => tell(&format!("{why}: enter it anew")),
+            Err(why) => return Err(why),
+        }
     }
-    Ok(lines)
+    Ok(parts)
 }
 
 fn request(line: &str) -> Result<RequestOp, CtlError> {
     let wrong = |why: String| CtlError::Arguments(format!("invalid txn request: {line}: {}", why.trim()));
-    let parsed = Line::try_parse_from(words(line).map_err(wrong)?).map_err(|error| wrong(error.to_string()))?;
-    let request = match parsed {
+    let request = match words(line).and_then(parsed_line).map_err(wrong)? {
         Line::Get(get) => Request::RequestRange(get.request()?),
         Line::Put(put) => Request::RequestPut(put.request().ok_or_else(|| wrong("VALUE is missing".to_owned()))?),
         Line::Del(del) => Request::RequestDeleteRange(del.request()?),

@@ -115,7 +115,7 @@ impl Follower<'_> {
             if self.told.is_none() || !is_lost(&failed) {
                 return Err(failed);
             }
-            eprintln!("the connection is lost ({failed}): trying again");
+            crate::output::tell(&format!("the connection is lost ({failed}): trying again"));
             self.global.endpoints.rotate_left(1);
             sleep(PAUSE).await;
         }
