@@ -107,6 +107,14 @@ pub enum TakeoverError {
         /// The member.
         member: MemberId,
     },
+    /// The log says what cannot be.
+    #[error("etcd's log {} is damaged: {reason}; start from a snapshot (etcdctl snapshot save, then restore)", wal.display())]
+    Impossible {
+        /// The log's directory.
+        wal: PathBuf,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// The database's pages.
     #[error(transparent)]
     Image(#[from] ImageError),

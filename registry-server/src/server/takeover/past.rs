@@ -20,6 +20,9 @@ use crate::consensus::{Beginning, PeerNode, Position};
 use crate::server::identity::Identity;
 use crate::types::{ClusterId, MemberId};
 
+/// Indexes and terms count up from 1; what is above this is none.
+const NUMBER_MAX: u64 = 1 << 62;
+
 /// A member of etcd's, at the end of its log.
 #[derive(Debug)]
 pub(super) struct Past {
@@ -42,13 +45,30 @@ pub(super) fn read(wal_dir: &Path, snap_dir: &Path, imported: &Imported) -> Resu
     if cluster.get(identity.member).is_none() {
         return Err(TakeoverError::NoMember { wal: wal_dir.to_owned(), member: identity.member });
     }
+    let newest_term = contents.hard_state.term();
+    check_possible(wal_dir, last, newest_term, &cluster)?;
     let beginning = Beginning {
         last,
-        term: contents.hard_state.term(),
+        term: newest_term,
         voters: cluster.members().filter(|member| !member.is_learner).map(|member| MemberId(member.id)).collect(),
         members: cluster.members().map(|member| (MemberId(member.id), node(member))).collect(),
     };
     Ok(Past { identity, beginning, cluster })
+}
+
+/// What would have to be counted on from must leave room for that.
+fn check_possible(wal: &Path, last: Position, term: u64, cluster: &Cluster) -> Result<(), TakeoverError> {
+    let impossible = |reason| Err(TakeoverError::Impossible { wal: wal.to_owned(), reason });
+    if last.index > NUMBER_MAX || last.term.max(term) > NUMBER_MAX {
+        return impossible("no log reaches its index or its term");
+    }
+    if cluster.get(MemberId(0)).is_some() {
+        return impossible("no member has the id 0");
+    }
+    if cluster.members().all(|member| member.is_learner) {
+        return impossible("nobody votes");
+    }
+    Ok(())
 }
 
 fn node(member: &Member) -> PeerNode {

@@ -282,6 +282,16 @@ async fn a_log_with_more_than_the_database_is_refused_and_nothing_changed() {
 }
 
 #[tokio::test]
+async fn a_log_that_cannot_be_is_refused_and_nothing_changed() {
+    let (_dir, config) = etcd(&[normal(3, b""), Entry { term: Some(u64::MAX), ..normal(4, b"") }], 4);
+    let error = refused(&config).await;
+    assert!(error.contains("no log reaches its index or its term"), "{error}");
+    let (_dir, config) = etcd(&[added(3, 0)], 3);
+    let error = refused(&config).await;
+    assert!(error.contains("no member has the id 0"), "{error}");
+}
+
+#[tokio::test]
 async fn a_database_that_somebody_has_open_is_refused() {
     let (_dir, config) = etcd(&[], APPLIED);
     let held = StdVfs.try_lock(&config.data_dir.join("member/snap/db")).unwrap();
