@@ -18,7 +18,10 @@ Examples:
   registryctl put greeting hello
   registryctl get greeting
   registryctl --endpoints 10.0.0.1:2379,10.0.0.2:2379 endpoint status --cluster -w table
-  registryctl lease grant 60";
+  registryctl lease grant 60
+
+Exit codes: 0 all is well; 1 the server refused it, or something was found; 2 no endpoint can be reached, or the command line
+is wrong; 128 arguments that do not go together; 141 nobody read the output; of a program that was run, its own.";
 
 /// What was asked for.
 #[derive(Debug, Parser)]

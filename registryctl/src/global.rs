@@ -18,6 +18,9 @@ pub(crate) struct Global {
     /// Print keys and values in hexadecimal.
     #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, value_name = "BOOL", default_value = "false")]
     pub(crate) hex: bool,
+    /// Colours in lists: auto is for terminals, unless NO_COLOR is set.
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub(crate) color: Color,
     /// How long connecting to an endpoint may take.
     #[arg(long, global = true, default_value = "2s", value_parser = duration, value_name = "TIME")]
     pub(crate) dial_timeout: Duration,
@@ -70,6 +73,17 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         }
         None => humantime::parse_duration(text).map_err(wrong),
     }
+}
+
+/// When lists have colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal.
+    Auto,
+    /// Also into a pipe or a file.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
 /// Forms of what is printed.

@@ -99,7 +99,7 @@ struct Healths(Vec<Health>);
 impl Answer for Healths {
     fn simple(&self, text: &mut Text) {
         for Health { endpoint, error, took } in &self.0 {
-            text.line(match error {
+            text.row(&match error {
                 None => format!("{endpoint} is healthy: successfully committed proposal: took = {took}"),
                 Some(error) => format!("{endpoint} is unhealthy: failed to commit proposal: {error}"),
             });

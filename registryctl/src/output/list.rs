@@ -46,9 +46,9 @@ impl Answer for List {
             let cells: Vec<_> = cells.zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
             cells.join(GAP).trim_end().to_owned()
         };
-        text.line(line(&mut self.head.iter().copied()));
+        text.head(&line(&mut self.head.iter().copied()));
         for row in &self.rows {
-            text.line(line(&mut row.iter().map(String::as_str)));
+            text.row(&line(&mut row.iter().map(String::as_str)));
         }
     }
 

@@ -1,9 +1,11 @@
 //! The forms of what is printed.
 //!
 //! [`acknowledged`] is of answers without contents. [`json()`] and the protobuf form are made of any message by its descriptor; `fields` and the simple form each
-//! command writes itself, with [`Text`]; [`table()`] rules a table, and [`List`] has all forms of a list.
+//! command writes itself, with [`Text`]; [`table()`] rules a table, and [`List`] has all forms of a list. [`color`] is for
+//! terminals only.
 
 mod acknowledged;
+mod color;
 mod json;
 mod list;
 mod outlet;
@@ -70,7 +72,8 @@ pub(crate) fn print(global: &Global, answer: &impl Answer) -> Result<(), CtlErro
 
 /// Prints an answer in the form that was asked for, where somebody may be typing.
 pub(crate) fn print_to(outlet: &Outlet, global: &Global, answer: &impl Answer) -> Result<(), CtlError> {
-    let mut text = Text::new(global.hex);
+    let mut text =
+        Text { colors: color::is_wanted(global.color, &|name| std::env::var_os(name)), ..Text::new(global.hex) };
     let not_so = |form: &str| CtlError::Arguments(format!("-w {form} is not possible for this command: try -w json"));
     match global.write_out {
         Format::Simple => answer.simple(&mut text),
@@ -79,7 +82,8 @@ pub(crate) fn print_to(outlet: &Outlet, global: &Global, answer: &impl Answer) -
         Format::Protobuf => return outlet.put(&answer.protobuf().ok_or_else(|| not_so("protobuf"))?),
         Format::Table => {
             let (head, rows) = answer.rows().ok_or_else(|| not_so("table"))?;
-            text.raw(table(&head, &rows).as_bytes());
+            let ruled = table(&head, &rows);
+            text.raw(if text.colors { color::table(&ruled) } else { ruled }.as_bytes());
         }
     }
     outlet.put(&text.bytes)
@@ -89,17 +93,28 @@ pub(crate) fn print_to(outlet: &Outlet, global: &Global, answer: &impl Answer) -
 pub(crate) struct Text {
     bytes: Vec<u8>,
     hex: bool,
+    colors: bool,
 }
 
 impl Text {
     fn new(hex: bool) -> Self {
-        Self { bytes: Vec::new(), hex }
+        Self { bytes: Vec::new(), hex, colors: false }
     }
 
     /// A line.
     pub(crate) fn line(&mut self, line: impl AsRef<str>) {
         self.raw(line.as_ref().as_bytes());
         self.bytes.push(b'\n');
+    }
+
+    /// The head of a list.
+    pub(crate) fn head(&mut self, line: &str) {
+        self.line(if self.colors { color::head(line) } else { line.to_owned() });
+    }
+
+    /// A line of a list, or another in which words say how something is.
+    pub(crate) fn row(&mut self, line: &str) {
+        self.line(if self.colors { color::words(line) } else { line.to_owned() });
     }
 
     /// A key or value, and the end of the line.

@@ -84,7 +84,7 @@ impl Answer for Findings {
     fn simple(&self, text: &mut Text) {
         for Finding { severity, check, subject, told, mend } in &self.0 {
             let mend = if mend.is_empty() { String::new() } else { format!(" -- to do: {mend}") };
-            text.line(format!("{:<7} {check:<11} {subject}: {told}{mend}", severity.name()));
+            text.row(&format!("{:<7} {check:<11} {subject}: {told}{mend}", severity.name()));
         }
     }
 
