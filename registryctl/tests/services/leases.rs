@@ -49,7 +49,7 @@ async fn a_lease_that_gets_its_key_within_the_grace_is_no_orphan() {
     let place = Place::ours().await;
     let lease = grant(&place, "600").await;
     let mut going = place.going(&["leases", "--orphans", "--revoke", "--grace", "3s", "-w", "json"]);
-    assert!(going.next_error().starts_with("1 leases hold no key: looking again in 3s"));
+    assert!(going.next_error().starts_with("leases that hold no key: 1; looking again in 3s"));
     place.prints(&["put", "late", "1", "--lease", &lease]).await;
     assert!(going.is_running(), "it waits");
     assert_eq!(going.next_json()["leases"], serde_json::json!([]));
