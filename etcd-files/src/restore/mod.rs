@@ -1,6 +1,6 @@
 //! A new member of a new cluster out of a snapshot: the directory that etcd starts from.
 //!
-//! `member/snap/db` is the [`database`], written anew page by page; `member/wal` and `member/snap` say who founds the cluster, in the
+//! `member/snap/db` is the `database`, written anew page by page; `member/wal` and `member/snap` say who founds the cluster, in the
 //! log ([`wal`]) and in what it is cut off at ([`raft_snapshot`]). What always holds: nothing has its final name before all of it is on
 //! the disk; nothing that was there is changed; what a failure leaves is removed. The memory it takes has nothing to do with the
 //! size of the snapshot. Blocking.

@@ -1,6 +1,6 @@
 //! The connection: to the first endpoint that can be reached, with TLS and a login if they were asked for.
 //!
-//! [`dial`] opens the wire and looks at the first thing that comes back over it, [`verifier`] is for those who want no check of
+//! [`mod@dial`] opens the wire and looks at the first thing that comes back over it, [`verifier`] is for those who want no check of
 //! the server's certificate, [`reason`] turns what went wrong into words. An error of a connection always names the endpoint
 //! and says what to do.
 
