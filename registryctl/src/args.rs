@@ -11,7 +11,7 @@ use crate::commands::{
     txn, user, watch, watch_service,
 };
 use crate::global::Global;
-use crate::switches;
+use crate::{examples, switches};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -114,19 +114,22 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Debug(crate::commands::debug::Debug),
     /// Prints which etcdctl this stands in for; `--version` prints this program's own version.
+    #[command(after_help = "Example:\n  registryctl version")]
     Version,
 }
 
 /// The command line, with what the environment says as defaults.
 pub(crate) fn command(environment: &dyn Fn(&str) -> Option<OsString>) -> clap::Command {
-    let mut command = Args::command();
+    let mut command = examples::everywhere(Args::command());
     let flags: Vec<_> =
         command.get_arguments().filter_map(|arg| Some((arg.get_id().clone(), arg.get_long()?.to_owned()))).collect();
     for (id, long) in flags {
         let name = long.to_uppercase().replace('-', "_");
         let given = ["REGISTRYCTL_", "ETCDCTL_"].iter().find_map(|prefix| environment(&format!("{prefix}{name}")));
         if let Some(value) = given.filter(|value| !value.is_empty()) {
-            command = command.mut_arg(id, |arg| arg.default_value(clap::builder::OsStr::from(value)));
+            // The help would show it, and it may be a password.
+            let said = |arg: clap::Arg| arg.default_value(clap::builder::OsStr::from(value)).hide_default_value(true);
+            command = command.mut_arg(id, said);
         }
     }
     command
@@ -166,8 +169,33 @@ mod tests {
     }
 
     #[test]
+    fn the_help_tells_nothing_that_the_environment_says() {
+        let look = |name: &str| (name == "ETCDCTL_PASSWORD").then(|| OsString::from("secret"));
+        assert!(!command(&look).render_long_help().to_string().contains("secret"));
+    }
+
+    #[test]
     fn a_certificate_needs_its_key() {
         assert!(parsed(&["get", "x", "--cert", "c.pem"], &[]).is_err());
+    }
+
+    fn leaves<'a>(command: &'a clap::Command, found: &mut Vec<&'a clap::Command>) {
+        command.get_subcommands().for_each(|below| leaves(below, found));
+        if !command.has_subcommands() {
+            found.push(command);
+        }
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        let (command, mut found) = (command(&|_| None), Vec::new());
+        leaves(&command, &mut found);
+        assert!(found.len() > 60, "{}", found.len());
+        let has_none = |command: &&&clap::Command| {
+            command.get_after_help().is_none_or(|help| !help.to_string().contains("registryctl "))
+        };
+        let without: Vec<_> = found.iter().filter(has_none).map(|command| command.get_name()).collect();
+        assert_eq!(without, [""; 0]);
     }
 
     #[test]

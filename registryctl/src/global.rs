@@ -101,6 +101,12 @@ pub(crate) enum Format {
     Table,
 }
 
+/// How long between two of something, which is some time.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if interval.is_zero() { Err("give an interval above 0".to_owned()) } else { Ok(interval) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! `registryctl`: etcdctl's commands against this server, or any other that speaks etcd's v3 API.
 //!
-//! `args` is the command line, `switches` lets its switches have values, `global` is what holds for every command, `connect`
+//! `args` is the command line, `switches` lets its switches have values, `examples` completes its help, `global` is what holds for every command, `connect`
 //! the connection, `sdk` the same for the registry's own commands, `http` what is asked outside of the API; `commands` has a file
 //! for each noun, `output` the forms of what is printed. What etcdctl prints is printed here, so that scripts work with either;
 //! errors say more.
@@ -9,6 +9,7 @@ mod args;
 mod commands;
 mod connect;
 mod error;
+mod examples;
 mod global;
 mod http;
 mod output;

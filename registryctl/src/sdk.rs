@@ -12,6 +12,15 @@ use crate::global::Global;
 
 /// The client. It connects when there is something to say, and again whenever it has to.
 pub(crate) async fn registry(global: &Global, namespace: &str) -> Result<Registry, CtlError> {
+    if global.auth_jwt_token.is_some() {
+        return Err(CtlError::Arguments(
+            "--auth-jwt-token: this command logs in: give --user and --password".to_owned(),
+        ));
+    }
+    if global.insecure_skip_tls_verify {
+        let text = "--insecure-skip-tls-verify: this command checks the server's certificate always: give --cacert";
+        return Err(CtlError::Arguments(text.to_owned()));
+    }
     let urls: Vec<_> = global.endpoints.iter().map(|endpoint| connect::url_of(global, endpoint)).collect();
     let secured = urls.iter().filter(|url| url.starts_with("https://")).count();
     if secured > 0 && secured < urls.len() {

@@ -52,8 +52,6 @@ pub struct Round {
     pub status: Cost,
     /// `snapshot restore`.
     pub restore: Cost,
-    /// By how much the server's memory grew meanwhile, at its most, in bytes.
-    pub server_growth_bytes: u64,
     /// The snapshot's length.
     pub file_bytes: u64,
 }
@@ -138,17 +136,15 @@ async fn round(subject: &Subject<'_>, progress: &Progress) -> Result<Round, Benc
     let dir = tempfile::Builder::new().prefix("snapshot-").tempdir_in(home.parent());
     let dir = dir.map_err(BenchError::system("a directory for the snapshot"))?;
     let (file, data) = (dir.path().join("snapshot.db"), dir.path().join("restored"));
-    let before = server.memory()?.resident_bytes;
     progress.says("saving");
     let address = server.url().trim_start_matches("http://");
     let save = ["--endpoints".as_ref(), address.as_ref(), "snapshot".as_ref(), "save".as_ref(), file.as_os_str()];
     let save = tool::run(&side.saves, &save).await?;
-    let server_growth_bytes = server.memory()?.peak_bytes.saturating_sub(before);
     progress.says("looking at it");
     let status = tool::run(&side.restores, &["snapshot".as_ref(), "status".as_ref(), file.as_os_str()]).await?;
     progress.says("restoring");
     let restore = ["snapshot".as_ref(), "restore".as_ref(), file.as_os_str(), "--data-dir".as_ref(), data.as_os_str()];
     let restore = tool::run(&side.restores, &restore).await?;
     let file_bytes = std::fs::metadata(&file).map_err(BenchError::system("the snapshot"))?.len();
-    Ok(Round { save, status, restore, server_growth_bytes, file_bytes })
+    Ok(Round { save, status, restore, file_bytes })
 }

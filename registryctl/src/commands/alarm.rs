@@ -10,8 +10,14 @@ use crate::error::CtlError;
 use crate::global::Global;
 use crate::output::{Answer, Text, encoded, json, print};
 
+const EXAMPLES: &str = "\
+Examples:
+  registryctl alarm list
+  registryctl alarm disarm";
+
 /// Tells alarms, and ends them.
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub(crate) enum Alarm {
     /// Tells the alarms that are raised.
     List,

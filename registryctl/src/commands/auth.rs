@@ -9,8 +9,15 @@ use crate::error::CtlError;
 use crate::global::Global;
 use crate::output::{Acknowledged, Answer, Text, encoded, json, print};
 
+const EXAMPLES: &str = "\
+Examples:
+  registryctl auth status
+  registryctl user add root && registryctl user grant-role root root && registryctl auth enable
+  registryctl --user root auth disable";
+
 /// Switches authentication on and off.
 #[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub(crate) enum Auth {
     /// From now on who is not logged in may do nothing. The user root, with the role root, must be there.
     Enable,

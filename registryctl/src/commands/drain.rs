@@ -20,7 +20,7 @@ use super::within;
 use crate::connect::{self, Connection};
 use crate::error::CtlError;
 use crate::global::Global;
-use crate::output::{List, plain, print};
+use crate::output::{List, plain, print, tell};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -96,18 +96,15 @@ impl Drain {
         found: &Found,
     ) -> Result<Option<(Status, Status)>, CtlError> {
         let Ok(instance) = &found.read else {
-            crate::output::tell(&format!(
-                "{}/{} is left alone: its record cannot be read",
-                self.service,
-                plain(&found.id)
-            ));
+            tell(&format!("{}/{} is left alone: its record cannot be read", self.service, plain(&found.id)));
             return Ok(Some((Status::Unknown, Status::Unknown)));
         };
         let before = instance.status();
         let now = match (self.undo, before) {
-            (false, _) => Status::Draining,
+            // Nothing is sent to the others anyway, and an end of the draining must not have it sent.
+            (false, Status::Up) => Status::Draining,
             (true, Status::Draining) => Status::Up,
-            (true, other) => other,
+            (_, other) => other,
         };
         let stored = before == now || {
             let mut instance = instance.clone();

@@ -13,7 +13,7 @@ use super::services;
 use crate::connect::{self, Connection};
 use crate::error::CtlError;
 use crate::global::Global;
-use crate::output::{List, plain, print};
+use crate::output::{List, plain, print, tell};
 use crate::sdk;
 
 const EXAMPLES: &str = "\
@@ -64,7 +64,7 @@ impl Instances {
         let json: Vec<_> = with_time().map(|(found, left)| object(found, left)).collect();
         for found in &found {
             if let Err(why) = &found.read {
-                crate::output::tell(&format!("{}/{} cannot be read: {}", self.service, plain(&found.id), plain(why)));
+                tell(&format!("{}/{} cannot be read: {}", self.service, plain(&found.id), plain(why)));
             }
         }
         let rows = with_time().map(|(found, left)| row(found, left)).collect();

@@ -20,7 +20,9 @@ const EXAMPLES: &str = "\
 Examples:
   registryctl lease grant 60
   registryctl lease timetolive --keys 32695410dcc0ca06
-  registryctl lease keep-alive 32695410dcc0ca06";
+  registryctl lease keep-alive 32695410dcc0ca06
+  registryctl lease list
+  registryctl lease revoke 32695410dcc0ca06";
 
 /// Makes, keeps and ends leases.
 #[derive(Debug, Subcommand)]

@@ -15,7 +15,7 @@ use super::within;
 use crate::connect::{self, Connection};
 use crate::error::CtlError;
 use crate::global::Global;
-use crate::output::{List, print};
+use crate::output::{List, print, tell};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,7 +57,11 @@ impl Leases {
         let mut revoked = BTreeMap::new();
         if self.revoke {
             for &id in leases.keys() {
-                revoked.insert(id, revoke(global, &connection, id).await?);
+                // Right before, as its key may have come while others were revoked.
+                let left = lease_times::look(global, &connection, [id], true).await?;
+                if left.get(&id).is_none_or(|left| left.keys == 0) {
+                    revoked.insert(id, revoke(global, &connection, id).await?);
+                }
             }
         }
         print(global, &self.list(&leases, &revoked))
@@ -75,10 +79,7 @@ impl Leases {
             return Ok(leases);
         }
         let grace = humantime::format_duration(self.grace);
-        crate::output::tell(&format!(
-            "leases that hold no key: {}; looking again in {grace}, as they may be about to",
-            leases.len()
-        ));
+        tell(&format!("leases that hold no key: {}; looking again in {grace}, as they may be about to", leases.len()));
         tokio::time::sleep(self.grace).await;
         let mut again = lease_times::look(global, connection, leases.into_keys(), true).await?;
         again.retain(|_, left| left.keys == 0);
@@ -89,7 +90,7 @@ impl Leases {
         let outcome = |id: &i64| match revoked.get(id) {
             Some(true) => "revoked",
             Some(false) => "had ended",
-            None => "",
+            None => "left, as it holds a key now",
         };
         let row = |(id, left): (&i64, &Left)| {
             let mut row =

@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, CommandFactory as _};
 
 use crate::args::Args;
 use crate::error::CtlError;
+use crate::examples;
 use crate::output::say;
 
 const EXAMPLES: &str = "\
@@ -26,7 +27,7 @@ impl Man {
     pub(crate) fn run(&self) -> Result<(), CtlError> {
         let failed = || CtlError::io(self.out.display().to_string());
         std::fs::create_dir_all(&self.out).map_err(failed())?;
-        clap_mangen::generate_to(Args::command(), &self.out).map_err(failed())?;
+        clap_mangen::generate_to(examples::everywhere(Args::command()), &self.out).map_err(failed())?;
         say(&format!("Manual pages written to {}", self.out.display()))
     }
 }

@@ -16,6 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   registryctl member list -w table
   registryctl member add third --peer-urls http://10.0.0.3:2380 --learner
+  registryctl member update c89feb932daef420 --peer-urls http://10.0.0.4:2380
   registryctl member promote c89feb932daef420
   registryctl member remove c89feb932daef420";
 

@@ -43,6 +43,7 @@ mod words;
 use tonic::Status;
 
 use crate::args::{Args, Command};
+use crate::connect;
 use crate::error::CtlError;
 use crate::global::Global;
 use crate::output::say;
@@ -52,7 +53,16 @@ const ETCDCTL: &str = "3.7.0";
 
 /// Does what was asked for.
 pub(crate) async fn run(args: Args) -> Result<(), CtlError> {
-    let Args { global, command } = args;
+    let Args { mut global, command } = args;
+    // A password is asked for once, and before anything is bounded in time: each connection logs in anew.
+    let asks_nobody = matches!(command, Command::Completion(_) | Command::Man(_) | Command::Version);
+    let is_typing = std::io::IsTerminal::is_terminal(&std::io::stdin());
+    if is_typing
+        && !asks_nobody
+        && let Some((_, password)) = connect::login(&global).await?
+    {
+        global.password = Some(password);
+    }
     let work = async {
         match &command {
             Command::Get(get) => get.run(&global).await,

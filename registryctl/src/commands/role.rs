@@ -19,7 +19,10 @@ const EXAMPLES: &str = "\
 Examples:
   registryctl role add readers
   registryctl role grant-permission readers read --prefix /config/
-  registryctl role get readers";
+  registryctl role get readers
+  registryctl role list
+  registryctl role revoke-permission readers --prefix /config/
+  registryctl role delete readers";
 
 /// Roles and what they permit.
 #[derive(Debug, Subcommand)]

@@ -22,7 +22,11 @@ Examples:
   registryctl user add alice
   registryctl user add alice --interactive=false < password
   registryctl user grant-role alice readers
-  registryctl user get alice --detail";
+  registryctl user get alice --detail
+  registryctl user list
+  registryctl user passwd alice
+  registryctl user revoke-role alice readers
+  registryctl user delete alice";
 
 /// Users and their roles.
 #[derive(Debug, Subcommand)]

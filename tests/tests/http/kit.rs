@@ -71,11 +71,14 @@ impl Http {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let response = self.send(self.request(method, path, headers, Either::Left(Full::new(body.into())))).await;
-        let (head, body) = response.into_parts();
-        let body = within(body.collect()).await.expect("the answer is whole");
-        let text = String::from_utf8(body.to_bytes().to_vec()).expect("answers are text");
-        Answer { status: head.status, headers: head.headers, text }
+        Answer::read(self.send(self.request(method, path, headers, Either::Left(Full::new(body.into())))).await).await
+    }
+
+    /// POSTs JSON; none if the connection was closed before an answer was read.
+    pub(crate) async fn try_post(&mut self, path: &str, body: impl Into<Bytes>) -> Option<Answer> {
+        let headers = [("content-type", "application/json")];
+        let request = self.request(Method::POST, path, &headers, Either::Left(Full::new(body.into())));
+        Some(Answer::read(self.try_send(request).await.ok()?).await)
     }
 
     /// POSTs JSON.
@@ -126,14 +129,17 @@ impl Http {
     }
 
     async fn send(&mut self, request: Request<Body>) -> http::Response<Incoming> {
-        let response = match &mut self.sender {
+        self.try_send(request).await.expect("the server answers")
+    }
+
+    async fn try_send(&mut self, request: Request<Body>) -> hyper::Result<http::Response<Incoming>> {
+        match &mut self.sender {
             Sending::One(sender) => {
                 within(sender.ready()).await.expect("the connection is open");
                 within(sender.send_request(request)).await
             }
             Sending::Two(sender) => within(sender.send_request(request)).await,
-        };
-        response.expect("the server answers")
+        }
     }
 }
 
@@ -144,6 +150,13 @@ impl Drop for Http {
 }
 
 impl Answer {
+    async fn read(response: http::Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        let body = within(body.collect()).await.expect("the answer is whole");
+        let text = String::from_utf8(body.to_bytes().to_vec()).expect("answers are text");
+        Self { status: head.status, headers: head.headers, text }
+    }
+
     /// The body, which is JSON.
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.headers["content-type"], "application/json", "{self:?}");

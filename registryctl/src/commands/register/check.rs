@@ -1,7 +1,6 @@
 //! `--check`: how it is found out whether the process is ready, and remains so.
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use registry_client::{Endpoint, EndpointError, HealthCheck, Instance};
 
@@ -22,12 +21,6 @@ enum Kind {
     Tcp,
     Http,
     Grpc,
-}
-
-/// `--check-interval`: some time.
-pub(super) fn interval(text: &str) -> Result<Duration, String> {
-    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if interval.is_zero() { Err("give an interval above 0".to_owned()) } else { Ok(interval) }
 }
 
 impl FromStr for Check {

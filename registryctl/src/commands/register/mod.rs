@@ -24,7 +24,7 @@ use self::program::{Program, Signals};
 use super::registry::{Namespace, ttl};
 use crate::error::CtlError;
 use crate::global::{Format, Global};
-use crate::output::say;
+use crate::output::{say, tell};
 use crate::sdk;
 
 const EXAMPLES: &str = "\
@@ -56,7 +56,7 @@ pub(crate) struct Register {
     #[arg(long, value_name = "CHECK")]
     check: Option<Check>,
     /// From one probe to the next.
-    #[arg(long, default_value = "5s", value_parser = check::interval, requires = "check", value_name = "TIME")]
+    #[arg(long, default_value = "5s", value_parser = crate::global::interval, requires = "check", value_name = "TIME")]
     check_interval: Duration,
     /// At SIGTERM, SIGINT and SIGQUIT: show it as draining for so long before the signal is passed on, or the lease is revoked.
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration, value_name = "TIME")]
@@ -249,7 +249,7 @@ impl Held<'_> {
     async fn give_back(&self, registration: Registration) {
         let end = Shutdown::new().drain(Duration::ZERO).deadline(self.limit);
         if let Err(error) = registration.shutdown(end).await {
-            crate::output::tell(&format!("{}", self.not_revoked(&error)));
+            tell(&self.not_revoked(&error).to_string());
         }
     }
 

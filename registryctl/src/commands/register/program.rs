@@ -9,6 +9,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{self, SignalKind};
 
 use crate::error::CtlError;
+use crate::output::tell;
 
 /// A program that runs. Dropping it kills it.
 pub(super) struct Program {
@@ -56,7 +57,7 @@ impl Program {
         if let Some(id) = id
             && let Err(error) = kill_process(id, signal)
         {
-            crate::output::tell(&format!("{}: {signal:?} is not passed on: {error}", self.name));
+            tell(&format!("{}: {signal:?} is not passed on: {error}", self.name));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use registry_client::{Error, Instance, LeaseState, Registry, StateReceiver};
 
+use crate::output::tell;
 use crate::sdk;
 
 /// Until then nobody wants to be told that the registry has not answered.
@@ -18,7 +19,7 @@ pub(super) async fn away(registry: &Registry, instance: &Instance) {
         Ok(()) => "the registry is there, and its answer or the id is waited for".to_owned(),
         Err(error) => sdk::told(&error),
     };
-    crate::output::tell(&format!("{name} is not registered yet, and is as soon as that can be: {why}"));
+    tell(&format!("{name} is not registered yet, and is as soon as that can be: {why}"));
     pending::<()>().await;
 }
 
@@ -31,12 +32,12 @@ pub(super) async fn lost(mut state: StateReceiver, name: &str) -> Error {
             LeaseState::Closed(Some(error)) => return Error::clone(error),
             LeaseState::Active if in_doubt => {
                 in_doubt = false;
-                crate::output::tell(&format!("{name} is registered again"));
+                tell(&format!("{name} is registered again"));
             }
             now => {
                 if let Some(error) = now.error() {
                     in_doubt = true;
-                    crate::output::tell(&format!("{name}: {}{}", sdk::told(error), mend(error)));
+                    tell(&format!("{name}: {}{}", sdk::told(error), mend(error)));
                 }
             }
         }

@@ -36,7 +36,7 @@ Requests and watchers are of the members' /metrics; those whose metrics are else
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Top {
     /// How long between two looks.
-    #[arg(long, default_value = "2s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    #[arg(long, default_value = "2s", value_parser = crate::global::interval, value_name = "DURATION")]
     interval: Duration,
     /// Print it once.
     #[arg(long)]

@@ -96,7 +96,9 @@ impl Watch {
             for event in &events {
                 self.execute(event, revision).await?;
             }
-            *from = (*from).max(revision + 1);
+            // Of a batch of history the header tells the newest revision, which may be ahead of what was sent.
+            let seen = events.iter().filter_map(|event| event.kv.as_ref()).map(|kv| kv.mod_revision).max();
+            *from = (*from).max(seen.unwrap_or(revision) + 1);
         }
     }
 

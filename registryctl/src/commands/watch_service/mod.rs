@@ -34,7 +34,7 @@ use super::within;
 use crate::connect::{self, Connection};
 use crate::error::CtlError;
 use crate::global::{Format, Global};
-use crate::output::{data, print};
+use crate::output::{data, print, tell};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -115,7 +115,7 @@ impl Follower<'_> {
             if self.told.is_none() || !is_lost(&failed) {
                 return Err(failed);
             }
-            crate::output::tell(&format!("the connection is lost ({failed}): trying again"));
+            tell(&format!("the connection is lost ({failed}): trying again"));
             self.global.endpoints.rotate_left(1);
             sleep(PAUSE).await;
         }
