@@ -12,10 +12,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
-use tower_discovery::{BoxError, DiscoveryLayer, GrpcConnect};
+use tower_discovery::{Balance, BoxError, DiscoveryLayer, GrpcConnect};
 use tower_layer::Layer;
 
-use crate::kit::{Answer, Behaviour, Fleet, ask, connected, eventually, instance, pay};
+use crate::kit::{Answer, Behaviour, Connection, Fleet, ask, connected, eventually, instance, pay};
 use crate::sharing::{ask_for, put_all, strict};
 
 /// What was recorded. A snapshot sets all that it reads to 0, so it is added up here; all gauges are moved by steps.
@@ -131,6 +131,18 @@ async fn a_request_body_that_fails_after_the_answer_began_is_not_counted_against
     assert_eq!([counted("cancelled"), counted("failed")], [1.0, 0.0], "{now:?}");
 }
 
+/// Asks until one is ejected: chance decides how often the bad one is asked. On paused time.
+async fn ejected_again(channel: &Balance<Connection>, readings: &mut Readings, ejected: &str) -> BTreeMap<String, f64> {
+    for _ in 0..60 {
+        ask_for(channel, 1).await;
+        let now = readings.now();
+        if now[ejected] > 0.0 {
+            return now.clone();
+        }
+    }
+    panic!("nobody is ejected: {:?}", readings.now());
+}
+
 #[tokio::test(start_paused = true)]
 async fn ejections_are_counted_by_endpoint_and_who_is_ejected_now_by_service() {
     let recorder = DebuggingRecorder::new();
@@ -145,8 +157,7 @@ async fn ejections_are_counted_by_endpoint_and_who_is_ejected_now_by_service() {
     let ejected = "tower_discovery_endpoints{service=pay,state=ejected}";
     let of = |id: &str| format!("tower_discovery_ejections_total{{service=pay,instance={id}}}");
 
-    ask_for(&channel, 2).await;
-    let now = readings.now();
+    let now = ejected_again(&channel, &mut readings, ejected).await;
     assert_eq!([now[ejected], now[&of("bad")], now[&of("b")]], [1.0, 1.0, 0.0], "{now:?}");
     assert_eq!(now["tower_discovery_endpoints{service=pay,state=connected}"], 3.0, "it is connected all the time");
 
@@ -156,8 +167,7 @@ async fn ejections_are_counted_by_endpoint_and_who_is_ejected_now_by_service() {
     assert_eq!([now[ejected], now[&of("bad")]], [0.0, 1.0], "it is back: {now:?}");
 
     fleet.set("bad", Behaviour::Fail);
-    ask_for(&channel, 5).await;
-    let now = readings.now();
+    let now = ejected_again(&channel, &mut readings, ejected).await;
     assert_eq!([now[ejected], now[&of("bad")]], [1.0, 2.0], "{now:?}");
     publisher.remove("bad");
     connected(&channel, &["b", "c"]).await;

@@ -41,6 +41,10 @@ pub(super) fn read(wal_dir: &Path, snap_dir: &Path, imported: &Imported) -> Resu
         replay.take(&entry?)?;
     }
     let last = replay.last()?;
+    // Of those who were removed behind a snapshot nothing is known but the id: the log must have said so by now.
+    if let Some(member) = replay.cluster.members().find(|member| imported.removed.contains(&MemberId(member.id))) {
+        return Err(TakeoverError::NoMember { wal: wal_dir.to_owned(), member: MemberId(member.id) });
+    }
     let cluster = with_names(&replay.cluster, imported);
     if cluster.get(identity.member).is_none() {
         return Err(TakeoverError::NoMember { wal: wal_dir.to_owned(), member: identity.member });
@@ -103,8 +107,11 @@ impl<'a> Replay<'a> {
         if snapshot_index > applied {
             return Err(TakeoverError::Behind { wal: wal.to_owned(), index: snapshot_index, applied });
         }
-        // From the first entry on, all that became of the members is in the log.
-        let is_whole = contents.indexes.is_some_and(|(first, _)| first == 1);
+        if let Some((first, _)) = contents.indexes.filter(|(first, _)| *first > applied + 1) {
+            return Err(TakeoverError::Behind { wal: wal.to_owned(), index: first - 1, applied });
+        }
+        // From the first entry on, all that became of the members is in the log; unless a leader's snapshot went beyond it.
+        let is_whole = contents.indexes.is_some_and(|(first, last)| first == 1 && last >= snapshot_index);
         let (cluster, members_at) = match newest.filter(|_| !is_whole) {
             Some(snapshot) => (members_of(&conf_state(snapshot, snap_dir)?, imported, wal)?, snapshot.index()),
             None => (Cluster::default(), 0),
@@ -152,6 +159,17 @@ impl<'a> Replay<'a> {
             let (wal, applied) = (self.wal.to_owned(), self.imported.applied_index);
             return Err(TakeoverError::Ahead { wal, end: self.end, applied });
         }
+        // Another member may have more of these committed, or others in their place: logs that are cut off at different ends
+        // would be compared as if nothing had been there.
+        let voters = self.cluster.members().filter(|member| !member.is_learner).count();
+        if voters > 1 && self.end > self.last.index {
+            let (wal, index) = (self.wal.to_owned(), self.last.index + 1);
+            return Err(TakeoverError::Beyond {
+                wal,
+                index,
+                what: "of which it does not know whether a majority has it",
+            });
+        }
         Ok(Position { term: self.last.term.max(1), index: self.last.index.max(1) })
     }
 }
@@ -170,7 +188,10 @@ fn members_of(raft: &ConfState, imported: &Imported, wal: &Path) -> Result<Clust
     let member = |id: &u64, is_learner| {
         let known = imported.members.iter().find(|member| member.id == *id);
         let no_member = || TakeoverError::NoMember { wal: wal.to_owned(), member: MemberId(*id) };
-        known.map(|known| Member { is_learner, ..known.clone() }).ok_or_else(no_member)
+        // The database is ahead of the snapshot, and may have removed who still was a member there.
+        let was_removed = || imported.removed.contains(&MemberId(*id)).then(|| Member { id: *id, ..Member::default() });
+        let member = known.cloned().or_else(was_removed).ok_or_else(no_member)?;
+        Ok::<_, TakeoverError>(Member { is_learner, ..member })
     };
     let voters = raft.voters.iter().map(|id| member(id, false));
     let learners = raft.learners.iter().map(|id| member(id, true));

@@ -279,6 +279,10 @@ async fn a_log_with_more_than_the_database_is_refused_and_nothing_changed() {
     let (_dir, config) = etcd(&[added(3, 0xb)], APPLIED);
     let error = refused(&config).await;
     assert!(error.contains("entry 3, a change of members"), "of which nobody knows whether it counts: {error}");
+    // Which changes nothing; but the other member may have others in its place, committed.
+    let (_dir, config) = etcd(&[normal(3, b"")], APPLIED);
+    let error = refused(&config).await;
+    assert!(error.contains("entry 3, of which it does not know whether a majority has it"), "{error}");
 }
 
 #[tokio::test]
