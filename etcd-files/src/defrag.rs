@@ -1,7 +1,7 @@
 //! A stopped member's database without its free pages: written anew in order beside the old one, whose name it then takes.
 //!
 //! What always holds: a database that an etcd has open is left alone; a crash leaves the old one or the new one, and maybe a file that
-//! etcd itself removes. Blocking.
+//! etcd itself removes. No etcd may be started meanwhile: it would wait for the lock of the old file, and go on with that one. Blocking.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

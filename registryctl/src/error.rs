@@ -49,7 +49,7 @@ pub(crate) enum CtlError {
     /// What the registry's own commands ran into; the text says what to do about it.
     #[error("{0}")]
     Registry(String),
-    /// All was said already.
+    /// What was found is printed already; this is what it comes to.
     #[error("{0}")]
     Unhealthy(&'static str),
 }

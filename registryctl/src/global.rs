@@ -97,7 +97,7 @@ pub(crate) enum Format {
     Json,
     /// The answer's message, encoded.
     Protobuf,
-    /// Ruled; of lists of endpoints and members.
+    /// Ruled; of lists.
     Table,
 }
 

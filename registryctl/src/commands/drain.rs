@@ -29,7 +29,8 @@ Examples:
   registryctl drain pay 7f3a --undo
 
 It holds until the process says something else of itself: when a health check of its own turns, when it sets its status,
-or when it registers anew. To keep an instance away whatever its process does: `registryctl remove`.";
+or when it registers anew. Instances that are not up stay as they are. To keep one away whatever its process does:
+`registryctl remove`.";
 
 /// How often a record that somebody changes meanwhile is read again.
 const ATTEMPTS: usize = 5;
