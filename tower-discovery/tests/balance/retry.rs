@@ -135,7 +135,8 @@ async fn a_calls_deadline_covers_all_attempts_and_each_is_told_what_is_left() {
     let since = Instant::now();
     let answer = RetryLayer::new().attempts(9).layer(server).oneshot(call).await.unwrap();
     assert_eq!(answer.headers()["grpc-status"], "14");
-    assert!(since.elapsed() < Duration::from_millis(350), "{:?}", since.elapsed());
+    // The last attempt began before the deadline and took its 100 ms; timers round up to a millisecond, three of them here.
+    assert!(since.elapsed() <= Duration::from_millis(353), "{:?}", since.elapsed());
     let seen = seen.lock().clone();
     assert_eq!(seen[0], (Some("250m".to_owned()), None));
     assert!((2..=3).contains(&seen.len()), "{seen:?}");
