@@ -32,6 +32,7 @@ use super::newcomers::{Newcomer, Newcomers};
 use super::pings::Watched;
 use super::refusals::Refusals;
 use super::sockets::AsyncStream;
+use super::wakes::Wakes;
 use crate::http::gateway::Departure;
 use crate::tls::{HandshakeError, PeerCertificate};
 
@@ -67,7 +68,7 @@ impl<S> Serve for S where
 {
 }
 
-/// How connections are served; one for all of them.
+/// How connections are served; one for all of a worker's.
 #[derive(Debug, Clone)]
 pub(super) struct Protocols {
     http1: http1::Builder,
@@ -76,6 +77,7 @@ pub(super) struct Protocols {
     refusals: Arc<Refusals>,
     /// How often a client may ask whether this server is alive.
     ping_min_time: Duration,
+    wakes: Arc<Wakes>,
 }
 
 impl Protocols {
@@ -99,7 +101,13 @@ impl Protocols {
             .keep_alive_interval((!interval.is_zero()).then_some(interval))
             .keep_alive_timeout(config.grpc_keepalive_timeout)
             .auto_date_header(false);
-        Self { http1, http2, newcomers, refusals: Arc::default(), ping_min_time: config.grpc_keepalive_min_time }
+        let wakes = Wakes::new();
+        Self { http1, http2, newcomers, refusals: Arc::default(), ping_min_time: config.grpc_keepalive_min_time, wakes }
+    }
+
+    /// The wakes of all calls, to be passed on by the worker.
+    pub(super) fn wakes(&self) -> Arc<Wakes> {
+        self.wakes.clone()
     }
 
     /// Serves `stream` until it ends, or until it has finished after `stop`.
@@ -113,7 +121,9 @@ impl Protocols {
     ) {
         let newcomer = self.newcomers.enter();
         let tls = match entrance {
-            Entrance::Plain => return self.converse((stream, remote), newcomer, Known::plain(service), stop).await,
+            Entrance::Plain => {
+                return self.converse((stream, remote), newcomer, Known::plain(service, self.wakes.clone()), stop).await;
+            }
             Entrance::Shut => return,
             Entrance::Tls(tls) => tls,
         };
@@ -125,7 +135,7 @@ impl Protocols {
         };
         match secured {
             Ok(stream) => {
-                let known = Known::secured(service, PeerCertificate::of(&stream));
+                let known = Known::secured(service, self.wakes.clone(), PeerCertificate::of(&stream));
                 self.converse((stream, remote), newcomer, known, stop).await;
             }
             Err(error) => self.tell(remote, &error),

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 
 use super::calls::Call;
 use super::deadline::{Deadline, exceeded};
-use super::pings::UnderWay;
+use super::known::Along;
 
 /// Which way a body goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pin_project! {
         // When the call is ended, if it takes so long; and whether that has happened.
         deadline: Option<Deadline>,
         expired: bool,
-        under_way: Option<UnderWay>,
+        along: Option<Along>,
     }
 }
 
@@ -51,12 +51,12 @@ impl<B> Counted<B> {
 
     fn new(body: B, way: Way, call: Option<Arc<Call>>, deadline: Option<Deadline>) -> Self {
         let messages = Messages::default();
-        Self { body, way, call, messages, deadline, expired: false, under_way: None }
+        Self { body, way, call, messages, deadline, expired: false, along: None }
     }
 
-    /// The same, whose call counts as under way on its connection until this body has ended.
-    pub(super) fn with_call_under_way(self, under_way: Option<UnderWay>) -> Self {
-        Self { under_way, ..self }
+    /// The same, which takes along until it has ended what belongs to its call.
+    pub(super) fn of_call(self, along: Option<Along>) -> Self {
+        Self { along, ..self }
     }
 }
 
@@ -80,7 +80,10 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
             drop(status.add_header(&mut trailers));
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
-        let frame = ready!(this.body.poll_frame(cx));
+        let frame = match this.along {
+            Some(along) => ready!(along.gathered.poll(cx, |cx| this.body.poll_frame(cx))),
+            None => ready!(this.body.poll_frame(cx)),
+        };
         if let (Some(call), Some(Ok(frame))) = (this.call.as_deref(), &frame) {
             match this.way {
                 Way::In => this.messages.pass(frame.data_ref(), |bytes| call.received(bytes)),

@@ -3,7 +3,8 @@
 //!
 //! Among the extensions of a request are the certificate that the other side has shown, where those look that take its
 //! common name for a user; that it came through TLS; and, over HTTP/1, how it is told that the client has gone. Calls count
-//! as under way until their answers have ended, for those who judge pings.
+//! as under way until their answers have ended, for those who judge pings. What wakes a call from another thread is gathered
+//! with all else that does (`wakes`).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tonic::body::Body;
 use super::connection::Serve;
 use super::counted::Counted;
 use super::pings::{Activity, UnderWay};
+use super::wakes::{Gathered, Wakes};
 use crate::http::Secured;
 use crate::http::gateway::Departure;
 use crate::tls::PeerCertificate;
@@ -30,17 +32,18 @@ pub(super) struct Known<S> {
     certificate: Option<PeerCertificate>,
     departure: Option<Departure>,
     activity: Activity,
+    wakes: Arc<Wakes>,
 }
 
 impl<S> Known<S> {
     /// For a connection without TLS, whose other side has not said who it is.
-    pub(super) fn plain(service: Arc<S>) -> Self {
-        Self { service, is_secured: false, certificate: None, departure: None, activity: Activity::default() }
+    pub(super) fn plain(service: Arc<S>, wakes: Arc<Wakes>) -> Self {
+        Self { service, is_secured: false, certificate: None, departure: None, activity: Activity::default(), wakes }
     }
 
     /// For one with TLS.
-    pub(super) fn secured(service: Arc<S>, certificate: Option<PeerCertificate>) -> Self {
-        Self { is_secured: true, certificate, ..Self::plain(service) }
+    pub(super) fn secured(service: Arc<S>, wakes: Arc<Wakes>, certificate: Option<PeerCertificate>) -> Self {
+        Self { is_secured: true, certificate, ..Self::plain(service, wakes) }
     }
 
     /// For one of HTTP/1.
@@ -69,14 +72,22 @@ impl<S: Serve> Service<Request<Incoming>> for Known<S> {
         if let Some(departure) = &self.departure {
             request.extensions_mut().insert(departure.clone());
         }
-        Answering { under_way: Some(self.activity.begin()), answer: self.service.call(request) }
+        let along = Along { _under_way: self.activity.begin(), gathered: Gathered::new(self.wakes.clone()) };
+        Answering { along: Some(along), answer: self.service.call(request) }
     }
 }
 
+/// What goes along with a call to the end of its answer.
+#[derive(Debug)]
+pub(super) struct Along {
+    _under_way: UnderWay,
+    pub(super) gathered: Gathered,
+}
+
 pin_project! {
-    /// An answer that takes along that its call is under way.
+    /// An answer under way.
     pub(super) struct Answering<F> {
-        under_way: Option<UnderWay>,
+        along: Option<Along>,
         #[pin]
         answer: F,
     }
@@ -90,8 +101,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let answer = ready!(this.answer.poll(cx))?;
-        let under_way = this.under_way.take();
-        Poll::Ready(Ok(answer.map(|body| body.with_call_under_way(under_way))))
+        let answer = match this.along {
+            Some(along) => ready!(along.gathered.poll(cx, |cx| this.answer.poll(cx)))?,
+            None => ready!(this.answer.poll(cx))?,
+        };
+        let along = this.along.take();
+        Poll::Ready(Ok(answer.map(|body| body.of_call(along))))
     }
 }

@@ -69,6 +69,7 @@ mod tls_config;
 mod tls_flags;
 mod trace_flags;
 mod urls;
+mod wakes;
 mod workers;
 mod yaml;
 

@@ -120,6 +120,8 @@ struct Worker<S> {
 
 impl<S: Serve> Worker<S> {
     async fn run(mut self) {
+        // For as long as the runtime lives, the grace period included.
+        drop(tokio::spawn(self.protocols.wakes().pass_on()));
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
