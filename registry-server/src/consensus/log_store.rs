@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::encoding::{
     entry_from_bytes, entry_to_bytes, log_id_from_bytes, log_id_to_bytes, vote_from_bytes, vote_to_bytes,
 };
+use super::sole::Memberships;
 use super::state_machine::{RestoreError, StateMachine};
 use super::types::{RaftEntry, RaftLogId, RaftVote, TypeConfig};
 use crate::storage::{Vfs, Wal, WalError};
@@ -29,18 +30,25 @@ const READ_BYTES: usize = 1024 * 1024;
 pub(super) struct LogStore<S, R, V: Vfs> {
     wal: Wal<V>,
     read_lane: Lane,
+    memberships: Memberships,
     types: PhantomData<fn() -> (S, R)>,
 }
 
 impl<S, R, V: Vfs> Clone for LogStore<S, R, V> {
     fn clone(&self) -> Self {
-        Self { wal: self.wal.clone(), read_lane: self.read_lane.clone(), types: PhantomData }
+        let (wal, read_lane) = (self.wal.clone(), self.read_lane.clone());
+        Self { wal, read_lane, memberships: self.memberships.clone(), types: PhantomData }
     }
 }
 
 impl<S: StateMachine, R: Runtime, V: Vfs> LogStore<S, R, V> {
     pub(super) fn new(wal: Wal<V>, read_lane: Lane) -> Self {
-        Self { wal, read_lane, types: PhantomData }
+        Self { wal, read_lane, memberships: Memberships::default(), types: PhantomData }
+    }
+
+    /// What has come into this log of memberships.
+    pub(super) fn memberships(&self) -> Memberships {
+        self.memberships.clone()
     }
 
     /// Up to which entry the log knows that all are committed.
@@ -168,7 +176,13 @@ impl<S: StateMachine, R: Runtime, V: Vfs> RaftLogStorage<TypeConfig<S, R>> for L
         I: IntoIterator<Item = RaftEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let records = entries.into_iter().map(|entry| (entry.log_id.index, entry_to_bytes(&entry))).collect();
+        let record = |entry: RaftEntry| {
+            if entry.payload.membership.is_some() {
+                self.memberships.begins(entry.log_id.index);
+            }
+            (entry.log_id.index, entry_to_bytes(&entry))
+        };
+        let records = entries.into_iter().map(record).collect();
         self.wal
             .append(records, move |result| callback.io_completed(result.map_err(io::Error::other)))
             .map_err(io::Error::other)

@@ -36,6 +36,7 @@ mod readable;
 mod reads;
 mod receiver;
 mod snapshots;
+mod sole;
 mod state_machine;
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,10 @@ use parking_lot::Mutex;
 
 use super::encoding::{commands, entry_from_bytes, put_command, vote_from_bytes};
 use super::types::{Batch, Origin};
-use super::{NoPeers, Node, NodeOptions, PeerNode, Position, ProposeError, RestoreError, SnapshotSource, StateMachine};
+use super::{
+    MembershipChange, NoPeers, Node, NodeOptions, PeerNode, Position, ProposeError, RestoreError, SnapshotSource,
+    StateMachine,
+};
 use crate::storage::{MemVfs, Syncs, Vfs, WalOptions};
 use crate::types::{MemberId, ThreadExecutor};
 
@@ -349,5 +352,27 @@ async fn whoever_asks_for_the_status_all_the_time_stops_nobody() {
     }
     stop.store(true, Ordering::Relaxed);
     assert!(asker.join().unwrap() > 300);
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_reads_without_asking_while_it_is_the_only_member() {
+    let (node, _) = start(&disk(), u64::MAX).await;
+    let becomes_sole = async || {
+        while node.is_sole().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    becomes_sole().await;
+    let learner = PeerNode { peer_urls: vec!["http://b:1".to_owned()] };
+    node.change_membership(&MembershipChange::Add(MemberId(2), learner)).await.unwrap();
+    assert_eq!(node.is_sole(), None);
+    node.read_barrier().await.unwrap();
+    node.change_membership(&MembershipChange::Remove(MemberId(2))).await.unwrap();
+    becomes_sole().await;
+    // One that is in the log, and not yet in Raft's figures.
+    node.memberships.begins(1_000);
+    assert_eq!(node.is_sole(), None);
+    node.read_barrier().await.unwrap();
     node.shutdown().await;
 }
