@@ -122,7 +122,9 @@ impl Protocols {
         let newcomer = self.newcomers.enter();
         let tls = match entrance {
             Entrance::Plain => {
-                return self.converse((stream, remote), newcomer, Known::plain(service, self.wakes.clone()), stop).await;
+                return self
+                    .converse((stream, remote), newcomer, Known::plain(service, self.wakes.clone()), stop)
+                    .await;
             }
             Entrance::Shut => return,
             Entrance::Tls(tls) => tls,

@@ -15,6 +15,7 @@ use http::{Request, Response, Version};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use hyper::service::Service;
+use prost::Message;
 use registry_proto::etcdserverpb::cluster_server::{Cluster, ClusterServer};
 use registry_proto::etcdserverpb::kv_server::{Kv, KvServer};
 use registry_proto::etcdserverpb::lease_server::{Lease, LeaseServer};
@@ -36,6 +37,7 @@ use super::methods::is_served;
 use super::others::Others;
 use super::patient::Patient;
 use super::plain::Plain;
+use super::unary::{self, Again, Method};
 use crate::api::{LearnerCalls, RequireLeader};
 use crate::consensus::PeerService;
 use crate::http::Paths;
@@ -43,7 +45,9 @@ use crate::http::Paths;
 /// Everything that the client port answers.
 #[derive(Debug)]
 pub struct Services<K, W, L, C, M> {
-    kv: KvServer<K>,
+    kv: Arc<K>,
+    /// The same for what is no plain call.
+    kv_streams: KvServer<K>,
     watch: WatchServer<W>,
     lease: LeaseServer<L>,
     cluster: ClusterServer<C>,
@@ -54,8 +58,32 @@ pub struct Services<K, W, L, C, M> {
     calls: Arc<Calls>,
     leader: Arc<RequireLeader>,
     learner: LearnerCalls,
+    /// The largest message, in bytes.
+    limit: usize,
     /// How long a client may read nothing of a large answer.
     patience: Duration,
+}
+
+/// The calls that there are most of, which go a shorter way.
+#[derive(Debug, Clone, Copy)]
+enum Short {
+    Range,
+    Put,
+    DeleteRange,
+    Txn,
+}
+
+impl Short {
+    /// By a method's name in etcd's KV service.
+    fn of(method: &str) -> Option<Self> {
+        Some(match method {
+            "Range" => Self::Range,
+            "Put" => Self::Put,
+            "DeleteRange" => Self::DeleteRange,
+            "Txn" => Self::Txn,
+            _ => return None,
+        })
+    }
 }
 
 /// Only the plain HTTP paths, for probes on ports of their own.
@@ -120,8 +148,11 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
     pub fn new(parts: Parts<K, W, L, C, M>, config: &Config) -> Self {
         let limit = config.max_message_bytes();
         let health = HealthService::from_health_reporter(parts.health);
+        let kv = Arc::new(parts.kv);
         Self {
-            kv: KvServer::new(parts.kv).max_decoding_message_size(limit),
+            kv_streams: KvServer::from_arc(kv.clone()).max_decoding_message_size(limit),
+            kv,
+            limit,
             watch: WatchServer::new(parts.watch).max_decoding_message_size(limit),
             lease: LeaseServer::new(parts.lease).max_decoding_message_size(limit),
             cluster: ClusterServer::new(parts.cluster).max_decoding_message_size(limit),
@@ -136,10 +167,33 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
         }
     }
 
+    fn short<B>(&self, method: Short, request: Request<B>) -> BoxFuture<Response<Body>, Infallible>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<StdError> + Send + Unpin> + Send + Unpin + 'static,
+    {
+        match method {
+            Short::Range => self.plain_kv(request, |kv, request| kv.range(request)),
+            Short::Put => self.plain_kv(request, |kv, request| kv.put(request)),
+            Short::DeleteRange => self.plain_kv(request, |kv, request| kv.delete_range(request)),
+            Short::Txn => self.plain_kv(request, |kv, request| kv.txn(request)),
+        }
+    }
+
+    fn plain_kv<Q, A, B>(&self, request: Request<B>, method: Method<K, Q, A>) -> BoxFuture<Response<Body>, Infallible>
+    where
+        Q: Message + Default + 'static,
+        A: Message + 'static,
+        B: HttpBody<Data = Bytes, Error: Into<StdError> + Send + Unpin> + Send + Unpin + 'static,
+    {
+        let mut streams = self.kv_streams.clone();
+        let otherwise = move |request: Request<Again<B>>| streams.call(request);
+        unary::answer(request, self.limit, (self.kv.clone(), method), otherwise)
+    }
+
     /// Answers a gRPC request, whatever carries it.
     pub fn grpc<B>(&self, request: Request<B>) -> Answer
     where
-        B: HttpBody<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
+        B: HttpBody<Data = Bytes, Error: Into<StdError> + Send + Unpin> + Send + Unpin + 'static,
     {
         let path = request.uri().path();
         let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else {
@@ -169,7 +223,10 @@ impl<K: Kv, W: Watch, L: Lease, C: Cluster, M: Maintenance> Services<K, W, L, C,
         };
         // A generated service is a counted pointer and a few settings: cloning it is cheap.
         let under_way = match service {
-            "etcdserverpb.KV" => self.kv.clone().call(counted(request)),
+            "etcdserverpb.KV" => match Short::of(method) {
+                Some(method) => self.short(method, counted(request)),
+                None => self.kv_streams.clone().call(counted(request)),
+            },
             "etcdserverpb.Watch" => self.watch.clone().call(counted(request)),
             "etcdserverpb.Lease" => self.lease.clone().call(counted(request)),
             "etcdserverpb.Cluster" => self.cluster.clone().call(counted(request)),

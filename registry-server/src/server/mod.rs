@@ -68,6 +68,7 @@ mod takeover;
 mod tls_config;
 mod tls_flags;
 mod trace_flags;
+mod unary;
 mod urls;
 mod wakes;
 mod workers;

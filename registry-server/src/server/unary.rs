@@ -176,3 +176,120 @@ impl HttpBody for Whole {
         self.is_over
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, StreamBody};
+    use registry_proto::etcdserverpb::{PutRequest, PutResponse};
+
+    use super::*;
+
+    const LIMIT: usize = 1024;
+
+    type Frames = Vec<Result<Frame<Bytes>, Status>>;
+
+    /// A service that answers nothing but its own name.
+    struct Short;
+
+    fn put(_: &Short, request: tonic::Request<PutRequest>) -> Called<'_, PutResponse> {
+        assert_eq!(request.into_inner().key, "key");
+        Box::pin(async { Err(Status::already_exists("by the short way")) })
+    }
+
+    /// A message with its flag and length.
+    fn message(flag: u8, message: &[u8]) -> Vec<u8> {
+        let len = u32::try_from(message.len()).unwrap().to_be_bytes();
+        [&[flag], &len[..], message].concat()
+    }
+
+    fn plain() -> Vec<u8> {
+        message(0, &PutRequest { key: "key".into(), value: "v".into(), ..PutRequest::default() }.encode_to_vec())
+    }
+
+    fn data(pieces: &[&[u8]]) -> Frames {
+        pieces.iter().map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece)))).collect()
+    }
+
+    /// What the generated service was given, bytes and number of other frames; none if the short way was gone.
+    async fn given(frames: Frames, encoding: Option<&str>) -> Option<(Vec<u8>, usize)> {
+        let mut request = Request::new(StreamBody::new(futures_util::stream::iter(frames)));
+        if let Some(encoding) = encoding {
+            request.headers_mut().insert("grpc-encoding", encoding.parse().unwrap());
+        }
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let otherwise = move |request: Request<Again<_>>| -> BoxFuture<Response<Body>, Infallible> {
+            Box::pin(async move {
+                let (mut body, mut bytes, mut others) = (request.into_body(), Vec::new(), 0);
+                while let Some(frame) = body.frame().await {
+                    match frame.map(Frame::into_data) {
+                        Ok(Ok(data)) => bytes.extend_from_slice(&data),
+                        Ok(Err(_)) | Err(_) => others += 1,
+                    }
+                }
+                tell.send((bytes, others)).unwrap();
+                Ok(Response::new(Body::empty()))
+            })
+        };
+        let Ok(answer) = answer(request, LIMIT, (Arc::new(Short), put as Method<_, _, _>), otherwise).await;
+        let told = told.await.ok();
+        let by_short = Status::from_header_map(answer.headers()).is_some_and(|it| it.message() == "by the short way");
+        assert_eq!(by_short, told.is_none());
+        told
+    }
+
+    #[tokio::test]
+    async fn one_whole_message_goes_the_short_way_however_it_is_cut() {
+        let plain = plain();
+        assert_eq!(given(data(&[&plain]), None).await, None);
+        for at in 0..=plain.len() {
+            assert_eq!(given(data(&[&plain[..at], &plain[at..]]), None).await, None, "cut at {at}");
+        }
+        assert_eq!(given(data(&plain.chunks(1).collect::<Vec<_>>()), None).await, None);
+    }
+
+    #[tokio::test]
+    async fn whatever_else_comes_is_given_to_the_generated_service_from_its_first_byte() {
+        let twice = [plain(), plain()].concat();
+        let large = message(0, &[0; LIMIT + 1]);
+        for bytes in [&b""[..], b"\0\0", &plain()[..7], &message(1, b"zip"), &message(0, b"\xff\xff"), &twice, &large] {
+            assert_eq!(given(data(&[bytes]), None).await, Some((bytes.to_vec(), 0)), "{bytes:?}");
+            let cut = bytes.len() / 2;
+            assert_eq!(
+                given(data(&[&bytes[..cut], &bytes[cut..]]), None).await,
+                Some((bytes.to_vec(), 0)),
+                "{bytes:?}"
+            );
+        }
+        assert_eq!(given(data(&[&plain()]), Some("gzip")).await, Some((plain(), 0)));
+        let trailers = || Ok(Frame::trailers(HeaderMap::new()));
+        assert_eq!(given([data(&[&plain()]), vec![trailers()]].concat_frames(), None).await, Some((plain(), 1)));
+        let broken = vec![Err(Status::cancelled("gone"))];
+        assert_eq!(
+            given([data(&[&plain()[..7]]), broken].concat_frames(), None).await,
+            Some((plain()[..7].to_vec(), 1))
+        );
+    }
+
+    /// Frames are no `Clone`, which `concat` wants.
+    trait ConcatFrames {
+        fn concat_frames(self) -> Frames;
+    }
+
+    impl ConcatFrames for [Frames; 2] {
+        fn concat_frames(self) -> Frames {
+            self.into_iter().flatten().collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_one_message_and_its_trailers() {
+        let mut answered = response(tonic::Response::new(PutRequest { key: "key".into(), ..PutRequest::default() }));
+        assert_eq!(answered.headers()[CONTENT_TYPE], "application/grpc");
+        assert!(!answered.body().is_end_stream());
+        let body = answered.body_mut();
+        let sent = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(sent, message(0, &PutRequest { key: "key".into(), ..PutRequest::default() }.encode_to_vec()));
+        assert_eq!(body.frame().await.unwrap().unwrap().into_trailers().unwrap()[Status::GRPC_STATUS], "0");
+        assert!(body.frame().await.is_none());
+    }
+}
