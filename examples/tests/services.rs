@@ -59,9 +59,14 @@ fn status(view: &View) -> Option<Status> {
     view.snapshot().instances().first().map(|found| found.status())
 }
 
-fn get(authority: &str, path: &str) -> std::io::Result<String> {
+/// A connection on which a request is under way.
+fn asked(authority: &str, path: &str) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(authority)?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n")?;
+    Ok(stream)
+}
+
+fn answer(mut stream: TcpStream) -> std::io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
@@ -70,23 +75,21 @@ fn get(authority: &str, path: &str) -> std::io::Result<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_is_terminated_finishes_what_is_under_way_and_leaves_no_lease() {
     let registry = TestRegistry::start().await.unwrap();
-    let arguments = ["--port", "0", "--drain-ms", "500", "--deadline-ms", "10000"];
+    let arguments = ["--port", "0", "--drain-ms", "2000", "--deadline-ms", "10000"];
     let mut service = Service::start(env!("CARGO_BIN_EXE_graceful_shutdown"), &arguments, &registry);
     let view = view(&registry, "sleeper");
     until("it is registered", || status(&view) == Some(Status::Up)).await;
     let authority = view.snapshot().instances()[0].endpoint("http").unwrap().authority();
     assert!(authority.starts_with("127.0.0.1:"), "{authority}: not every interface, but POD_IP");
 
-    let slow = {
-        let authority = authority.clone();
-        std::thread::spawn(move || get(&authority, "/sleep/2000"))
-    };
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // It takes longer than clients have to see that the instance is draining.
+    let slow = asked(&authority, "/sleep/3000").unwrap();
     service.terminate();
     until("it is seen to drain", || status(&view) == Some(Status::Draining)).await;
-    assert!(get(&authority, "/sleep/0").unwrap().contains("slept for 0 ms"), "who has not seen it is served");
+    let late = asked(&authority, "/sleep/0").and_then(answer).unwrap();
+    assert!(late.contains("slept for 0 ms"), "who has not seen it is served: {late}");
     until("its instance is gone", || status(&view).is_none()).await;
-    assert!(slow.join().unwrap().unwrap().contains("slept for 2000 ms"));
+    assert!(answer(slow).unwrap().contains("slept for 3000 ms"));
     assert!(service.process.wait().unwrap().success());
     assert!(service.lines.any(|line| line.unwrap() == "ended in order"));
     assert_eq!(registry.leases().await.unwrap(), 0);

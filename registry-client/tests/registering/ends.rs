@@ -9,8 +9,9 @@ use crate::kit::{Corner, End, Holder, eventually, instance};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_secs(3);
-/// What a server may take beyond the TTL: etcd looks twice a second, and an answer takes a moment.
-const MARGIN: Duration = Duration::from_secs(2);
+/// What a server may take beyond the TTL: etcd looks twice a second, and an answer takes a moment, which is long on a busy
+/// machine.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// From the end of the process to the end of the key.
 #[expect(clippy::print_stdout, reason = "a figure to read")]

@@ -13,6 +13,8 @@ const TTL: i64 = 6;
 const INTERVAL: i64 = TTL / 2;
 /// What looking for due checkpoints and committing one may take, generously, in seconds.
 const SLACK: i64 = 1;
+/// A lease's time runs from the election that a start begins with, of which a test is told a little later.
+const STARTING: Duration = Duration::from_millis(500);
 
 async fn raft_index(client: &Client) -> u64 {
     client.maintenance.clone().status(StatusRequest {}).await.expect("status is answered").into_inner().raft_index
@@ -44,10 +46,10 @@ async fn after_a_restart_a_lease_has_what_remained_and_a_keep_alive_gives_it_all
     node.restart().await;
     let served = Instant::now();
     let client = node.client().await;
-    assert!(client.time_to_live(8).await.ttl >= TTL - SLACK);
+    assert!(client.time_to_live(8).await.ttl > TTL - INTERVAL, "more than was recorded before the renewal");
     eventually(SOON, "the lease expires", async || client.get("left").await.is_none()).await;
     assert!(granted.elapsed() >= seconds(TTL), "it went early, after {:?}", granted.elapsed());
-    assert!(served.elapsed() <= seconds(TTL - INTERVAL + SLACK), "it had more than remained: {:?}", served.elapsed());
+    assert!(served.elapsed() < seconds(TTL) - STARTING, "it had all of its TTL again: {:?}", served.elapsed());
     assert!(client.get("kept").await.is_some());
 }
 

@@ -11,6 +11,9 @@ use tower_layer::Layer;
 
 use crate::kit::{Behaviour, Fleet, ask, connected, instance, pay};
 
+/// What is not answered by then is lost; a server that answers is faster, however busy the machine is.
+pub(crate) const LOST_AFTER: Duration = Duration::from_secs(3);
+
 #[tokio::test(start_paused = true)]
 async fn g17_a_request_that_was_given_back_goes_to_another_endpoint() {
     let fleet = Fleet::default();
@@ -168,7 +171,7 @@ async fn g14_an_endpoint_that_swallows_a_request_gets_no_second_one() {
     connected(&channel, &["good", "silent"]).await;
     let mut lost = 0;
     for _ in 0..50 {
-        let answer = tokio::time::timeout(Duration::from_millis(200), ask(&channel)).await;
+        let answer = tokio::time::timeout(LOST_AFTER, ask(&channel)).await;
         lost += usize::from(answer.is_err());
     }
     assert!(lost <= 1, "{lost} requests were lost");

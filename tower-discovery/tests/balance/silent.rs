@@ -14,7 +14,7 @@ use tower_discovery::{DiscoveryLayer, GrpcChannel, GrpcConnect, ServedBy};
 use tower_layer::Layer;
 
 use crate::kit::{Behaviour, Fleet, ask, connected, eventually, instance, pay};
-use crate::resend::{Reply, frame_server};
+use crate::resend::{LOST_AFTER, Reply, frame_server};
 
 /// A port at which the kernel leaves SYNs unanswered: its listener has no room, and nobody accepts.
 struct Deaf {
@@ -57,7 +57,7 @@ async fn g14_endpoints_that_refuse_or_are_silent_get_no_second_request_while_ano
     connected(&channel, &["good", "silent"]).await;
     let mut lost = 0;
     for _ in 0..200 {
-        match timeout(Duration::from_millis(500), ask(&channel)).await {
+        match timeout(LOST_AFTER, ask(&channel)).await {
             Ok(answer) => assert_eq!(answer.unwrap().0, "good"),
             Err(_) => lost += 1,
         }
@@ -76,9 +76,9 @@ async fn g14_an_endpoint_that_let_a_calls_deadline_pass_in_silence_gets_no_secon
     let mut lost = 0;
     let mut served = 0;
     // Longer than a failure is held against an endpoint.
-    let until = Instant::now() + Duration::from_secs(7);
+    let until = Instant::now() + Duration::from_secs(8);
     while Instant::now() < until {
-        let call = Request::post("/ask").header("content-type", "application/grpc").header("grpc-timeout", "300m");
+        let call = Request::post("/ask").header("content-type", "application/grpc").header("grpc-timeout", "1S");
         let answer = channel.clone().oneshot(call.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
         match answer.extensions().get::<ServedBy>().unwrap().target().key().id() {
             "silent" => lost += 1,
@@ -98,8 +98,8 @@ async fn g14_requests_at_once_lose_one_of_them_to_a_silent_endpoint() {
     let channel: GrpcChannel = DiscoveryLayer::new(view).served_by(true).layer(GrpcConnect::new());
     connected(&channel, &["good", "silent"]).await;
     // The one that serves has to be known as such before many come at once.
-    while timeout(Duration::from_millis(500), ask(&channel)).await.is_err() {}
-    let asking = (0..100).map(|_| timeout(Duration::from_secs(1), ask(&channel)));
+    while timeout(LOST_AFTER, ask(&channel)).await.is_err() {}
+    let asking = (0..100).map(|_| timeout(LOST_AFTER, ask(&channel)));
     let answers = futures_util::future::join_all(asking).await;
     let lost = answers.iter().filter(|answer| answer.is_err()).count();
     assert!(lost <= 1, "{lost} requests were lost");
@@ -118,7 +118,8 @@ async fn g15_an_endpoint_that_never_answers_a_syn_alone_is_unavailable_at_the_li
     let since = Instant::now();
     let error = ask(&channel).await.unwrap_err();
     let took = since.elapsed();
-    assert!(took >= limit && took <= limit.mul_f64(1.1), "{took:?}: {error}");
+    // Before the attempt to connect is given up, on which nobody waits.
+    assert!(took >= limit && took < 3 * limit, "{took:?}: {error}");
 }
 
 #[tokio::test(start_paused = true)]
