@@ -1,5 +1,6 @@
 //! The command line.
 
+mod compare;
 mod instances;
 mod scale;
 mod snapshots;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+pub(crate) use compare::CompareArgs;
 pub(crate) use instances::InstancesArgs;
 use registry_bench::load::{Amount, KeyOrder, Load, Work};
 use registry_bench::process::Program;
@@ -48,6 +50,9 @@ pub(crate) enum Command {
     /// Runs one kind of work and prints figures.
     #[command(after_help = EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Compares two servers in every row of the published tables, and says which goals are met.
+    #[command(after_help = compare::after_help())]
+    Compare(Box<CompareArgs>),
     /// Compares servers with millions of revisions: memory, disk, puts and gets, restarts.
     #[command(after_help = scale::EXAMPLES)]
     Scale(Box<ScaleArgs>),
@@ -121,6 +126,9 @@ pub(crate) struct RunArgs {
     /// How often each server is started and measured.
     #[arg(long, default_value_t = 5, value_parser = at_least_one)]
     pub(crate) pairs: usize,
+    /// Members of each server, all on loopback; connections go around them.
+    #[arg(long, default_value_t = 1, value_parser = nodes, conflicts_with = "endpoint")]
+    pub(crate) nodes: usize,
     /// Where servers get their data directories; a real disk, or syncs cost nothing. The system's temporary
     /// directory unless given.
     #[arg(long, value_name = "DIR")]
@@ -222,15 +230,20 @@ impl RunArgs {
 
 /// A server with its flags and perhaps a peer with its own, under different names.
 fn programs(server: (&PathBuf, &Vec<String>), peer: Option<(&PathBuf, &Vec<String>)>) -> Vec<Program> {
-    let mut programs: Vec<Program> = std::iter::once(server).chain(peer).map(program).collect();
-    if let [server, peer] = programs.as_mut_slice()
-        && server.name == peer.name
-    {
+    match peer {
+        Some(peer) => pair(server, peer).into(),
+        None => vec![program(server)],
+    }
+}
+
+fn pair(server: (&PathBuf, &Vec<String>), peer: (&PathBuf, &Vec<String>)) -> [Program; 2] {
+    let (mut server, mut peer) = (program(server), program(peer));
+    if server.name == peer.name {
         // Two builds of the same program.
         server.name.push_str(" (server)");
         peer.name.push_str(" (peer)");
     }
-    programs
+    [server, peer]
 }
 
 fn program((path, flags): (&PathBuf, &Vec<String>)) -> Program {
@@ -241,6 +254,12 @@ fn program((path, flags): (&PathBuf, &Vec<String>)) -> Program {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// As many members as can lose one in turn: 1, 3, 5 or 7.
+fn nodes(text: &str) -> Result<usize, String> {
+    let odd = |count: &usize| [1, 3, 5, 7].contains(count);
+    text.parse().ok().filter(odd).ok_or_else(|| "must be 1, 3, 5 or 7".to_owned())
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -52,6 +52,7 @@ impl Endpoint {
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
     sender: SendRequest<Body>,
+    origin: Uri,
 }
 
 impl Connection {
@@ -73,7 +74,12 @@ impl Connection {
             .map_err(|e| e.to_string())?;
         // How it ended shows in the calls on it.
         tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender })
+        Ok(Self { sender, origin: endpoint.origin() })
+    }
+
+    /// As [`Endpoint::origin`].
+    pub(crate) fn origin(&self) -> Uri {
+        self.origin.clone()
     }
 }
 

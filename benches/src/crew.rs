@@ -22,7 +22,8 @@ use crate::recorder::Recorder;
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) load: Arc<Load>,
-    pub(crate) endpoint: Endpoint,
+    /// The members; there is one at least.
+    pub(crate) endpoints: Arc<[Endpoint]>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) fanout: Arc<Fanout>,
     pub(crate) recorder: Arc<Recorder>,
@@ -34,8 +35,8 @@ impl Plan {
     /// Opens this thread's connections and says, client by client, which one each uses.
     pub(crate) async fn connect(&self) -> Result<Vec<Connection>, BenchError> {
         let mut connections = Vec::new();
-        for _ in (self.thread..self.load.connections).step_by(self.load.threads) {
-            connections.push(Connection::open(&self.endpoint).await?);
+        for number in (self.thread..self.load.connections).step_by(self.load.threads) {
+            connections.push(Connection::open(&self.endpoints[number % self.endpoints.len()]).await?);
         }
         let places = places(&self.load, self.thread);
         Ok(places.map(|(_, connection)| connections[connection].clone()).collect())

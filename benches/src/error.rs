@@ -73,6 +73,9 @@ pub enum BenchError {
         /// How long it was given.
         after: Duration,
     },
+    /// Rows of a comparison without figures; each was told with its reason.
+    #[error("no figures for {}", .0.join(", "))]
+    Incomplete(Vec<String>),
     /// A signal.
     #[error("interrupted")]
     Interrupted,

@@ -37,16 +37,47 @@ pub struct ServerFigures {
     pub cpu_us: f64,
     /// Resident memory at the end, in bytes.
     pub resident_bytes: u64,
-    /// The most it ever had, in bytes.
+    /// The most it ever had, in bytes; of several processes, the sum of what each had at its most.
     pub peak_bytes: u64,
+    /// The same of each process when there are several, the first leader's first; all above are sums then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<ServerFigures>,
+}
+
+impl ServerFigures {
+    /// Of processes, each before and after so many operations; none without processes.
+    fn new(looks: &[(Usage, Usage)], operations: u64) -> Option<Self> {
+        let of = |(before, after): &(Usage, Usage)| Self {
+            cpu_us: each(after.cpu.saturating_sub(before.cpu), operations),
+            resident_bytes: after.resident_bytes,
+            peak_bytes: after.peak_bytes,
+            members: Vec::new(),
+        };
+        let members: Vec<Self> = looks.iter().map(of).collect();
+        match members.as_slice() {
+            [] => None,
+            [alone] => Some(alone.clone()),
+            several => Some(Self {
+                cpu_us: several.iter().map(|member| member.cpu_us).sum(),
+                resident_bytes: several.iter().map(|member| member.resident_bytes).sum(),
+                peak_bytes: several.iter().map(|member| member.peak_bytes).sum(),
+                members,
+            }),
+        }
+    }
+}
+
+/// Microseconds for one of so many operations.
+fn each(cpu: Duration, operations: u64) -> f64 {
+    cpu.as_secs_f64() * 1e6 / operations.max(1) as f64
 }
 
 impl Figures {
-    /// From what was measured, the generator's CPU time meanwhile, and the server before and after.
+    /// From what was measured, the generator's CPU time meanwhile, and the server's processes before and after;
+    /// none where these run elsewhere.
     #[must_use]
-    pub fn new(measured: &Measured, generator_cpu: Duration, server: Option<(Usage, Usage)>) -> Self {
+    pub fn new(measured: &Measured, generator_cpu: Duration, servers: &[(Usage, Usage)]) -> Self {
         let operations = measured.operations;
-        let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / operations.max(1) as f64;
         let at = |quantile: f64| measured.latency.value_at_quantile(quantile) as f64 / 1e6;
         let seconds = measured.elapsed.as_secs_f64();
         Self {
@@ -57,12 +88,8 @@ impl Figures {
             p99_ms: at(0.99),
             p999_ms: at(0.999),
             max_ms: measured.latency.max() as f64 / 1e6,
-            generator_cpu_us: each(generator_cpu),
-            server: server.map(|(before, after)| ServerFigures {
-                cpu_us: each(after.cpu.saturating_sub(before.cpu)),
-                resident_bytes: after.resident_bytes,
-                peak_bytes: after.peak_bytes,
-            }),
+            generator_cpu_us: each(generator_cpu, operations),
+            server: ServerFigures::new(servers, operations),
         }
     }
 }
@@ -128,6 +155,27 @@ impl Spread {
     }
 }
 
+impl std::fmt::Display for Spread {
+    /// The median, with the least and the greatest if there were different ones.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { median, min, max } = *self;
+        if min.total_cmp(&max).is_eq() {
+            return f.pad(&number(median));
+        }
+        f.pad(&format!("{} ({} to {})", number(median), number(min), number(max)))
+    }
+}
+
+/// Three digits that count, and whole numbers in full.
+fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 || value.fract() == 0.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
 /// Not a number where there is nothing to compare with.
 fn ratio(server: f64, peer: f64) -> f64 {
     if peer == 0.0 { f64::NAN } else { server / peer }
@@ -139,7 +187,7 @@ mod tests {
     use crate::recorder;
 
     fn figures(per_second: f64, cpu_us: f64) -> Figures {
-        let server = Some(ServerFigures { cpu_us, resident_bytes: 100, peak_bytes: 200 });
+        let server = Some(ServerFigures { cpu_us, resident_bytes: 100, peak_bytes: 200, members: Vec::new() });
         let (p50_ms, p99_ms, p999_ms, max_ms) = (1.0, 2.0, 3.0, 4.0);
         let (operations, seconds, generator_cpu_us) = (10, 1.0, 5.0);
         Figures { operations, seconds, per_second, p50_ms, p99_ms, p999_ms, max_ms, generator_cpu_us, server }
@@ -151,6 +199,12 @@ mod tests {
         assert_eq!(spread(&[3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
         assert_eq!(spread(&[4.0, 1.0, 2.0, 3.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
         assert_eq!(spread(&[]), None);
+    }
+
+    #[test]
+    fn numbers_keep_three_digits_and_spreads_their_ends() {
+        assert_eq!([1e7, 123.4, 12.34, 1.234, 0.1234].map(number), ["10000000", "123", "12.3", "1.23", "0.123"]);
+        assert_eq!(Spread { median: 2.0, min: 1.5, max: 4.0 }.to_string(), "2 (1.50 to 4)");
     }
 
     #[test]
@@ -173,10 +227,22 @@ mod tests {
         latency.record_n(2_000_000, 1_000).unwrap();
         let measured = Measured { operations: 1_000, elapsed: Duration::from_millis(500), latency };
         let look = |ms| Usage { cpu: Duration::from_millis(ms), resident_bytes: 5, peak_bytes: 6 };
-        let figures = Figures::new(&measured, Duration::from_millis(10), Some((look(100), look(150))));
+        let figures = Figures::new(&measured, Duration::from_millis(10), &[(look(100), look(150))]);
         assert!((figures.per_second - 2_000.0).abs() < 1e-6);
         assert!((figures.generator_cpu_us - 10.0).abs() < 1e-6);
         assert!((figures.server.unwrap().cpu_us - 50.0).abs() < 1e-6);
         assert!((figures.p50_ms - 2.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn several_processes_are_added_up_and_kept_apart() {
+        let look = |ms, bytes| Usage { cpu: Duration::from_millis(ms), resident_bytes: bytes, peak_bytes: 2 * bytes };
+        let looks = [(look(100, 1), look(150, 5)), (look(0, 1), look(30, 6)), (look(7, 1), look(7, 7))];
+        let server = ServerFigures::new(&looks, 1_000).unwrap();
+        assert!((server.cpu_us - 80.0).abs() < 1e-6);
+        assert_eq!((server.resident_bytes, server.peak_bytes), (18, 36));
+        assert_eq!(server.members.iter().map(|member| member.resident_bytes).collect::<Vec<_>>(), [5, 6, 7]);
+        assert!(ServerFigures::new(&looks[..1], 1_000).unwrap().members.is_empty());
+        assert_eq!(ServerFigures::new(&[], 1_000), None);
     }
 }

@@ -49,25 +49,31 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Loads the keys that the load needs, and connects all its clients.
+    /// Loads the keys that the load needs, and connects all its clients; their connections go around the endpoints,
+    /// of which what is done by one alone takes the first.
     ///
     /// # Errors
     /// A load that cannot be made, a server that cannot be reached, or the first operation it refused.
-    pub async fn start(load: Load, endpoint: &str) -> Result<Self, BenchError> {
+    pub async fn start(load: Load, endpoints: &[&str]) -> Result<Self, BenchError> {
         load.validate()?;
         if load.needs_keys() {
-            preload(&load, &Endpoint::parse(endpoint)?, &Keys::new(&load)).await?;
+            let [first, ..] = endpoints else { return Err(nowhere()) };
+            preload(&load, &Endpoint::parse(first)?, &Keys::new(&load)).await?;
         }
-        Self::connect(load, endpoint).await
+        Self::connect(load, endpoints).await
     }
 
     /// Connects all clients of a load whose keys are there already, if it needs them.
     ///
     /// # Errors
     /// A load that cannot be made, or a server that cannot be reached.
-    pub async fn connect(load: Load, endpoint: &str) -> Result<Self, BenchError> {
+    pub async fn connect(load: Load, endpoints: &[&str]) -> Result<Self, BenchError> {
         load.validate()?;
-        let endpoint = Endpoint::parse(endpoint)?;
+        let endpoints: Arc<[Endpoint]> =
+            endpoints.iter().map(|text| Endpoint::parse(text)).collect::<Result<_, _>>()?;
+        if endpoints.is_empty() {
+            return Err(nowhere());
+        }
         let keys = Arc::new(Keys::new(&load));
         let window = load.rate.is_none().then_some(load.window);
         let fanout = Arc::new(Fanout::new(load.arrivals(), window));
@@ -76,9 +82,9 @@ impl Generator {
         for thread in 0..load.threads {
             let recorder = Arc::new(Recorder::new());
             recorders.push(Arc::clone(&recorder));
-            let (load, endpoint, keys) = (Arc::clone(&load), endpoint.clone(), Arc::clone(&keys));
-            crews
-                .push(Crew::start(Plan { load, endpoint, keys, fanout: Arc::clone(&fanout), recorder, thread }).await?);
+            let (load, endpoints, keys) = (Arc::clone(&load), Arc::clone(&endpoints), Arc::clone(&keys));
+            let plan = Plan { load, endpoints, keys, fanout: Arc::clone(&fanout), recorder, thread };
+            crews.push(Crew::start(plan).await?);
         }
         Ok(Self { load, crews, recorders })
     }
@@ -147,4 +153,8 @@ impl Generator {
         }
         all
     }
+}
+
+fn nowhere() -> BenchError {
+    BenchError::Load("a load needs at least one endpoint".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Where a server lives from one start to the next: its data directory and its ports.
+//! Where a member lives from one start to the next: its name, its data directory, its ports, and who the others are.
 //!
 //! The ports are chosen once, because a member's peer URL is part of its data. The directory goes when the last
 //! of its holders is dropped, so a [`crate::process::ServerProcess`] never loses it while it runs.
@@ -15,20 +15,50 @@ use crate::BenchError;
 #[derive(Debug)]
 pub(crate) struct Home {
     dir: TempDir,
+    name: String,
     url: String,
     peer_url: String,
+    /// All members of the cluster, as the flag has them.
+    initial_cluster: Arc<str>,
 }
 
 impl Home {
-    /// A home without data, below `parent`.
+    /// A home without data, below `parent`, of a server that is alone.
     ///
     /// # Errors
     /// When no directory can be made there, or no port is free.
     pub(crate) fn new(parent: &Path) -> Result<Arc<Self>, BenchError> {
-        let dir = tempfile::Builder::new().prefix("registry-bench-").tempdir_in(parent);
-        let dir = dir.map_err(BenchError::system(format!("a directory in {}", parent.display())))?;
-        let [url, peer_url] = free_urls().map_err(BenchError::system("a free port"))?;
-        Ok(Arc::new(Self { dir, url, peer_url }))
+        let [home] = Self::cluster(parent, 1)?.try_into().expect("one home was asked for");
+        Ok(home)
+    }
+
+    /// Homes without data, below `parent`, for the members of one cluster.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn cluster(parent: &Path, members: usize) -> Result<Vec<Arc<Self>>, BenchError> {
+        let urls = free_urls(2 * members).map_err(BenchError::system("a free port"))?;
+        let (client_urls, peer_urls) = urls.split_at(members);
+        let named = || peer_urls.iter().enumerate().map(|(place, url)| (format!("bench-{place}"), url));
+        let all: Vec<String> = named().map(|(name, url)| format!("{name}={url}")).collect();
+        let initial_cluster: Arc<str> = all.join(",").into();
+        let home = |((name, peer_url), url): ((String, &String), &String)| {
+            let dir = tempfile::Builder::new().prefix("registry-bench-").tempdir_in(parent);
+            let dir = dir.map_err(BenchError::system(format!("a directory in {}", parent.display())))?;
+            let (url, peer_url, initial_cluster) = (url.clone(), peer_url.clone(), Arc::clone(&initial_cluster));
+            Ok(Arc::new(Self { dir, name, url, peer_url, initial_cluster }))
+        };
+        named().zip(client_urls).map(home).collect()
+    }
+
+    /// The member's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What every member is given as `--initial-cluster`.
+    pub(crate) fn initial_cluster(&self) -> &str {
+        &self.initial_cluster
     }
 
     /// What the server is given as its data directory; it makes it.
@@ -56,14 +86,12 @@ impl Home {
     }
 }
 
-/// Two ports that nobody listens on now. Somebody could take one before the server does; then the server's
-/// log says so.
-fn free_urls() -> std::io::Result<[String; 2]> {
-    let (client, peer) = (TcpListener::bind(("127.0.0.1", 0))?, TcpListener::bind(("127.0.0.1", 0))?);
-    Ok([&client, &peer].map(TcpListener::local_addr).map(|address| match address {
-        Ok(address) => format!("http://{address}"),
-        Err(_) => String::new(),
-    }))
+/// Ports that nobody listens on now, all different. Somebody could take one before the server does; then the
+/// server's log says so.
+fn free_urls(count: usize) -> std::io::Result<Vec<String>> {
+    // All are held until the last is there, or one could be given out twice.
+    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>()?;
+    listeners.iter().map(|listener| Ok(format!("http://{}", listener.local_addr()?))).collect()
 }
 
 #[cfg(test)]
@@ -80,5 +108,17 @@ mod tests {
         assert!(data.exists());
         drop(held);
         assert!(!data.exists());
+    }
+
+    #[test]
+    fn members_know_each_other_and_share_no_port() {
+        let parent = tempfile::tempdir().unwrap();
+        let homes = Home::cluster(parent.path(), 3).unwrap();
+        let urls: std::collections::BTreeSet<_> = homes.iter().flat_map(|home| [home.url(), home.peer_url()]).collect();
+        assert_eq!(urls.len(), 6);
+        for home in &homes {
+            assert_eq!(home.initial_cluster(), homes[0].initial_cluster());
+            assert!(home.initial_cluster().contains(&format!("{}={}", home.name(), home.peer_url())));
+        }
     }
 }

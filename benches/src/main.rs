@@ -2,12 +2,14 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the program's output")]
 
 mod args;
+mod files;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Args, Command, InstancesArgs, RunArgs, ScaleArgs, SnapshotsArgs, StallArgs, UpkeepArgs};
+use args::{Args, Command, CompareArgs, InstancesArgs, RunArgs, ScaleArgs, SnapshotsArgs, StallArgs, UpkeepArgs};
 use clap::Parser;
+use registry_bench::compare::{Comparison, svg};
 use registry_bench::figures::{Figures, Ratios};
 use registry_bench::pairs::{measure_endpoint, measure_in_turn};
 use registry_bench::process::ServerProcess;
@@ -48,6 +50,7 @@ async fn run_until_signalled(command: &Command) -> Result<(), BenchError> {
 async fn carry_out(command: &Command) -> Result<(), BenchError> {
     match command {
         Command::Run(args) => run(args).await,
+        Command::Compare(args) => compare(args).await,
         Command::Scale(args) => scale(args).await,
         Command::Stall(args) => stall(args).await,
         Command::Upkeep(args) => upkeep(args).await,
@@ -77,9 +80,29 @@ async fn run(args: &RunArgs) -> Result<(), BenchError> {
     if let Some(path) = &args.json {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let load_average = [busy_before, report::load_average()];
-        write_json(path, &Report { load: &load, programs: names, cores, load_average, rounds: &rounds, ratios })?;
+        files::write_json(
+            path,
+            &Report { load: &load, programs: names, cores, load_average, rounds: &rounds, ratios },
+        )?;
     }
     Ok(())
+}
+
+async fn compare(args: &CompareArgs) -> Result<(), BenchError> {
+    let (progress, data_root) = (Progress::new(), args.data_root());
+    warn_of_memory(&data_root);
+    let say = |line: &str| progress.prints(|| println!("{line}"));
+    let keep = |comparison: &Comparison| {
+        args.json.as_deref().map_or(Ok(()), |path| files::write_json(path, comparison))?;
+        args.svg.as_deref().map_or(Ok(()), |path| files::write(path, &svg(comparison)))
+    };
+    let [server, peer] = &args.programs();
+    let comparison =
+        registry_bench::compare::compare(&args.plan(), [server, peer], &data_root, &progress, keep, say).await?;
+    match comparison.failed() {
+        failed if failed.is_empty() => Ok(()),
+        failed => Err(BenchError::Incomplete(failed)),
+    }
 }
 
 async fn scale(args: &ScaleArgs) -> Result<(), BenchError> {
@@ -87,7 +110,7 @@ async fn scale(args: &ScaleArgs) -> Result<(), BenchError> {
     warn_of_memory(&data_root);
     let say = |line: &str| progress.prints(|| println!("{line}"));
     let comparison = registry_bench::scale::compare(&args.plan(), &args.programs(), &data_root, &progress, say).await?;
-    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &comparison))
+    args.json.as_deref().map_or(Ok(()), |path| files::write_json(path, &comparison))
 }
 
 async fn stall(args: &StallArgs) -> Result<(), BenchError> {
@@ -96,7 +119,7 @@ async fn stall(args: &StallArgs) -> Result<(), BenchError> {
     let say = |line: &str| progress.prints(|| println!("{line}"));
     let comparison =
         registry_bench::stall::compare(&args.plan(), &args.programs(), args.pairs, &data_root, &progress, say).await?;
-    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &comparison))
+    args.json.as_deref().map_or(Ok(()), |path| files::write_json(path, &comparison))
 }
 
 async fn upkeep(args: &UpkeepArgs) -> Result<(), BenchError> {
@@ -105,7 +128,7 @@ async fn upkeep(args: &UpkeepArgs) -> Result<(), BenchError> {
     let say = |line: &str| progress.prints(|| println!("{line}"));
     let comparison =
         registry_bench::upkeep::compare(&args.plan(), &args.programs(), &data_root, &progress, say).await?;
-    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &comparison))
+    args.json.as_deref().map_or(Ok(()), |path| files::write_json(path, &comparison))
 }
 
 async fn instances(args: &InstancesArgs) -> Result<(), BenchError> {
@@ -115,7 +138,7 @@ async fn instances(args: &InstancesArgs) -> Result<(), BenchError> {
     let figures = registry_bench::instances::measure(server.url(), server.pid(), &plan, &progress).await?;
     server.stop().await?;
     registry_bench::instances::rows(&plan, &figures).iter().for_each(|row| println!("{row}"));
-    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &figures))
+    args.json.as_deref().map_or(Ok(()), |path| files::write_json(path, &figures))
 }
 
 async fn snapshots(args: &SnapshotsArgs) -> Result<(), BenchError> {
@@ -124,7 +147,7 @@ async fn snapshots(args: &SnapshotsArgs) -> Result<(), BenchError> {
     let say = |line: &str| progress.prints(|| println!("{line}"));
     let comparison =
         registry_bench::snapshots::compare(&args.plan(), &args.sides(), &data_root, &progress, say).await?;
-    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &comparison))
+    args.json.as_deref().map_or(Ok(()), |path| files::write_json(path, &comparison))
 }
 
 async fn at_endpoint(load: &Load, endpoint: &str) -> Result<Figures, BenchError> {
@@ -145,7 +168,7 @@ async fn of_programs(args: &RunArgs, load: &Load) -> Result<(Vec<String>, Vec<Ve
     let show = |round: usize, place: usize, figures: &Figures| {
         progress.prints(|| println!("{}", report::row(&format!("{} {}", round + 1, names[place]), figures)));
     };
-    let rounds = measure_in_turn(load, &programs, args.pairs, &data_root, &progress, show).await?;
+    let rounds = measure_in_turn(load, &programs, args.nodes, args.pairs, &data_root, &progress, show).await?;
     Ok((names, rounds))
 }
 
@@ -168,12 +191,4 @@ fn is_in_memory(path: &Path) -> bool {
     /// `TMPFS_MAGIC` of `linux/magic.h`.
     const TMPFS: u64 = 0x0102_1994;
     rustix::fs::statfs(path).is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| kind == TMPFS))
-}
-
-#[expect(clippy::disallowed_methods, reason = "a report is no part of a node")]
-fn write_json(path: &Path, report: &impl serde::Serialize) -> Result<(), BenchError> {
-    let fault = |source| BenchError::System { what: format!("cannot write {}", path.display()), source };
-    let mut text = serde_json::to_string_pretty(report).map_err(|error| fault(error.into()))?;
-    text.push('\n');
-    std::fs::write(path, text).map_err(fault)
 }

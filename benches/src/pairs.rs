@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use crate::BenchError;
+use crate::cluster::Cluster;
+use crate::cost::Cost;
 use crate::figures::Figures;
 use crate::generator::Generator;
 use crate::load::Load;
 use crate::process::{Program, ServerProcess};
 use crate::progress::Progress;
-use crate::usage;
 
 /// Measures a load on a server that runs already. Its own costs are unknown.
 ///
@@ -16,37 +17,39 @@ use crate::usage;
 /// See [`Generator`].
 pub async fn measure_endpoint(load: &Load, endpoint: &str, progress: &Progress) -> Result<Figures, BenchError> {
     progress.says("preparing");
-    measure(&Generator::start(load.clone(), endpoint).await?, None, progress).await
+    measure(&Generator::start(load.clone(), &[endpoint]).await?, &[], progress).await
 }
 
-/// Starts a server on fresh data, measures a load on it, and ends it.
+/// Starts a server of so many nodes on fresh data, measures a load on it, and ends it.
 ///
 /// # Errors
-/// See [`ServerProcess::start`] and [`Generator`].
+/// See [`Cluster::start`] and [`Generator`].
 pub async fn measure_program(
     load: &Load,
     program: &Program,
+    nodes: usize,
     data_root: &Path,
     progress: &Progress,
 ) -> Result<Figures, BenchError> {
     progress.says("starting");
-    let server = ServerProcess::start(program, data_root).await?;
+    let cluster = Cluster::start(program, nodes, data_root).await?;
     progress.says("preparing");
-    let generator = Generator::start(load.clone(), server.url()).await?;
-    let figures = measure(&generator, Some(&server), progress).await?;
+    let generator = Generator::start(load.clone(), &cluster.urls()).await?;
+    let figures = measure(&generator, cluster.members(), progress).await?;
     drop(generator);
-    server.stop().await?;
+    cluster.stop().await?;
     Ok(figures)
 }
 
-/// Measures the programs one after the other, `rounds` times. `done` is told each result as it comes: the
-/// round and the program's place, both from 0.
+/// Measures the programs, of so many nodes each, one after the other, `rounds` times. `done` is told each result as
+/// it comes: the round and the program's place, both from 0.
 ///
 /// # Errors
 /// The first run that failed; there are no figures of half a pair.
 pub async fn measure_in_turn(
     load: &Load,
     programs: &[Program],
+    nodes: usize,
     rounds: usize,
     data_root: &Path,
     progress: &Progress,
@@ -57,7 +60,7 @@ pub async fn measure_in_turn(
         let mut figures = Vec::new();
         for (place, program) in programs.iter().enumerate() {
             progress.begins(format!("{}/{rounds} {}", round + 1, program.name));
-            let run = measure_program(load, program, data_root, progress).await?;
+            let run = measure_program(load, program, nodes, data_root, progress).await?;
             progress.ends();
             done(round, place, &run);
             figures.push(run);
@@ -67,19 +70,15 @@ pub async fn measure_in_turn(
     Ok(all)
 }
 
-/// Warms up and measures what is connected already; the server's own costs are known when its process is.
+/// Warms up and measures what is connected already; the server's own costs are known when its processes are.
 pub(crate) async fn measure(
     generator: &Generator,
-    server: Option<&ServerProcess>,
+    servers: &[ServerProcess],
     progress: &Progress,
 ) -> Result<Figures, BenchError> {
-    let look = || server.map(ServerProcess::usage).transpose();
-    let own_cpu = || usage::of_process(std::process::id()).map(|usage| usage.cpu);
-    let own_fault = || BenchError::system("the generator's own CPU time");
     progress.says("warming up");
     generator.warm_up().await?;
-    let (before, own_before) = (look()?, own_cpu().map_err(own_fault())?);
+    let cost = Cost::look(servers)?;
     let measured = generator.measure(&mut |part, operations| progress.is_at(part, operations)).await?;
-    let (after, own_after) = (look()?, own_cpu().map_err(own_fault())?);
-    Ok(Figures::new(&measured, own_after.saturating_sub(own_before), before.zip(after)))
+    cost.figures(&measured, servers)
 }

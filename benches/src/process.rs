@@ -1,4 +1,4 @@
-//! A server as a child process: one node on loopback, in a `Home` that may outlive it.
+//! A server as a child process on loopback, in a `Home` that may outlive it: alone, or a member of a `Cluster`.
 //!
 //! Both kinds of server take etcd's flags, so they are started alike. A child is ended by its own id, in
 //! order if possible, and in any case when [`ServerProcess`] is dropped; its home goes with the last holder.
@@ -18,7 +18,7 @@ use crate::channel::{Connection, Endpoint};
 use crate::home::Home;
 use crate::usage::{self, Memory, Usage};
 
-const START_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How exactly the time of a start is known, besides what the machine adds.
 const POLL_EVERY: Duration = Duration::from_millis(5);
@@ -62,12 +62,19 @@ impl ServerProcess {
     /// When it cannot be started or does not answer within `limit`; with the end of its log.
     pub(crate) async fn start_in(program: &Program, home: &Arc<Home>, limit: Duration) -> Result<Self, BenchError> {
         let began = Instant::now();
+        let mut server = Self::launch(program, home)?;
+        server.wait_until_it_serves(began, limit).await?;
+        Ok(server)
+    }
+
+    /// Starts a server and does not wait: a member answers no linearizable read before the others are there.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn launch(program: &Program, home: &Arc<Home>) -> Result<Self, BenchError> {
         let child = spawn(program, home)?;
         let (home, program) = (Arc::clone(home), program.path.clone());
-        let mut server = Self { child, home, program, served_after: Duration::ZERO };
-        server.wait_until_it_serves(began, limit).await?;
-        server.served_after = began.elapsed();
-        Ok(server)
+        Ok(Self { child, home, program, served_after: Duration::ZERO })
     }
 
     /// Where it serves clients.
@@ -138,12 +145,17 @@ impl ServerProcess {
         drop(self);
     }
 
-    async fn wait_until_it_serves(&mut self, began: Instant, limit: Duration) -> Result<(), BenchError> {
+    /// Waits until it answers a linearizable read, for `limit` from when it `began`.
+    ///
+    /// # Errors
+    /// When it does not; with the end of its log.
+    pub(crate) async fn wait_until_it_serves(&mut self, began: Instant, limit: Duration) -> Result<(), BenchError> {
         let endpoint = Endpoint::parse(self.url())?;
         loop {
             // A server that listens before it has its data may take a request early and answer it late.
             let left = limit.saturating_sub(began.elapsed());
             if timeout(left, answers(&endpoint)).await.unwrap_or(false) {
+                self.served_after = began.elapsed();
                 return Ok(());
             }
             let ended = self.child.try_wait().map_err(BenchError::system("waiting for the server"))?.is_some();
@@ -170,10 +182,10 @@ fn spawn(program: &Program, home: &Home) -> Result<Child, BenchError> {
     let log = std::fs::File::create(home.log()).map_err(BenchError::system("the server's log file"))?;
     let errors = log.try_clone().map_err(BenchError::system("the server's log file"))?;
     let mut command = Command::new(&program.path);
-    command.args(["--name", "bench", "--log-level", "error"]).arg("--data-dir").arg(home.data());
+    command.args(["--name", home.name(), "--log-level", "error"]).arg("--data-dir").arg(home.data());
     command.args(["--listen-client-urls", url, "--advertise-client-urls", url]);
     command.args(["--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url]);
-    command.arg("--initial-cluster").arg(format!("bench={peer_url}")).args(&program.flags);
+    command.args(["--initial-cluster", home.initial_cluster()]).args(&program.flags);
     command.stdin(Stdio::null()).stdout(log).stderr(errors);
     command.spawn().map_err(BenchError::system(format!("cannot start {}", program.path.display())))
 }

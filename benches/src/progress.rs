@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 const STEPS: u64 = 1_000;
 const TICK: Duration = Duration::from_millis(200);
@@ -11,6 +13,8 @@ const TICK: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
+    /// When all that is planned will be done, as far as that is known.
+    end: Mutex<Option<Instant>>,
 }
 
 impl Progress {
@@ -20,7 +24,7 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{prefix:28} {bar:32} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar }
+        Self { bar, end: Mutex::new(None) }
     }
 
     /// A run begins.
@@ -32,13 +36,23 @@ impl Progress {
 
     /// What goes on now.
     pub fn says(&self, what: &'static str) {
-        self.bar.set_message(what);
+        self.bar.set_message(format!("{what}{}", self.left()));
+    }
+
+    /// All that is planned will be done in so long.
+    pub fn expects(&self, left: Duration) {
+        *self.end.lock() = Instant::now().checked_add(left);
+    }
+
+    fn left(&self) -> String {
+        let left = self.end.lock().map(|end| end.saturating_duration_since(Instant::now()));
+        left.map_or_else(String::new, |left| format!("; about {} left", HumanDuration(left)))
     }
 
     /// How much of the measurement is through (0 to 1), and how many operations have been done.
     pub fn is_at(&self, part: f64, operations: u64) {
         self.bar.set_position((part * STEPS as f64) as u64);
-        self.bar.set_message(format!("{operations} operations"));
+        self.bar.set_message(format!("{operations} operations{}", self.left()));
     }
 
     /// The run is over; the line is free again.

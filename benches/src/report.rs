@@ -68,6 +68,7 @@ pub fn median(runs: &[&Figures]) -> Option<Figures> {
             cpu_us: of(|server| server.cpu_us)?,
             resident_bytes: of(|server| server.resident_bytes as f64)? as u64,
             peak_bytes: of(|server| server.peak_bytes as f64)? as u64,
+            members: Vec::new(),
         })
     });
     Some(Figures {

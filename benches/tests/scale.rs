@@ -6,9 +6,9 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test's fixture may panic, and its runner prints")]
 
-use std::future::Future;
+mod runner;
+
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -16,11 +16,10 @@ use registry_bench::BenchError;
 use registry_bench::process::Program;
 use registry_bench::progress::Progress;
 use registry_bench::scale::{Comparison, Filling, Plan, compare};
+use runner::{Test, is_empty, ours};
 use tempfile::TempDir;
 
 const ETCD: &str = "/usr/bin/etcd";
-
-type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
 
 const TESTS: [Test; 5] = [
     ("every_figure_of_a_small_scale_is_there", || Box::pin(every_figure_of_a_small_scale_is_there())),
@@ -31,25 +30,7 @@ const TESTS: [Test; 5] = [
 ];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == "--name") {
-        return registry_server::server::program::main();
-    }
-    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for (name, test) in TESTS.into_iter().filter(|(name, _)| wanted(name)) {
-        println!("test {name} ...");
-        // A panic ends the program with a failure, and says where.
-        runtime.block_on(test());
-        println!("test {name} ... ok");
-    }
-    ExitCode::SUCCESS
-}
-
-fn ours() -> Program {
-    let path = std::env::current_exe().unwrap();
-    Program { name: "ours".to_owned(), path, flags: vec!["--quota-backend-bytes=1073741824".to_owned()] }
+    runner::run(&TESTS)
 }
 
 fn small() -> Plan {
@@ -77,10 +58,6 @@ async fn measure(plan: &Plan, programs: &[Program], root: &Path) -> Result<(Comp
     };
     let comparison = compare(plan, programs, root, &Progress::new(), say).await?;
     Ok((comparison, said))
-}
-
-fn is_empty(dir: &Path) -> bool {
-    dir.read_dir().unwrap().next().is_none()
 }
 
 async fn every_figure_of_a_small_scale_is_there() {

@@ -50,7 +50,7 @@ fn tiny(work: Work) -> Load {
 }
 
 async fn measure(load: Load, url: &str) -> Result<Measured, BenchError> {
-    let generator = Generator::start(load, url).await?;
+    let generator = Generator::start(load, &[url]).await?;
     generator.warm_up().await?;
     generator.measure(&mut |_, _| {}).await
 }
@@ -66,6 +66,18 @@ async fn every_work_does_exactly_the_operations_asked_for() {
         assert!(measured.latency.max() > 0);
     }
     node.shutdown().await.unwrap();
+}
+
+/// Two servers that know nothing of each other, so that it shows where each put went.
+#[tokio::test]
+async fn connections_go_around_the_endpoints() {
+    let ((first, _first_dir), (second, _second_dir)) = (node().await, node().await);
+    let generator = Generator::connect(tiny(Work::Put), &[first.client_url(), second.client_url()]).await.unwrap();
+    generator.measure(&mut |_, _| {}).await.unwrap();
+    let puts = [versions(first.client_url()).await.len(), versions(second.client_url()).await.len()];
+    assert!(puts.iter().sum::<usize>() == 40 && puts.iter().all(|puts| *puts > 0), "{puts:?}");
+    first.shutdown().await.unwrap();
+    second.shutdown().await.unwrap();
 }
 
 #[tokio::test]

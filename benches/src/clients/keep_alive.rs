@@ -26,7 +26,8 @@ pub(crate) struct KeepAlive {
 pub(crate) async fn keep_alives(plan: &Plan) -> Result<Vec<KeepAlive>, BenchError> {
     let mut clients = Vec::new();
     for connection in plan.connect().await? {
-        let leases = LeaseClient::with_origin(connection, plan.endpoint.origin());
+        let origin = connection.origin();
+        let leases = LeaseClient::with_origin(connection, origin);
         clients.push(KeepAlive::open(leases).await?);
     }
     Ok(clients)

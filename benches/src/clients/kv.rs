@@ -64,9 +64,10 @@ async fn readers(plan: &Plan, count: u64, operation: &'static str) -> Result<Vec
 }
 
 async fn stubs(plan: &Plan) -> Result<impl Iterator<Item = Kv>, BenchError> {
-    let origin = plan.endpoint.origin();
-    let stub =
-        move |connection| KvClient::with_origin(connection, origin.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+    let stub = |connection: Connection| {
+        let origin = connection.origin();
+        KvClient::with_origin(connection, origin).max_decoding_message_size(MAX_ANSWER_BYTES)
+    };
     Ok(plan.connect().await?.into_iter().map(stub))
 }
 

@@ -47,7 +47,8 @@ pub(crate) struct Writer {
 /// of their own until the thread ends.
 pub(crate) async fn watches(plan: &Plan) -> Result<Vec<Writer>, BenchError> {
     for (connection, number) in plan.connect().await?.into_iter().zip(plan.client_numbers()) {
-        let stub = WatchClient::with_origin(connection, plan.endpoint.origin());
+        let origin = connection.origin();
+        let stub = WatchClient::with_origin(connection, origin);
         let key = |watcher: usize| plan.keys.key(if plan.load.spread { watcher as u64 } else { 0 });
         let watchers = (number..plan.load.watchers).step_by(plan.load.clients).map(key).map(watcher_of);
         let stream = open(stub.max_decoding_message_size(MAX_ANSWER_BYTES), watchers).await?;
@@ -56,7 +57,8 @@ pub(crate) async fn watches(plan: &Plan) -> Result<Vec<Writer>, BenchError> {
     if plan.thread != 0 {
         return Ok(Vec::new());
     }
-    let kv = KvClient::with_origin(Connection::open(&plan.endpoint).await?, plan.endpoint.origin());
+    let endpoint = &plan.endpoints[0];
+    let kv = KvClient::with_origin(Connection::open(endpoint).await?, endpoint.origin());
     let (fewest, most) = OPEN_LOOP_WRITERS;
     let writers = plan.load.rate.map_or(1, |rate| ((rate / 10.0) as usize).clamp(fewest, most));
     let watched = if plan.load.spread { plan.load.watchers as u64 } else { 1 };

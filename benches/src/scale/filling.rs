@@ -62,7 +62,7 @@ async fn put_all(subject: &Subject<'_>, plan: &Plan, progress: &Progress) -> Res
             put_in_txns(&subject.endpoint()?, &keys, plan.revisions, puts, told).await
         }
         Filling::Singles => {
-            let generator = Generator::connect(plan.singles(), subject.process()?.url()).await?;
+            let generator = Generator::connect(plan.singles(), &[subject.process()?.url()]).await?;
             generator.measure(&mut |_, done| told(done)).await.map(drop)
         }
     }

@@ -61,8 +61,8 @@ async fn measure_one(load: &Load, subject: &Subject<'_>, progress: &Progress) ->
         settle(&subject.endpoint()?).await?;
     }
     let server = subject.process()?;
-    let generator = Generator::connect(load.clone(), server.url()).await?;
-    pairs::measure(&generator, Some(server), progress).await
+    let generator = Generator::connect(load.clone(), &[server.url()]).await?;
+    pairs::measure(&generator, std::slice::from_ref(server), progress).await
 }
 
 fn ratios(rounds: &[Vec<Figures>]) -> Option<Ratios> {

@@ -124,27 +124,10 @@ pub(super) fn text(names: &[&str], lines: &[Line]) -> String {
     for line in lines {
         let _ = write!(text, "\n{:42}", line.what);
         for value in line.values.iter().chain(&line.ratio) {
-            let _ = write!(text, " {:>28}", spread(*value));
+            let _ = write!(text, " {value:>28}");
         }
     }
     text
-}
-
-fn spread(Spread { median, min, max }: Spread) -> String {
-    if min.total_cmp(&max).is_eq() {
-        return number(median);
-    }
-    format!("{} ({} to {})", number(median), number(min), number(max))
-}
-
-/// Three digits that count, and whole numbers in full.
-fn number(value: f64) -> String {
-    match value.abs() {
-        size if size >= 100.0 || value.fract() == 0.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        size if size >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
-    }
 }
 
 #[cfg(test)]
@@ -207,11 +190,5 @@ mod tests {
         let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
         assert!(widths.len() > lines.len() && widths.iter().all(|width| *width == widths[0]), "{text}");
         assert!(text.contains("ours ÷ theirs") && text.contains("0.250"), "{text}");
-    }
-
-    #[test]
-    fn numbers_keep_three_digits_and_spreads_their_ends() {
-        assert_eq!([1e7, 123.4, 12.34, 1.234, 0.1234].map(number), ["10000000", "123", "12.3", "1.23", "0.123"]);
-        assert_eq!(spread(Spread { median: 2.0, min: 1.5, max: 4.0 }), "2 (1.50 to 4)");
     }
 }

@@ -14,11 +14,11 @@ use super::figures::{Run, Sample};
 use super::reader::{LAST_KEY, Stalled};
 use crate::BenchError;
 use crate::channel::{Connection, Endpoint};
+use crate::cost::Cost;
 use crate::figures::Figures;
 use crate::generator::Generator;
 use crate::process::{Program, ServerProcess};
 use crate::progress::Progress;
-use crate::usage;
 
 /// How often the store's revision is asked for before a compaction.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -55,7 +55,7 @@ pub async fn measure(
 ) -> Result<Run, BenchError> {
     plan.validate()?;
     progress.says("preparing");
-    let generator = Generator::start(plan.load.clone(), endpoint).await?;
+    let generator = Generator::start(plan.load.clone(), &[endpoint]).await?;
     let endpoint = Endpoint::parse(endpoint)?;
     let side = Side { kv: KvClient::with_origin(Connection::open(&endpoint).await?, endpoint.origin()) };
     progress.says("warming up");
@@ -91,23 +91,21 @@ struct Scene<'a> {
 impl Scene<'_> {
     /// Runs the load for so long, and looks at the server's memory a few times a second meanwhile.
     async fn phase(&mut self, time: Duration) -> Result<Figures, BenchError> {
-        let own_cpu = || usage::of_process(std::process::id()).map(|usage| usage.cpu);
-        let own_fault = || BenchError::system("the generator's own CPU time");
-        let look = || self.server.map(ServerProcess::usage).transpose();
-        let (before, own_before) = (look()?, own_cpu().map_err(own_fault())?);
+        let servers = self.server.map_or(&[][..], std::slice::from_ref);
+        let cost = Cost::look(servers)?;
         let mut samples = Vec::new();
         let mut watch = |part: f64, operations: u64| {
             self.progress.is_at(part, operations);
             // A server that has ended fails the operations; there is no sample then.
-            if let Ok(Some(usage)) = look() {
+            if let Some(Ok(usage)) = self.server.map(ServerProcess::usage) {
                 let (seconds, resident_bytes) = (self.began.elapsed().as_secs_f64(), usage.resident_bytes);
                 samples.push(Sample { seconds, resident_bytes });
             }
         };
         let measured = self.generator.measure_for(time, &mut watch).await?;
-        let (after, own_after) = (look()?, own_cpu().map_err(own_fault())?);
+        let figures = cost.figures(&measured, servers)?;
         self.memory.append(&mut samples);
-        Ok(Figures::new(&measured, own_after.saturating_sub(own_before), before.zip(after)))
+        Ok(figures)
     }
 }
 

@@ -16,6 +16,7 @@ pub use self::chores::Chore;
 use self::chores::{Chores, Done};
 use crate::BenchError;
 use crate::channel::Endpoint;
+use crate::cost::Cost;
 use crate::figures::{Figures, Spread};
 use crate::generator::Generator;
 use crate::keys::Keys;
@@ -24,7 +25,6 @@ use crate::preload::preload;
 use crate::process::{Program, ServerProcess};
 use crate::progress::Progress;
 use crate::report::load_average;
-use crate::usage;
 
 /// What is asked.
 #[derive(Debug, Clone, Serialize)]
@@ -156,7 +156,7 @@ pub async fn measure(
     progress.says("preparing");
     let (parsed, keys) = (Endpoint::parse(endpoint)?, Keys::new(&plan.load));
     preload(&plan.load, &parsed, &keys).await?;
-    let generator = Generator::connect(plan.load.clone(), endpoint).await?;
+    let generator = Generator::connect(plan.load.clone(), &[endpoint]).await?;
     let chores = Chores::open(endpoint).await?;
     let mut rounds = Vec::new();
     for round in 1..=plan.rounds {
@@ -187,15 +187,11 @@ async fn phase(
     server: Option<&ServerProcess>,
     progress: &Progress,
 ) -> Result<Run, BenchError> {
-    let own_cpu = || usage::of_process(std::process::id()).map(|usage| usage.cpu);
-    let own_fault = || BenchError::system("the generator's own CPU time");
-    let look = || server.map(ServerProcess::usage).transpose();
-    let (before, own_before) = (look()?, own_cpu().map_err(own_fault())?);
+    let servers = server.map_or(&[][..], std::slice::from_ref);
+    let cost = Cost::look(servers)?;
     let mut watch = |part: f64, operations: u64| progress.is_at(part, operations);
     let measured = generator.measure_for(plan.phase, &mut watch);
     let beside = chores.repeat(chore, plan.phase, plan.pause);
     let (measured, done) = tokio::try_join!(measured, beside)?;
-    let (after, own_after) = (look()?, own_cpu().map_err(own_fault())?);
-    let figures = Figures::new(&measured, own_after.saturating_sub(own_before), before.zip(after));
-    Ok(Run { chore, figures, done })
+    Ok(Run { chore, figures: cost.figures(&measured, servers)?, done })
 }
